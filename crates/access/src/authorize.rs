@@ -1,0 +1,338 @@
+//! From a request to the scope that its caller may act in.
+
+use std::{path::PathBuf, sync::Arc};
+
+use api::{Addressed, Audience, Method};
+use runtime::{CallContext, Channel};
+use tenancy::{
+    Actor, ClusterScope, Database, Head, Once, OrganizationId, OrganizationScope, OrganizationState, Origin, ProjectId,
+    ProjectScope, Scope,
+};
+use tonic::{Request, Status};
+
+use crate::{
+    caller::{Caller, Service},
+    directory::Directory,
+    layer::{AccessLayer, Authenticated},
+    onward::Onward,
+    permission::PermissionCheck,
+    refusal::{invalid_field, not_active, permission_missing, store, unauthenticated, wrong_audience},
+    signing::{KeyError, SigningKey},
+    trust::{Trust, TrustError},
+    verify::Verifier,
+};
+
+/// How a process proves who it is, and whom it believes.
+#[derive(Debug, Clone, clap::Args)]
+pub struct AccessOptions {
+    /// This process's Ed25519 private key: a PEM file, PKCS #8.
+    #[arg(long, env = "GUILDHALL_SIGNING_KEY", value_name = "FILE")]
+    pub signing_key: PathBuf,
+    /// The directory of the public keys of all processes, `<name>.jwks.json` each. Read again every 30 seconds.
+    #[arg(long, env = "GUILDHALL_TRUST", value_name = "DIRECTORY")]
+    pub trust: PathBuf,
+    /// The issuer that access tokens must name: the gateway's public address.
+    #[arg(long, env = "GUILDHALL_ISSUER", value_name = "URL")]
+    pub issuer: String,
+    /// The audience that access tokens must name.
+    #[arg(long, env = "GUILDHALL_AUDIENCE", default_value = "guildhall")]
+    pub audience: String,
+}
+
+impl AccessOptions {
+    pub fn signing_key(&self) -> Result<Arc<SigningKey>, KeyError> {
+        SigningKey::read(&self.signing_key).map(Arc::new)
+    }
+
+    pub fn verifier(&self, service: Service) -> Result<Arc<Verifier>, TrustError> {
+        let trust = Trust::read(&self.trust)?;
+        Ok(Arc::new(Verifier::new(service, trust, &self.issuer, &self.audience)))
+    }
+
+    /// Every fault of these options, for `check-config`.
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        if let Err(error) = SigningKey::read(&self.signing_key) {
+            faults.push(format!("--signing-key: {}", runtime::Chain(&error)));
+        }
+        if let Err(error) = Trust::read(&self.trust) {
+            faults.push(format!("--trust: {}", runtime::Chain(&error)));
+        }
+        if self.issuer.is_empty() {
+            faults.push("--issuer: must not be empty".to_owned());
+        }
+        if self.audience.is_empty() {
+            faults.push("--audience: must not be empty".to_owned());
+        }
+        faults
+    }
+}
+
+/// One service's door: who calls, and the scope that they may act in.
+#[derive(Clone)]
+pub struct Access {
+    verifier: Arc<Verifier>,
+    database: Database,
+    onward: Onward,
+    /// Where unknown organizations are asked for. None in org-service, which knows them all.
+    directory: Option<Directory>,
+    permissions: Arc<dyn PermissionCheck>,
+}
+
+impl std::fmt::Debug for Access {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Access").field("service", &self.onward.service()).finish_non_exhaustive()
+    }
+}
+
+/// A caller who may do what was asked, and where.
+#[derive(Debug, Clone)]
+pub struct Granted<S> {
+    pub caller: Caller,
+    pub scope: S,
+    pub call: CallContext,
+    method: &'static Method,
+}
+
+/// What belongs to an organization or, where the request names none, to the project itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tenant {
+    Organization(OrganizationScope),
+    Project(ProjectScope),
+}
+
+impl Tenant {
+    pub fn project_id(&self) -> ProjectId {
+        match self {
+            Self::Organization(scope) => scope.project_id(),
+            Self::Project(scope) => scope.project_id(),
+        }
+    }
+
+    /// The key that the rows stand under.
+    pub fn key(&self) -> OrganizationId {
+        match self {
+            Self::Organization(scope) => scope.organization_id(),
+            Self::Project(scope) => scope.own_key(),
+        }
+    }
+}
+
+impl From<Tenant> for Scope {
+    fn from(tenant: Tenant) -> Self {
+        match tenant {
+            Tenant::Organization(scope) => scope.into(),
+            Tenant::Project(scope) => scope.into(),
+        }
+    }
+}
+
+impl<S> Granted<S> {
+    /// Where this call's writes come from.
+    pub fn origin(&self) -> Origin {
+        Origin {
+            actor: self.caller.actor(),
+            on_behalf_of: match &self.caller {
+                Caller::Workload { on_behalf_of, .. } => on_behalf_of.clone(),
+                _ => None,
+            },
+            request_id: self.call.request_id().to_string(),
+            trace_id: format!("{:032x}", self.call.trace().trace_id),
+        }
+    }
+
+    /// The idempotency claim of a write: None without a `request_id`.
+    pub fn once(&self, request_id: &str, message: &impl prost::Message) -> Result<Option<Once>, Status> {
+        if request_id.is_empty() {
+            return Ok(None);
+        }
+        if request_id.len() > 64 || !request_id.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(invalid_field("request_id", "must be 1 to 64 visible ASCII characters"));
+        }
+        Ok(Some(Once {
+            caller: match &self.caller {
+                Caller::Workload { service, on_behalf_of: Some(actor) } => format!("{} for {actor}", service.name()),
+                caller => caller.actor().to_string(),
+            },
+            method: self.method.path,
+            request_id: request_id.to_owned(),
+            body_hash: tenancy::event::sha256(&message.encode_to_vec()),
+        }))
+    }
+
+    pub fn method(&self) -> &'static Method {
+        self.method
+    }
+
+    fn with<T>(self, scope: T) -> Granted<T> {
+        Granted { caller: self.caller, scope, call: self.call, method: self.method }
+    }
+}
+
+impl Granted<ClusterScope> {
+    /// The operator's or a service's work in one project.
+    pub fn in_project(&self, project: ProjectId) -> Granted<ProjectScope> {
+        self.clone().with(ProjectScope::granted(project))
+    }
+
+    /// A service's work in one organization, which it names with its project.
+    pub fn in_organization(&self, project: ProjectId, organization: OrganizationId) -> Granted<OrganizationScope> {
+        self.clone().with(OrganizationScope::granted(project, organization))
+    }
+}
+
+impl Access {
+    pub fn new(
+        verifier: Arc<Verifier>,
+        database: Database,
+        onward: Onward,
+        directory: Option<Channel>,
+        permissions: Arc<dyn PermissionCheck>,
+    ) -> Self {
+        let directory = directory.map(|channel| Directory::new(channel, onward.clone()));
+        Self { verifier, database, onward, directory, permissions }
+    }
+
+    pub fn layer(&self) -> AccessLayer {
+        AccessLayer::new(self.verifier.clone())
+    }
+
+    pub fn onward(&self) -> &Onward {
+        &self.onward
+    }
+
+    /// Who called which method, as the layer left it. A method of another audience than its handler asks for is refused: a
+    /// handler cannot take a wider scope than the contract says.
+    fn authenticated<T>(&self, request: &Request<T>, audiences: &[Audience]) -> Result<Granted<()>, Status> {
+        let Authenticated { caller, method } =
+            request.extensions().get::<Authenticated>().cloned().ok_or_else(unauthenticated)?;
+        if !audiences.contains(&method.audience) && !matches!(caller, Caller::Workload { .. }) {
+            return Err(wrong_audience(method));
+        }
+        Ok(Granted { caller, scope: (), call: CallContext::of(request), method })
+    }
+
+    /// The organization that the request names, for methods of the audiences ORGANIZATION and PROJECT.
+    pub async fn organization<T: Addressed>(&self, request: &Request<T>) -> Result<Granted<OrganizationScope>, Status> {
+        let granted = self.authenticated(request, &[Audience::Organization, Audience::Project])?;
+        let organization = named_organization(request.get_ref())?;
+        let scope = self.enter(&granted, organization, request.get_ref().self_id()).await?;
+        Ok(granted.with(scope))
+    }
+
+    /// The organization that the request names or, where it names none, the caller's project itself.
+    pub async fn tenant<T: Addressed>(&self, request: &Request<T>) -> Result<Granted<Tenant>, Status> {
+        if request.get_ref().organization_id().is_some_and(|id| !id.is_empty()) {
+            let granted = self.organization(request).await?;
+            let scope = granted.scope;
+            return Ok(granted.with(Tenant::Organization(scope)));
+        }
+        let granted = self.authenticated(request, &[Audience::Organization, Audience::Project])?;
+        match granted.caller {
+            Caller::ServiceAccount { organization: None, project, .. } => {
+                Ok(granted.with(Tenant::Project(ProjectScope::granted(project))))
+            }
+            _ => Err(invalid_field("organization_id", "must name an organization: only a project's credential may leave it out")),
+        }
+    }
+
+    /// The caller's own project.
+    pub fn project<T>(&self, request: &Request<T>) -> Result<Granted<ProjectScope>, Status> {
+        let granted = self.authenticated(request, &[Audience::Project])?;
+        match granted.caller {
+            Caller::ServiceAccount { organization: None, project, .. } => Ok(granted.with(ProjectScope::granted(project))),
+            _ => Err(wrong_audience(granted.method)),
+        }
+    }
+
+    /// The operator's work on projects.
+    pub fn operator<T>(&self, request: &Request<T>) -> Result<Granted<ClusterScope>, Status> {
+        let granted = self.authenticated(request, &[Audience::Operator])?;
+        match granted.caller {
+            Caller::Operator => Ok(granted.with(ClusterScope::granted())),
+            _ => Err(wrong_audience(granted.method)),
+        }
+    }
+
+    /// Another service's call, about whichever tenant it names.
+    pub fn workload<T>(&self, request: &Request<T>) -> Result<Granted<ClusterScope>, Status> {
+        let granted = self.authenticated(request, &[Audience::Workload])?;
+        match granted.caller {
+            Caller::Workload { .. } => Ok(granted.with(ClusterScope::granted())),
+            _ => Err(wrong_audience(granted.method)),
+        }
+    }
+
+    /// A call that proves itself by what it carries. The scope serves to find the tenant that the secret names.
+    pub fn anyone<T>(&self, request: &Request<T>) -> Result<Granted<ClusterScope>, Status> {
+        let granted = self.authenticated(request, &[Audience::Anyone])?;
+        Ok(granted.with(ClusterScope::granted()))
+    }
+
+    /// What this service holds of an organization, taking it up first if it is new here.
+    pub async fn head(&self, call: &CallContext, organization: OrganizationId) -> Result<Option<Head>, Status> {
+        match (self.database.head(organization).await.map_err(store)?, &self.directory) {
+            (None, Some(directory)) => directory.admit(call, &self.database, organization).await,
+            (head, _) => Ok(head),
+        }
+    }
+
+    async fn enter(
+        &self,
+        granted: &Granted<()>,
+        organization: OrganizationId,
+        self_id: Option<&str>,
+    ) -> Result<OrganizationScope, Status> {
+        let missing = || Status::from(runtime::Refusal::not_found("organization"));
+        // A token of one organization learns of no other, not even by how long the answer takes.
+        if let Caller::Member { organization: own, .. } | Caller::ServiceAccount { organization: Some(own), .. } = &granted.caller
+            && *own != organization
+        {
+            return Err(missing());
+        }
+        let head = self.head(&granted.call, organization).await?.ok_or_else(missing)?;
+        let scope = OrganizationScope::granted(head.project_id, organization);
+        match &granted.caller {
+            // A service answers for whom it lets in; it is told apart by its name in the method's rule.
+            Caller::Workload { .. } => return Ok(scope),
+            Caller::ServiceAccount { organization: None, project, .. } => {
+                // Only what brings a deleted organization back, and the project's own list, still see it.
+                let gone = head.state == OrganizationState::Deleted && granted.method.audience != Audience::Project;
+                return if *project == head.project_id && !gone { Ok(scope) } else { Err(missing()) };
+            }
+            Caller::Member { project, .. } | Caller::ServiceAccount { project, .. } => {
+                if *project != head.project_id || head.state == OrganizationState::Deleted {
+                    return Err(missing());
+                }
+            }
+            Caller::Operator | Caller::Anonymous => return Err(wrong_audience(granted.method)),
+        }
+        if head.state != OrganizationState::Active {
+            return Err(not_active(head.state));
+        }
+        if granted.method.audience != Audience::Organization {
+            return Err(wrong_audience(granted.method));
+        }
+        let actor = granted.caller.actor();
+        let oneself = self_id.is_some_and(|id| id == actor.to_string());
+        if !oneself && !self.holds(&granted.call, scope, &actor, granted.method.permission).await? {
+            return Err(permission_missing(granted.method.permission));
+        }
+        Ok(scope)
+    }
+
+    /// Whether somebody holds one of our own permissions at an organization, now.
+    pub async fn holds(
+        &self,
+        call: &CallContext,
+        scope: OrganizationScope,
+        actor: &Actor,
+        permission: &'static str,
+    ) -> Result<bool, Status> {
+        self.permissions.holds(call, scope, actor, permission).await
+    }
+}
+
+fn named_organization<T: Addressed>(message: &T) -> Result<OrganizationId, Status> {
+    message.organization_id().unwrap_or_default().parse().map_err(|error| invalid_field("organization_id", error))
+}

@@ -1,0 +1,59 @@
+//! What our tokens say. Access tokens follow RFC 9068 (`typ` `at+jwt`); workload tokens have a type of their own, so that neither can
+//! stand in for the other.
+
+use serde::{Deserialize, Serialize};
+
+pub const ACCESS_TYPE: &str = "at+jwt";
+pub const WORKLOAD_TYPE: &str = "wl+jwt";
+
+/// The claims of an access token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessClaims {
+    pub iss: String,
+    /// A member's id, a service account's id, or `operator`.
+    pub sub: String,
+    pub aud: String,
+    pub exp: u64,
+    pub iat: u64,
+    pub nbf: u64,
+    pub jti: String,
+    /// The service account that asked for the token, or `guildhall` for a person's sign-in.
+    pub client_id: String,
+    /// The session of a member; the API key that a service account came with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sid: Option<String>,
+    /// Absent for the operator alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub org_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub org_slug: Option<String>,
+    /// The keys of the member's roles in the organization when the token was minted. For display: rights are decided by `Check`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
+    /// How the person signed in (RFC 8176): `pwd`, `otp`, ...
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub amr: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acr: Option<String>,
+    /// Raised whenever the member's rights shrink: an outdated token shows it.
+    #[serde(default)]
+    pub epoch: i64,
+}
+
+/// The claims of a token with which one service calls another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkloadClaims {
+    /// The calling service.
+    pub iss: String,
+    pub sub: String,
+    /// The called service, and no other.
+    pub aud: String,
+    pub exp: u64,
+    pub iat: u64,
+    pub nbf: u64,
+    /// Whose call is being served: an actor's text form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub obo: Option<String>,
+}

@@ -1,0 +1,33 @@
+//! Who calls, and may they.
+//!
+//! [`Access::layer`] finds the method in the contract, verifies the credential, and refuses callers that the method's audience leaves
+//! out; a handler then asks for the scope that its request names ([`Access::organization`], [`Access::project`], ...), which is where
+//! the tenant and the permission are decided. There is no other way to a scope, so a handler that forgets to ask gets no
+//! database.
+//!
+//! Nobody is trusted for where a call comes from: a service verifies its caller's token itself, whether the gateway forwarded
+//! the call or not.
+
+mod authorize;
+mod caller;
+mod claims;
+mod directory;
+mod layer;
+mod onward;
+mod permission;
+mod refusal;
+mod signing;
+mod trust;
+mod verify;
+
+pub use authorize::{Access, AccessOptions, Granted, Tenant};
+pub use caller::{Caller, Service};
+pub use claims::{AccessClaims, WorkloadClaims};
+pub use directory::Directory;
+pub use onward::Onward;
+pub use layer::{AccessLayer, admit};
+pub use permission::{PermissionCheck, RemotePermissions};
+pub use refusal::{invalid_field, store};
+pub use signing::{KeyError, SigningKey};
+pub use trust::{Trust, TrustError};
+pub use verify::{Refused, Verified, Verifier};

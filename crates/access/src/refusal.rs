@@ -1,0 +1,82 @@
+//! The refusals that every service gives alike.
+
+use api::access::v1::ErrorReason;
+use runtime::{Refusal, Violations, internal};
+use std::time::Duration;
+use tenancy::StoreError;
+use tonic::{Code, Status};
+
+/// One bad field.
+pub fn invalid_field(field: &'static str, description: impl std::fmt::Display) -> Status {
+    let mut violations = Violations::default();
+    violations.add(field, description.to_string());
+    match violations.finish() {
+        Err(status) => status,
+        Ok(()) => Refusal::new(Code::InvalidArgument, ErrorReason::InvalidFields, "invalid").into(),
+    }
+}
+
+/// The store's faults, as every service answers them.
+pub fn store(error: StoreError) -> Status {
+    match error {
+        StoreError::Busy => Refusal::new(Code::ResourceExhausted, ErrorReason::Overloaded, "the database is at its limit")
+            .retry_after(Duration::from_millis(200))
+            .into(),
+        StoreError::Unreachable(_) => {
+            tracing::warn!(error = %runtime::Chain(&error), "the database cannot be reached");
+            Refusal::unavailable("the database").into()
+        }
+        StoreError::RequestIdReused => Refusal::new(
+            Code::InvalidArgument,
+            ErrorReason::RequestIdReused,
+            "this request_id was used for another request; a new request takes a new one",
+        )
+        .violation("request_id", "was used with another body")
+        .into(),
+        StoreError::TenantUnknown => Refusal::not_found("organization").into(),
+        StoreError::Database(_) | StoreError::Corrupt(_) => internal(&error),
+    }
+}
+
+pub(crate) fn unauthenticated() -> Status {
+    Refusal::new(Code::Unauthenticated, ErrorReason::Unauthenticated, "a valid credential is needed").into()
+}
+
+pub(crate) fn wrong_audience(method: &api::Method) -> Status {
+    let audience = match method.audience {
+        api::Audience::Anyone => "ANYONE",
+        api::Audience::Self_ => "SELF",
+        api::Audience::Organization => "ORGANIZATION",
+        api::Audience::Project => "PROJECT",
+        api::Audience::Operator => "OPERATOR",
+        api::Audience::Workload => "WORKLOAD",
+    };
+    Refusal::new(Code::PermissionDenied, ErrorReason::WrongAudience, format!("{} is for another audience", method.name))
+        .metadata("audience", audience)
+        .into()
+}
+
+pub(crate) fn permission_missing(permission: &'static str) -> Status {
+    Refusal::new(Code::PermissionDenied, ErrorReason::PermissionMissing, format!("{permission} is needed"))
+        .metadata("permission", permission)
+        .into()
+}
+
+pub(crate) fn not_active(state: tenancy::OrganizationState) -> Status {
+    Refusal::new(Code::FailedPrecondition, ErrorReason::OrganizationNotActive, "the organization is not active")
+        .metadata("state", state.as_str())
+        .into()
+}
+
+pub(crate) fn not_yet_served(method: &api::Method) -> Status {
+    Refusal::new(
+        Code::Unimplemented,
+        ErrorReason::NotYetServed,
+        format!("{}/{} is not served by this version", method.service, method.name),
+    )
+    .into()
+}
+
+pub(crate) fn unknown_method() -> Status {
+    Refusal::new(Code::Unimplemented, ErrorReason::UnknownMethod, "no such method").into()
+}

@@ -1,0 +1,66 @@
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+
+/// Why the command gives up. Each message is one line that says what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    #[error(
+        "another `guildhall dev` (pid {pid}) uses {directory}: stop it with Ctrl-C or `kill {pid}`, or take another directory with --directory"
+    )]
+    Locked { directory: PathBuf, pid: String },
+    #[error("port {port} of 127.0.0.1, meant for {what}, is in use: stop what listens there, or choose others with --ports (such as --ports auto)")]
+    PortInUse { port: u16, what: &'static str },
+    #[error("{path} is missing: build it with `cargo build --workspace --release` (make up does), or say where it is with --bin-dir")]
+    BinaryMissing { path: PathBuf },
+    #[error("`{service} migrate` failed ({status}); its lines above say why")]
+    Migration { service: &'static str, status: ExitStatus },
+    #[error("{service} does not stay up ({status}); its lines above say why")]
+    DoesNotStayUp { service: &'static str, status: ExitStatus },
+    #[error("{service} is not ready after {seconds} s: {reason}")]
+    NotReady { service: &'static str, seconds: u64, reason: String },
+    #[error("{directory} was seeded in another database ({seeded}): go back to that one, start anew with --reset, or take another --directory")]
+    SeededElsewhere { directory: PathBuf, seeded: String },
+    #[error("the gateway gave the operator no token: {0}")]
+    NoToken(String),
+    #[error("seeding the demo project failed at {step}: {status}")]
+    Seed { step: &'static str, status: Box<tonic::Status> },
+    #[error("cannot reach the gateway")]
+    Gateway(#[source] tonic::transport::Error),
+    #[error("{path} is not what this version writes: remove it, or start anew with --reset")]
+    Unreadable {
+        path: PathBuf,
+        #[source]
+        source: serde_json::Error,
+    },
+    #[error("{path} holds no Ed25519 private key in PKCS#8 PEM: restore it, or move it away to get a new one")]
+    NotAKey { path: PathBuf },
+    #[error("the machine's random source or cryptography failed")]
+    Cryptography,
+    #[error("{what} {path}")]
+    File {
+        what: &'static str,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{what}")]
+    System {
+        what: &'static str,
+        #[source]
+        source: io::Error,
+    },
+    #[error(transparent)]
+    Postgres(#[from] local_postgres::Error),
+}
+
+impl Failure {
+    pub fn file(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { what, path, source }
+    }
+
+    pub fn system(what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::System { what, source }
+    }
+}

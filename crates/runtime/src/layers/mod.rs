@@ -1,0 +1,70 @@
+//! What every call goes through, in one place and in a stated order.
+
+mod deadline;
+mod guarded_body;
+mod metrics;
+mod mount;
+mod outcome;
+mod panic;
+mod request_id;
+mod shed;
+mod trace;
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tonic::service::Routes;
+use tower::{Layer, Service, ServiceBuilder};
+
+use crate::contract::Contract;
+
+pub(crate) use mount::Mount;
+pub(crate) use outcome::code_in;
+pub(crate) use trace::TARGET as CALL_TARGET;
+
+/// What the layers need to know.
+#[derive(Clone, Debug)]
+pub struct Layers {
+    pub contract: Contract,
+    /// The longest a unary call may take, whatever its caller allows.
+    pub max_deadline: Duration,
+    pub max_in_flight: usize,
+    /// Cancelled when the server drains: response streams then end.
+    pub draining: CancellationToken,
+    /// Whether spans and metrics go to an OpenTelemetry collector.
+    pub exporting: bool,
+}
+
+/// Puts the layers around `routes`. `authentication` is innermost and covers `routes` only; `open` (health, reflection) is
+/// reached without it.
+pub fn assemble<A>(
+    layers: &Layers,
+    authentication: A,
+    open: Routes,
+    routes: Routes,
+) -> impl Service<
+    Request<Body>,
+    Response = Response<impl http_body::Body<Data = Bytes, Error = tonic::Status> + Send + 'static>,
+    Error = Infallible,
+    Future: Send + 'static,
+> + Clone
++ Send
++ 'static
+where
+    A: Layer<Routes>,
+    A::Service: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    <A::Service as Service<Request<Body>>>::Future: Send + 'static,
+{
+    ServiceBuilder::new()
+        .layer(request_id::request_id(layers.contract.clone())) // first: every span, log line and answer carries it
+        .layer(trace::trace(layers.exporting)) // outside metrics: what they record falls inside the span
+        .layer(metrics::metrics(&layers.contract, layers.exporting)) // outside all that refuses: refusals are counted
+        .layer(panic::panic(layers.draining.clone())) // outside the rest: no fault of theirs ends a connection
+        .layer(deadline::deadline(layers.max_deadline)) // outside shed: whatever happens within, the call ends in time
+        .layer(shed::shed(layers.max_in_flight)) // before authentication: under overload no signature is verified
+        .service(Mount::new(open, authentication.layer(routes.prepare())))
+}

@@ -1,0 +1,83 @@
+//! Gives every call its id and its `CallContext`, and tells the caller the id.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use http::{HeaderValue, Request, Response};
+use pin_project_lite::pin_project;
+use tower::{Layer, Service};
+
+use crate::call::{CallContext, RequestId, TraceContext};
+use crate::contract::Contract;
+
+#[derive(Clone)]
+pub struct RequestIdLayer {
+    contract: Contract,
+}
+
+/// Answers carry `x-request-id`: the caller's own when it was well formed, else a new one.
+pub fn request_id(contract: Contract) -> RequestIdLayer {
+    RequestIdLayer { contract }
+}
+
+impl<S> Layer<S> for RequestIdLayer {
+    type Service = RequestIdService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        RequestIdService { inner, contract: self.contract.clone() }
+    }
+}
+
+#[derive(Clone)]
+pub struct RequestIdService<S> {
+    inner: S,
+    contract: Contract,
+}
+
+impl<S, A, B> Service<Request<A>> for RequestIdService<S>
+where
+    S: Service<Request<A>, Response = Response<B>>,
+{
+    type Response = Response<B>;
+    type Error = S::Error;
+    type Future = RequestIdFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<A>) -> Self::Future {
+        let request_id = RequestId::from_headers(request.headers()).unwrap_or_else(RequestId::generate);
+        let header = request_id.header_value();
+        let trace = TraceContext::from_headers(request.headers()).map_or_else(TraceContext::root, TraceContext::child);
+        let method = Arc::clone(self.contract.method(request.uri().path()));
+        request.extensions_mut().insert(CallContext { request_id, deadline: None, trace, method: Some(method) });
+        RequestIdFuture { inner: self.inner.call(request), header: Some(header) }
+    }
+}
+
+pin_project! {
+    pub struct RequestIdFuture<F> {
+        #[pin]
+        inner: F,
+        header: Option<HeaderValue>,
+    }
+}
+
+impl<F, B, E> Future for RequestIdFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut response = ready!(this.inner.poll(cx))?;
+        if let Some(header) = this.header.take() {
+            response.headers_mut().insert(RequestId::HEADER, header);
+        }
+        Poll::Ready(Ok(response))
+    }
+}

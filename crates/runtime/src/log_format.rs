@@ -1,0 +1,181 @@
+//! How a log line looks. Lines written during a call carry its `trace_id`, `request_id` and method at the top level, where
+//! log pipelines look for them, whatever spans lie between.
+//!
+//! Fields of other spans are not repeated on every line: they are in the trace. That also spares the formatting of every
+//! span that no line is ever written in.
+
+use std::fmt::{self, Write as _};
+
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::Context;
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::layers::CALL_TARGET;
+use crate::options::LogFormat;
+
+/// What a call's span says of the call; kept in the span for the lines written in it.
+#[derive(Default)]
+struct CallFields {
+    method: Box<str>,
+    request_id: Box<str>,
+    trace_id: Option<u128>,
+}
+
+impl Visit for CallFields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "rpc.method" => self.method = value.into(),
+            "request_id" => self.request_id = value.into(),
+            _ => {}
+        }
+    }
+
+    fn record_u128(&mut self, field: &Field, value: u128) {
+        if field.name() == "trace_id" {
+            self.trace_id = Some(value);
+        }
+    }
+
+    fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
+}
+
+/// Notes the fields of call spans.
+pub(crate) struct CallFieldsLayer;
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for CallFieldsLayer {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        if attributes.metadata().target() != CALL_TARGET {
+            return;
+        }
+        let mut fields = CallFields::default();
+        attributes.record(&mut fields);
+        if let Some(span) = context.span(id) {
+            span.extensions_mut().insert(fields);
+        }
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        if let Some(span) = context.span(id)
+            && let Some(fields) = span.extensions_mut().get_mut::<CallFields>()
+        {
+            values.record(fields);
+        }
+    }
+}
+
+/// Writes nothing for a span: see the head of this file.
+pub(crate) struct NoSpanFields;
+
+impl<'w> FormatFields<'w> for NoSpanFields {
+    fn format_fields<R: RecordFields>(&self, _: Writer<'w>, _: R) -> fmt::Result {
+        Ok(())
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for LogFormat
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut fields = EventFields::default();
+        event.record(&mut fields);
+        for span in context.event_scope().into_iter().flatten() {
+            if let Some(call) = span.extensions().get::<CallFields>() {
+                fields.call(call);
+                break;
+            }
+        }
+        let metadata = event.metadata();
+        let now = OffsetDateTime::now_utc().format(&Rfc3339).map_err(|_| fmt::Error)?;
+        let level = metadata.level().as_str();
+        match self {
+            LogFormat::Json => {
+                let mut line = Map::new();
+                line.insert("timestamp".into(), now.into());
+                line.insert("level".into(), level.into());
+                line.insert("target".into(), metadata.target().into());
+                line.insert("message".into(), fields.message.into());
+                for (name, value) in fields.others {
+                    // A field named like one of ours must not replace it.
+                    line.entry(name).or_insert(value);
+                }
+                writeln!(writer, "{}", Value::Object(line))
+            }
+            LogFormat::Text => {
+                write!(writer, "{now} {level:>5} {}: {}", metadata.target(), OneLine(&fields.message))?;
+                for (name, value) in &fields.others {
+                    write!(writer, " {name}={value}")?;
+                }
+                writeln!(writer)
+            }
+        }
+    }
+}
+
+/// Text from elsewhere must not be able to begin a log line.
+struct OneLine<'a>(&'a str);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|char| if char.is_control() { write!(f, "{}", char.escape_default()) } else { f.write_char(char) })
+    }
+}
+
+#[derive(Default)]
+struct EventFields {
+    message: String,
+    others: Vec<(&'static str, Value)>,
+}
+
+impl EventFields {
+    fn call(&mut self, call: &CallFields) {
+        if let Some(trace_id) = call.trace_id {
+            self.others.push(("trace_id", format!("{trace_id:032x}").into()));
+        }
+        self.others.push(("request_id", call.request_id.as_ref().into()));
+        self.others.push(("rpc.method", call.method.as_ref().into()));
+    }
+
+    fn push(&mut self, field: &Field, value: Value) {
+        match (field.name(), value) {
+            ("message", Value::String(message)) => self.message = message,
+            (name, value) => self.others.push((name, value)),
+        }
+    }
+}
+
+impl Visit for EventFields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.push(field, format!("{value:?}").into());
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.push(field, value.into());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.push(field, value.into());
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.push(field, value.into());
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.push(field, value.into());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.push(field, value.into());
+    }
+}

@@ -1,0 +1,193 @@
+//! A serving process: two listeners, readiness, background work, and an orderly end.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::response::IntoResponse;
+use http::{Request, Response};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tonic::server::NamedService;
+use tonic::service::Routes;
+use tower::{Layer, Service};
+
+use crate::contract::Contract;
+use crate::layers::{Layers, assemble};
+use crate::listener::{self, BindError, Limits};
+use crate::options::ProcessOptions;
+use crate::readiness::Readiness;
+use crate::shutdown::{Background, Shutdown};
+use crate::{admin, telemetry};
+
+/// How long background tasks and admin requests may take to end.
+const END_LIMIT: Duration = Duration::from_secs(5);
+
+/// What is served: services with their names, so that health and reflection name exactly what is there.
+pub struct Api {
+    contract: Contract,
+    names: Vec<String>,
+    routes: Routes,
+    admin: axum::Router,
+    http1: bool,
+}
+
+impl Api {
+    pub fn new(contract: Contract) -> Self {
+        Self { contract, names: Vec::new(), routes: Routes::default(), admin: axum::Router::new(), http1: false }
+    }
+
+    /// Serves one gRPC service.
+    #[must_use]
+    pub fn service<S>(mut self, service: S) -> Self
+    where
+        S: Service<Request<Body>, Error = Infallible> + NamedService + Clone + Send + Sync + 'static,
+        S::Response: IntoResponse,
+        S::Future: Send + 'static,
+    {
+        self.names.push(S::NAME.to_owned());
+        self.routes = self.routes.add_service(service);
+        self
+    }
+
+    /// Serves `router` for everything else; `names` are the gRPC services behind it. HTTP/1.1 is then accepted too.
+    #[must_use]
+    pub fn router(mut self, names: impl IntoIterator<Item = String>, router: axum::Router) -> Self {
+        self.names.extend(names);
+        *self.routes.axum_router_mut() = std::mem::take(self.routes.axum_router_mut()).reset_fallback().merge(router);
+        self.http1 = true;
+        self
+    }
+
+    /// Adds paths to the admin port.
+    #[must_use]
+    pub fn admin_routes(mut self, router: axum::Router) -> Self {
+        self.admin = self.admin.merge(router);
+        self
+    }
+}
+
+/// A process with its ports bound, before it serves.
+pub struct Process {
+    options: ProcessOptions,
+    exporting: bool,
+    shutdown: Shutdown,
+    readiness: Readiness,
+    background: Background,
+    draining: CancellationToken,
+    api: TcpListener,
+    admin: TcpListener,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error("the descriptor set cannot be offered by reflection")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
+impl Process {
+    /// Binds both ports. `exporting`: whether telemetry goes to a collector (`Telemetry::exporting`).
+    pub async fn start(options: ProcessOptions, shutdown: Shutdown, exporting: bool) -> Result<Self, BindError> {
+        let api = listener::bind(options.listen, "--listen").await?;
+        let admin = listener::bind(options.admin_listen, "--admin-listen").await?;
+        // Before any metric is recorded: a handle made earlier would record nowhere.
+        telemetry::prometheus();
+        let background = Background::default();
+        background.spawn(telemetry::upkeep());
+        let (readiness, draining) = (Readiness::default(), CancellationToken::new());
+        Ok(Self { options, exporting, shutdown, readiness, background, draining, api, admin })
+    }
+
+    pub fn api_address(&self) -> io::Result<SocketAddr> {
+        self.api.local_addr()
+    }
+
+    pub fn admin_address(&self) -> io::Result<SocketAddr> {
+        self.admin.local_addr()
+    }
+
+    /// Add conditions before `serve`, or the process is ready at once.
+    pub fn readiness(&self) -> Readiness {
+        self.readiness.clone()
+    }
+
+    pub fn background(&self) -> Background {
+        self.background.clone()
+    }
+
+    pub fn shutdown(&self) -> Shutdown {
+        self.shutdown.clone()
+    }
+
+    pub fn options(&self) -> &ProcessOptions {
+        &self.options
+    }
+
+    /// Serves until the shutdown begins, then ends in order: NOT_SERVING; the drain delay, for endpoints to notice; no more
+    /// connections, GOAWAY, streams ended, calls in flight finished; background work ended; the admin port last, so that
+    /// the end can be watched.
+    ///
+    /// `authentication` is the innermost layer, around the API's services but not around health and reflection.
+    pub async fn serve<A>(self, api: Api, authentication: A) -> Result<(), ServeError>
+    where
+        A: Layer<Routes>,
+        A::Service: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+        <A::Service as Service<Request<Body>>>::Future: Send + 'static,
+    {
+        let Self { options, exporting, shutdown, readiness, background, draining, api: listener, admin } = self;
+        let health = readiness.health_service(api.names.iter().cloned());
+        let mut open = Routes::new(health.clone());
+        if options.reflection {
+            open = with_reflection(open, &api)?;
+        }
+        let layers = Layers {
+            contract: api.contract,
+            max_deadline: options.max_deadline,
+            max_in_flight: options.max_in_flight,
+            draining: draining.clone(),
+            exporting,
+        };
+        let service = assemble(&layers, authentication, open, api.routes);
+        let admin_service = Routes::from(admin::routes(readiness.clone(), health, api.admin)).prepare();
+
+        let limits = Limits { max_streams: options.max_streams, http1: api.http1, drain: options.max_deadline };
+        let admin_limits = Limits { max_streams: 100, http1: true, drain: END_LIMIT };
+        let admin_draining = CancellationToken::new();
+        let admin_server =
+            tokio::spawn(listener::serve(admin, admin_service, admin_limits, admin_draining.clone()));
+        let server = listener::serve(listener, service, limits, draining.clone());
+
+        let end = async {
+            shutdown.begun().await;
+            readiness.drain();
+            tokio::time::sleep(options.drain_delay).await;
+            draining.cancel();
+        };
+        let (ended, ()) = tokio::join!(server, end);
+        if !ended {
+            tracing::warn!(limit_seconds = options.max_deadline.as_secs_f64(), "calls still in flight were cut");
+        }
+        if tokio::time::timeout(END_LIMIT, background.end()).await.is_err() {
+            tracing::warn!("background tasks did not end in time and were left");
+        }
+        admin_draining.cancel();
+        if let Err(error) = admin_server.await {
+            tracing::warn!(%error, "the admin server failed");
+        }
+        Ok(())
+    }
+}
+
+/// Both versions: grpcurl and older tools still ask for v1alpha. The bytes are offered as they are, so options survive.
+fn with_reflection(open: Routes, api: &Api) -> Result<Routes, tonic_reflection::server::Error> {
+    let builder = || {
+        let names = api.names.iter().map(String::as_str).chain(["grpc.health.v1.Health"]);
+        let sets = [api.contract.descriptor_set(), tonic_health::pb::FILE_DESCRIPTOR_SET];
+        let builder = tonic_reflection::server::Builder::configure();
+        let builder = sets.into_iter().fold(builder, |builder, set| builder.register_encoded_file_descriptor_set(set));
+        names.fold(builder, |builder, name| builder.with_service_name(name))
+    };
+    Ok(open.add_service(builder().build_v1()?).add_service(builder().build_v1alpha()?))
+}

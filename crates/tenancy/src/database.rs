@@ -1,0 +1,187 @@
+//! The connection pool, and transactions that open with a scope.
+//!
+//! A handler's database work runs in a task that the caller's disconnecting cannot cancel (crate `runtime` sees to it); should a
+//! transaction be dropped unfinished all the same, it is rolled back before its connection is used again, and the scope's settings
+//! end with it, for they are local to the transaction.
+
+use std::{sync::Arc, time::Duration};
+
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::{
+    AssertSqlSafe, PgConnection, PgPool, Postgres, Transaction,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use crate::{
+    ClusterScope, OrganizationId, Scope, Sealer,
+    write::{Head, Once, Write},
+};
+
+/// How a service reaches its schema.
+#[derive(Debug, Clone)]
+pub struct DatabaseOptions {
+    pub url: SecretString,
+    /// More does not mean faster: a transaction that waits for a connection is sooner done than one that fights for a core.
+    pub max_connections: u32,
+    /// How long a call may wait for a connection before it is shed.
+    pub acquire_timeout: Duration,
+    /// The server ends a statement that takes longer.
+    pub statement_timeout: Duration,
+}
+
+impl DatabaseOptions {
+    pub fn new(url: SecretString) -> Self {
+        Self {
+            url,
+            max_connections: 16,
+            acquire_timeout: Duration::from_millis(250),
+            statement_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A fault of the store, or of the way that it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("the database failed")]
+    Database(#[source] sqlx::Error),
+    /// No connection was free in time: the call is shed.
+    #[error("no database connection was free in time")]
+    Busy,
+    /// The database cannot be reached.
+    #[error("the database cannot be reached")]
+    Unreachable(#[source] sqlx::Error),
+    #[error("the request_id was used with another body")]
+    RequestIdReused,
+    #[error("no such organization")]
+    TenantUnknown,
+    /// A stored value that we could not have written.
+    #[error("the store holds a value that it should not: {0}")]
+    Corrupt(&'static str),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::PoolTimedOut => Self::Busy,
+            sqlx::Error::Io(_) | sqlx::Error::PoolClosed | sqlx::Error::Tls(_) => Self::Unreachable(error),
+            sqlx::Error::Database(ref e) if e.code().is_some_and(|c| c.starts_with("57P") || c.starts_with("08")) => {
+                Self::Unreachable(error)
+            }
+            other => Self::Database(other),
+        }
+    }
+}
+
+/// The constraint that a statement ran into, by its name.
+pub fn constraint(error: &sqlx::Error) -> Option<&str> {
+    error.as_database_error().and_then(|e| e.constraint())
+}
+
+/// One service's schema.
+#[derive(Debug, Clone)]
+pub struct Database {
+    pool: PgPool,
+    sealer: Arc<Sealer>,
+}
+
+impl Database {
+    /// Opens no connection yet: a server starts and says NOT_SERVING while its database is away.
+    pub fn new(options: &DatabaseOptions, sealer: Arc<Sealer>) -> Result<Self, StoreError> {
+        let statement_timeout = options.statement_timeout.as_millis().to_string();
+        let connect: PgConnectOptions = options.url.expose_secret().parse()?;
+        let connect = connect.options([
+            ("statement_timeout", statement_timeout.as_str()),
+            ("idle_in_transaction_session_timeout", statement_timeout.as_str()),
+        ]);
+        let pool = PgPoolOptions::new()
+            .max_connections(options.max_connections)
+            .acquire_timeout(options.acquire_timeout)
+            .test_before_acquire(false)
+            .connect_lazy_with(connect);
+        Ok(Self { pool, sealer })
+    }
+
+    pub fn sealer(&self) -> &Sealer {
+        &self.sealer
+    }
+
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    async fn begin(&self, mode: &str, scope: Scope) -> Result<Transaction<'static, Postgres>, StoreError> {
+        let opening = format!("begin {mode}; {}", scope.settings());
+        match self.pool.begin_with(AssertSqlSafe(opening.clone())).await {
+            // A pooled connection that died while idle (the server restarted): its first use tells. Nothing was written, so
+            // another connection may be tried, once.
+            Err(sqlx::Error::Io(_)) => Ok(self.pool.begin_with(AssertSqlSafe(opening)).await?),
+            begun => Ok(begun?),
+        }
+    }
+
+    /// A transaction that reads. All its statements see the same moment.
+    pub async fn read(&self, scope: impl Into<Scope>) -> Result<Read, StoreError> {
+        let transaction = self.begin("isolation level repeatable read read only", scope.into()).await?;
+        Ok(Read { transaction })
+    }
+
+    /// A transaction that writes what is no event: last-used marks, session refreshes, one-time codes. Takes no lock on the
+    /// tenant and no revision.
+    pub async fn upkeep(&self, scope: impl Into<Scope>) -> Result<Upkeep, StoreError> {
+        Ok(Upkeep { transaction: self.begin("", scope.into()).await? })
+    }
+
+    /// A transaction that changes an organization's rows (or, with a project scope, the project's): locks the tenant's head first,
+    /// which orders all its writes. See [`Write`].
+    pub async fn write(&self, scope: impl Into<Scope>, origin: &crate::Origin, once: Option<&Once>) -> Result<Write, StoreError> {
+        let scope = scope.into();
+        let transaction = self.begin("", scope).await?;
+        Write::open(transaction, scope, origin.clone(), once.cloned(), self.sealer.clone()).await
+    }
+
+    /// What this service knows of an organization: its project, state and revision. None where it knows none.
+    pub async fn head(&self, organization: OrganizationId) -> Result<Option<Head>, StoreError> {
+        let mut read = self.read(ClusterScope::granted()).await?;
+        let head = Head::find(read.connection(), organization).await?;
+        read.finish().await?;
+        Ok(head)
+    }
+
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// A reading transaction.
+#[derive(Debug)]
+pub struct Read {
+    transaction: Transaction<'static, Postgres>,
+}
+
+impl Read {
+    pub fn connection(&mut self) -> &mut PgConnection {
+        &mut self.transaction
+    }
+
+    /// Ends the transaction now rather than when the connection is next used.
+    pub async fn finish(self) -> Result<(), StoreError> {
+        Ok(self.transaction.commit().await?)
+    }
+}
+
+/// A transaction that writes no event.
+#[derive(Debug)]
+pub struct Upkeep {
+    transaction: Transaction<'static, Postgres>,
+}
+
+impl Upkeep {
+    pub fn connection(&mut self) -> &mut PgConnection {
+        &mut self.transaction
+    }
+
+    pub async fn commit(self) -> Result<(), StoreError> {
+        Ok(self.transaction.commit().await?)
+    }
+}

@@ -1,0 +1,25 @@
+//! What every store of Guildhall shares: typed ids, the scopes that alone open transactions, the tenant's head row with its
+//! revision and event chain, idempotent answers, sealed secrets and page tokens.
+//!
+//! Two walls stand between tenants. Every statement names its `organization_id`, and row-level security hides every row outside
+//! the scope that the transaction was opened with. A scope is made by crate `access`, after it has decided on a caller, or by
+//! background work that serves no caller; a test reads the tree and finds no other place.
+
+pub mod database;
+pub mod event;
+pub mod feed;
+pub mod id;
+pub mod mask;
+pub mod migration;
+pub mod page;
+pub mod scope;
+pub mod sealing;
+pub mod secret;
+mod write;
+
+pub use database::{Database, DatabaseOptions, Read, StoreError, constraint};
+pub use event::{Actor, Event, NewEvent, Origin};
+pub use id::*;
+pub use scope::{ClusterScope, OrganizationScope, ProjectScope, Scope};
+pub use sealing::Sealer;
+pub use write::{Head, Once, OrganizationState, Write};

@@ -1,0 +1,66 @@
+//! Migrations: the tables that every schema has, then the service's own, applied in the order of their versions by
+//! `<service> migrate`, never by a server. A landed migration is never edited: its checksum is kept and compared.
+
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::{
+    Connection, PgConnection,
+    migrate::{Migrate, MigrateError, Migrator},
+};
+
+use crate::{Database, StoreError};
+
+static TENANCY: Migrator = sqlx::migrate!("./migrations");
+
+/// The migrations of one service's schema.
+#[derive(Debug)]
+pub struct Migrations {
+    migrator: Migrator,
+}
+
+impl Migrations {
+    pub fn of(service: &Migrator) -> Self {
+        let all = TENANCY.iter().chain(service.iter()).cloned().collect();
+        Self { migrator: Migrator::with_migrations(all) }
+    }
+
+    /// Applies what is missing, as the schema's owner. `runtime_role` is granted what the server needs.
+    pub async fn apply(&self, owner_url: &SecretString, runtime_role: &str) -> Result<(), MigrateError> {
+        let mut connection = PgConnection::connect(owner_url.expose_secret()).await?;
+        sqlx::query("select set_config('guildhall.runtime_role', $1, false)")
+            .bind(runtime_role)
+            .execute(&mut connection)
+            .await?;
+        self.migrator.run(&mut connection).await?;
+        connection.close().await?;
+        Ok(())
+    }
+
+    /// None when the schema is the one that this binary was built for, else what is missing or too much, for an operator to read.
+    /// A schema that is ahead is fine: migrations expand before they contract, so that a release can be taken back.
+    pub async fn behind(&self, database: &Database) -> Result<Option<String>, StoreError> {
+        let mut connection = database.pool().acquire().await?;
+        let applied = match connection.list_applied_migrations(&self.migrator.table_name).await {
+            Ok(applied) => applied,
+            Err(MigrateError::Execute(error)) if is_undefined_table(&error) => Vec::new(),
+            Err(MigrateError::Execute(error)) => return Err(error.into()),
+            Err(error) => return Ok(Some(error.to_string())),
+        };
+        for wanted in self.migrator.iter() {
+            match applied.iter().find(|a| a.version == wanted.version) {
+                None => {
+                    let name = format!("{} ({})", wanted.version, wanted.description);
+                    return Ok(Some(format!("the database lacks migration {name}: run `migrate`")));
+                }
+                Some(a) if a.checksum != wanted.checksum => {
+                    return Ok(Some(format!("migration {} was changed after it had been applied", wanted.version)));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn is_undefined_table(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|e| e.code()).is_some_and(|code| code == "42P01")
+}

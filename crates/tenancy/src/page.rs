@@ -1,0 +1,155 @@
+//! Keyset pagination: page tokens that are opaque, authenticated, and bound to the query and the scope that they continue.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{Scope, Sealer};
+
+pub const DEFAULT_SIZE: i32 = 50;
+pub const MAX_SIZE: i32 = 500;
+/// Longer texts are no page tokens of ours.
+const MAX_TOKEN: usize = 2048;
+const TAG: usize = 32;
+
+/// Which page of a list is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<C> {
+    /// Rows to return, 1 to [`MAX_SIZE`].
+    pub size: i64,
+    /// The last row of the page before, None for the first page.
+    pub after: Option<C>,
+}
+
+/// The rows of one page and, where more follow, the place to go on from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed<T, C> {
+    pub rows: Vec<T>,
+    pub next: Option<C>,
+}
+
+impl<T, C> Listed<T, C> {
+    /// From up to `size + 1` rows: the one too many says that there is a next page.
+    pub fn from_rows(mut rows: Vec<T>, size: i64, cursor: impl Fn(&T) -> C) -> Self {
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let more = rows.len() > size;
+        rows.truncate(size);
+        let next = if more { rows.last().map(cursor) } else { None };
+        Self { rows, next }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PageError {
+    #[error("must be 0 (the default of 50) to 500")]
+    Size,
+    #[error("is not the next_page_token of this query")]
+    Token,
+}
+
+/// The size that a request means: 0 is the default, more than the maximum is refused rather than cut.
+pub fn size(requested: i32) -> Result<i64, PageError> {
+    match requested {
+        0 => Ok(DEFAULT_SIZE.into()),
+        1..=MAX_SIZE => Ok(requested.into()),
+        _ => Err(PageError::Size),
+    }
+}
+
+/// One list query: its name, its scope, and the filters that a token may not outlive.
+#[derive(Debug, Clone, Copy)]
+pub struct Query<'a> {
+    pub method: &'static str,
+    pub scope: Scope,
+    pub filter: &'a str,
+}
+
+impl Query<'_> {
+    fn binding(&self, cursor: &[u8]) -> Vec<u8> {
+        let mut message = Vec::new();
+        for part in [self.method.as_bytes(), self.scope.settings().as_bytes(), self.filter.as_bytes(), cursor] {
+            message.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            message.extend_from_slice(part);
+        }
+        message
+    }
+
+    /// The token that continues after `cursor`.
+    pub fn token<C: Serialize>(&self, sealer: &Sealer, cursor: &C) -> String {
+        let cursor = serde_json::to_vec(cursor).expect("a cursor is plain data");
+        let mut bytes = sealer.tag("page token", &self.binding(&cursor)).to_vec();
+        bytes.extend_from_slice(&cursor);
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// The page that a request asks for: `page_size` and `page_token` as they stand in it.
+    pub fn page<C: DeserializeOwned>(&self, sealer: &Sealer, page_size: i32, token: &str) -> Result<Page<C>, PageError> {
+        let size = size(page_size)?;
+        if token.is_empty() {
+            return Ok(Page { size, after: None });
+        }
+        if token.len() > MAX_TOKEN {
+            return Err(PageError::Token);
+        }
+        let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| PageError::Token)?;
+        let (tag, cursor) = bytes.split_at_checked(TAG).ok_or(PageError::Token)?;
+        sealer.verify("page token", &self.binding(cursor), tag).map_err(|_| PageError::Token)?;
+        Ok(Page { size, after: Some(serde_json::from_slice(cursor).map_err(|_| PageError::Token)?) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{OrganizationId, OrganizationScope, ProjectId};
+
+    fn sealer() -> Sealer {
+        Sealer::parse("a:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=").unwrap()
+    }
+
+    fn scope() -> Scope {
+        OrganizationScope::granted(ProjectId::new(), OrganizationId::new()).into()
+    }
+
+    #[test]
+    fn a_token_continues_its_own_query_only() {
+        let sealer = sealer();
+        let query = Query { method: "ListMembers", scope: scope(), filter: "ACTIVE" };
+        let token = query.token(&sealer, &42);
+        assert_eq!(query.page::<i32>(&sealer, 0, &token), Ok(Page { size: 50, after: Some(42) }));
+        for other in [
+            Query { method: "ListRoles", ..query },
+            Query { scope: scope(), ..query },
+            Query { filter: "SUSPENDED", ..query },
+        ] {
+            assert_eq!(other.page::<i32>(&sealer, 0, &token), Err(PageError::Token));
+        }
+    }
+
+    #[test]
+    fn sizes_outside_the_bounds_are_refused() {
+        assert_eq!(size(0), Ok(50));
+        assert_eq!(size(500), Ok(500));
+        assert_eq!(size(501), Err(PageError::Size));
+        assert_eq!(size(-1), Err(PageError::Size));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_of_an_outsider_is_a_token(text in ".{1,200}") {
+            let query = Query { method: "ListMembers", scope: scope(), filter: "" };
+            prop_assert_eq!(query.page::<i32>(&sealer(), 0, &text), Err(PageError::Token));
+        }
+
+        #[test]
+        fn a_token_with_one_changed_character_is_refused(cursor: i64, at in 0usize..40) {
+            let query = Query { method: "ListMembers", scope: scope(), filter: "" };
+            let mut token = query.token(&sealer(), &cursor).into_bytes();
+            let at = at % token.len();
+            token[at] = if token[at] == b'A' { b'B' } else { b'A' };
+            let token = String::from_utf8(token).unwrap();
+            prop_assert_eq!(query.page::<i64>(&sealer(), 0, &token), Err(PageError::Token));
+        }
+    }
+}

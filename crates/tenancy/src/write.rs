@@ -1,0 +1,423 @@
+//! The one way to change a tenant: lock its head, change rows, append events, commit.
+//!
+//! The lock gives a gap-free revision in the order of commits, rules free of races ("never the last owner"), the order of the
+//! events and their chain. Nothing slow may happen between [`crate::Database::write`] and [`Write::commit`]: no call to another
+//! service, no hashing of passwords.
+
+use std::sync::Arc;
+
+use serde::{Serialize, de::DeserializeOwned};
+use sqlx::{PgConnection, Postgres, Transaction};
+use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
+
+use crate::{
+    ClusterScope, Database, Event, EventId, NewEvent, OrganizationId, OrganizationScope, Origin, ProjectId, Scope, Sealer,
+    StoreError,
+    event::{now, sha256},
+};
+
+const ANSWER_LIFETIME: Duration = Duration::hours(24);
+const ANSWER: &str = "answer";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum OrganizationState {
+    Active,
+    Suspended,
+    Deleted,
+}
+
+impl OrganizationState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::Suspended => "SUSPENDED",
+            Self::Deleted => "DELETED",
+        }
+    }
+
+    pub fn parse(text: &str) -> Result<Self, StoreError> {
+        match text {
+            "ACTIVE" => Ok(Self::Active),
+            "SUSPENDED" => Ok(Self::Suspended),
+            "DELETED" => Ok(Self::Deleted),
+            _ => Err(StoreError::Corrupt("organization state")),
+        }
+    }
+}
+
+/// What one service holds of a tenant as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    pub organization_id: OrganizationId,
+    pub project_id: ProjectId,
+    pub state: OrganizationState,
+    /// The revision in org-service that set `state`: an older word never undoes a newer one.
+    pub state_revision: i64,
+    pub revision: i64,
+    pub incarnation: Uuid,
+    event_hash: Vec<u8>,
+}
+
+struct HeadRow {
+    organization_id: Uuid,
+    project_id: Uuid,
+    state: String,
+    state_revision: i64,
+    revision: i64,
+    incarnation: Uuid,
+    event_hash: Vec<u8>,
+}
+
+impl TryFrom<HeadRow> for Head {
+    type Error = StoreError;
+
+    fn try_from(row: HeadRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            organization_id: OrganizationId::from_uuid(row.organization_id),
+            project_id: ProjectId::from_uuid(row.project_id),
+            state: OrganizationState::parse(&row.state)?,
+            state_revision: row.state_revision,
+            revision: row.revision,
+            incarnation: row.incarnation,
+            event_hash: row.event_hash,
+        })
+    }
+}
+
+impl Head {
+    pub async fn find(connection: &mut PgConnection, organization: OrganizationId) -> Result<Option<Self>, StoreError> {
+        sqlx::query_as!(
+            HeadRow,
+            "select organization_id, project_id, state, state_revision, revision, incarnation, event_hash
+             from head where organization_id = $1",
+            organization.uuid()
+        )
+        .fetch_optional(connection)
+        .await?
+        .map(Self::try_from)
+        .transpose()
+    }
+
+    /// The revision and hash that the tenant's event chain ends with.
+    pub(crate) fn chain_end(self) -> (i64, Vec<u8>) {
+        (self.revision, self.event_hash)
+    }
+
+    async fn lock(connection: &mut PgConnection, organization: OrganizationId) -> Result<Option<Self>, StoreError> {
+        sqlx::query_as!(
+            HeadRow,
+            "select organization_id, project_id, state, state_revision, revision, incarnation, event_hash
+             from head where organization_id = $1 for update",
+            organization.uuid()
+        )
+        .fetch_optional(connection)
+        .await?
+        .map(Self::try_from)
+        .transpose()
+    }
+
+    /// Makes the head of a new tenant, or leaves the one that is there.
+    async fn found(
+        connection: &mut PgConnection,
+        project: ProjectId,
+        organization: OrganizationId,
+        state: OrganizationState,
+        state_revision: i64,
+    ) -> Result<(), StoreError> {
+        sqlx::query!(
+            "insert into head (organization_id, project_id, state, state_revision) values ($1, $2, $3, $4)
+             on conflict (organization_id) do nothing",
+            organization.uuid(),
+            project.uuid(),
+            state.as_str(),
+            state_revision
+        )
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+}
+
+impl Database {
+    /// Takes up an organization that org-service told of, so that this service can write for it. Repeating it is harmless.
+    pub async fn admit(
+        &self,
+        project: ProjectId,
+        organization: OrganizationId,
+        state: OrganizationState,
+        state_revision: i64,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.upkeep(ClusterScope::granted()).await?;
+        Head::found(tx.connection(), project, organization, state, state_revision).await?;
+        tx.commit().await
+    }
+
+    /// Deletes the kept answers whose time has passed, up to `limit`; how many they were.
+    pub async fn forget_answers(&self, limit: i64) -> Result<u64, StoreError> {
+        let mut tx = self.upkeep(ClusterScope::granted()).await?;
+        let forgotten = sqlx::query!(
+            "delete from answer where ctid = any (array(select ctid from answer where expire_time < now() limit $1))",
+            limit
+        )
+        .execute(tx.connection())
+        .await?
+        .rows_affected();
+        tx.commit().await?;
+        Ok(forgotten)
+    }
+}
+
+/// A write that must happen once however often it is asked for: the caller's `request_id` with what it was sent with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Once {
+    pub caller: String,
+    pub method: &'static str,
+    pub request_id: String,
+    /// SHA-256 of the request as encoded.
+    pub body_hash: [u8; 32],
+}
+
+/// One tenant's end of the event chain, and what this write adds to it.
+#[derive(Debug)]
+struct Chain {
+    head: Head,
+    events: Vec<NewEvent>,
+}
+
+/// An open write. Dropped, it changes nothing.
+#[derive(Debug)]
+pub struct Write {
+    transaction: Transaction<'static, Postgres>,
+    /// The tenant that was opened, then those founded in this write.
+    chains: Vec<Chain>,
+    origin: Origin,
+    once: Option<Once>,
+    answered: Option<Vec<u8>>,
+    sealer: Arc<Sealer>,
+}
+
+impl Write {
+    pub(crate) async fn open(
+        mut transaction: Transaction<'static, Postgres>,
+        scope: Scope,
+        origin: Origin,
+        once: Option<Once>,
+        sealer: Arc<Sealer>,
+    ) -> Result<Self, StoreError> {
+        let head = match scope {
+            Scope::Organization(scope) => Head::lock(&mut transaction, scope.organization_id()).await?,
+            Scope::Project(scope) => {
+                // A project has a head from its first write on: who it is was proven by the credential.
+                let key = scope.own_key();
+                match Head::lock(&mut transaction, key).await? {
+                    None => {
+                        Head::found(&mut transaction, scope.project_id(), key, OrganizationState::Active, 0).await?;
+                        Head::lock(&mut transaction, key).await?
+                    }
+                    found => found,
+                }
+            }
+            Scope::Cluster(_) => None,
+        };
+        let head = head.ok_or(StoreError::TenantUnknown)?;
+        let mut write =
+            Self { transaction, chains: vec![Chain { head, events: Vec::new() }], origin, once, answered: None, sealer };
+        write.replay().await?;
+        Ok(write)
+    }
+
+    /// Looks for the first answer. After the head is locked, so that of two equal calls one writes and the other finds.
+    async fn replay(&mut self) -> Result<(), StoreError> {
+        let Some(once) = &self.once else { return Ok(()) };
+        let row = sqlx::query!(
+            "select body_hash, answer from answer
+             where organization_id = $1 and caller = $2 and method = $3 and request_id = $4 and expire_time > now()",
+            self.chains[0].head.organization_id.uuid(),
+            once.caller,
+            once.method,
+            once.request_id
+        )
+        .fetch_optional(&mut *self.transaction)
+        .await?;
+        if let Some(row) = row {
+            if row.body_hash != once.body_hash {
+                return Err(StoreError::RequestIdReused);
+            }
+            self.answered = Some(row.answer);
+        }
+        Ok(())
+    }
+
+    /// The answer that this `request_id` got the first time, if it was answered before: give it again and write nothing.
+    pub fn first_answer<T: DeserializeOwned>(&self) -> Result<Option<T>, StoreError> {
+        let Some(sealed) = &self.answered else { return Ok(None) };
+        let answer = self
+            .sealer
+            .open(ANSWER, self.chains[0].head.organization_id.uuid().as_bytes(), sealed)
+            .map_err(|_| StoreError::Corrupt("sealed answer"))?;
+        serde_json::from_slice(&answer).map(Some).map_err(|_| StoreError::Corrupt("kept answer"))
+    }
+
+    pub fn connection(&mut self) -> &mut PgConnection {
+        &mut self.transaction
+    }
+
+    pub fn head(&self) -> &Head {
+        &self.chains[0].head
+    }
+
+    pub fn project_id(&self) -> ProjectId {
+        self.head().project_id
+    }
+
+    pub fn organization_id(&self) -> OrganizationId {
+        self.head().organization_id
+    }
+
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// The revision that this write takes if it appends an event.
+    pub fn revision(&self) -> i64 {
+        self.head().revision + 1
+    }
+
+    /// One event of the tenant that was opened.
+    pub fn append(&mut self, event: NewEvent) {
+        self.chains[0].events.push(event);
+    }
+
+    /// Founds an organization of the project that was opened: its head, and its first event.
+    pub async fn found(&mut self, organization: OrganizationId, event: NewEvent) -> Result<OrganizationScope, StoreError> {
+        let project = self.project_id();
+        Head::found(&mut self.transaction, project, organization, OrganizationState::Active, 1).await?;
+        let head = Head::lock(&mut self.transaction, organization).await?.ok_or(StoreError::TenantUnknown)?;
+        self.chains.push(Chain { head, events: vec![event] });
+        Ok(OrganizationScope::granted(project, organization))
+    }
+
+    /// Sets the tenant's state as of a revision of org-service. An older word than the one held changes nothing: false.
+    pub async fn set_state(&mut self, state: OrganizationState, state_revision: i64) -> Result<bool, StoreError> {
+        let updated = sqlx::query!(
+            "update head set state = $2, state_revision = $3 where organization_id = $1 and state_revision < $3",
+            self.organization_id().uuid(),
+            state.as_str(),
+            state_revision
+        )
+        .execute(&mut *self.transaction)
+        .await?
+        .rows_affected();
+        Ok(updated == 1)
+    }
+
+    /// Commits the rows, the events and the answer together, and gives the answer back.
+    pub async fn commit<T: Serialize>(mut self, answer: T) -> Result<T, StoreError> {
+        if let Some(once) = self.once.take() {
+            self.keep(&once, &answer).await?;
+        }
+        for chain in std::mem::take(&mut self.chains) {
+            if !chain.events.is_empty() {
+                seal_chain(&mut self.transaction, chain, &self.origin).await?;
+            }
+        }
+        self.transaction.commit().await?;
+        Ok(answer)
+    }
+
+    async fn keep<T: Serialize>(&mut self, once: &Once, answer: &T) -> Result<(), StoreError> {
+        let organization = self.organization_id().uuid();
+        let project = self.project_id().uuid();
+        let answer = serde_json::to_vec(answer).map_err(|_| StoreError::Corrupt("answer"))?;
+        sqlx::query!(
+            "with expired as (
+                 delete from answer where organization_id = $1 and caller = $3 and method = $4 and request_id = $5 and expire_time <= now()
+             )
+             insert into answer (organization_id, project_id, caller, method, request_id, body_hash, answer, expire_time)
+             values ($1, $2, $3, $4, $5, $6, $7, $8)",
+            organization,
+            project,
+            once.caller,
+            once.method,
+            once.request_id,
+            &once.body_hash,
+            self.sealer.seal(ANSWER, organization.as_bytes(), &answer),
+            OffsetDateTime::now_utc() + ANSWER_LIFETIME
+        )
+        .execute(&mut *self.transaction)
+        .await?;
+        Ok(())
+    }
+}
+
+/// Gives a chain's events their place and their hashes, and moves the head: one statement.
+async fn seal_chain(connection: &mut PgConnection, chain: Chain, origin: &Origin) -> Result<(), StoreError> {
+    let Chain { head, events } = chain;
+    let revision = head.revision + 1;
+    let time = now();
+    let mut previous = head.event_hash;
+    let mut sealed = Vec::with_capacity(events.len());
+    for (ordinal, new) in (0..).zip(events) {
+        let mut event = Event {
+            event_id: EventId::new(),
+            organization_id: head.organization_id,
+            project_id: head.project_id,
+            revision,
+            ordinal,
+            kind: new.kind.to_owned(),
+            actor: origin.actor.to_string(),
+            on_behalf_of: origin.on_behalf_of.as_ref().map(ToString::to_string),
+            subject_ids: new.subject_ids,
+            payload_hash: sha256(new.payload.as_bytes()).to_vec(),
+            payload: Some(new.payload),
+            request_id: origin.request_id.clone(),
+            trace_id: origin.trace_id.clone(),
+            time,
+            previous_hash: previous,
+            hash: Vec::new(),
+        };
+        event.hash = event.computed_hash().to_vec();
+        previous = event.hash.clone();
+        sealed.push(event);
+    }
+    // Arrays of arrays must be rectangular in PostgreSQL, so the subject ids travel as JSON.
+    let subjects: Vec<serde_json::Value> = sealed.iter().map(|e| e.subject_ids.clone().into()).collect();
+    let payloads: Vec<String> = sealed.iter().map(|e| e.payload.clone().unwrap_or_default()).collect();
+    sqlx::query!(
+        "with moved as (
+             update head set revision = $3, event_hash = $4,
+                 feed_transaction = greatest(feed_transaction, pg_current_xact_id()::text::bigint)
+             where organization_id = $1
+             returning feed_transaction
+         )
+         insert into event (organization_id, project_id, revision, ordinal, event_id, kind, actor, on_behalf_of, subject_ids,
+             payload, payload_hash, request_id, trace_id, time, previous_hash, hash, feed_transaction)
+         select $1, $2, $3, e.ordinal, e.event_id, e.kind, $5, $6, array(select jsonb_array_elements_text(e.subject_ids)),
+             e.payload, e.payload_hash, $7, $8, $9, e.previous_hash, e.hash, moved.feed_transaction
+         from moved, unnest($10::int[], $11::uuid[], $12::text[], $13::jsonb[], $14::text[], $15::bytea[], $16::bytea[], $17::bytea[])
+             as e (ordinal, event_id, kind, subject_ids, payload, payload_hash, previous_hash, hash)
+         order by e.ordinal",
+        head.organization_id.uuid(),
+        head.project_id.uuid(),
+        revision,
+        previous,
+        origin.actor.to_string(),
+        origin.on_behalf_of.as_ref().map(ToString::to_string),
+        origin.request_id,
+        origin.trace_id,
+        time,
+        &sealed.iter().map(|e| e.ordinal).collect::<Vec<_>>(),
+        &sealed.iter().map(|e| e.event_id.uuid()).collect::<Vec<_>>(),
+        &sealed.iter().map(|e| e.kind.clone()).collect::<Vec<_>>(),
+        &subjects,
+        &payloads,
+        &sealed.iter().map(|e| e.payload_hash.clone()).collect::<Vec<_>>(),
+        &sealed.iter().map(|e| e.previous_hash.clone()).collect::<Vec<_>>(),
+        &sealed.iter().map(|e| e.hash.clone()).collect::<Vec<_>>()
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
