@@ -232,7 +232,10 @@ impl Access {
             Caller::ServiceAccount { organization: None, project, .. } => {
                 Ok(granted.with(Tenant::Project(ProjectScope::granted(project))))
             }
-            _ => Err(invalid_field("organization_id", "must name an organization: only a project's credential may leave it out")),
+            _ => Err(invalid_field(
+                "organization_id",
+                "must name an organization: only a project's credential may leave it out",
+            )),
         }
     }
 
@@ -240,7 +243,9 @@ impl Access {
     pub fn project<T>(&self, request: &Request<T>) -> Result<Granted<ProjectScope>, Status> {
         let granted = self.authenticated(request, &[Audience::Project])?;
         match granted.caller {
-            Caller::ServiceAccount { organization: None, project, .. } => Ok(granted.with(ProjectScope::granted(project))),
+            Caller::ServiceAccount { organization: None, project, .. } => {
+                Ok(granted.with(ProjectScope::granted(project)))
+            }
             _ => Err(wrong_audience(granted.method)),
         }
     }
@@ -285,7 +290,8 @@ impl Access {
     ) -> Result<OrganizationScope, Status> {
         let missing = || Status::from(runtime::Refusal::not_found("organization"));
         // A token of one organization learns of no other, not even by how long the answer takes.
-        if let Caller::Member { organization: own, .. } | Caller::ServiceAccount { organization: Some(own), .. } = &granted.caller
+        if let Caller::Member { organization: own, .. } | Caller::ServiceAccount { organization: Some(own), .. } =
+            &granted.caller
             && *own != organization
         {
             return Err(missing());

@@ -33,7 +33,13 @@ impl Onward {
 
     /// `message` as a call to `target`, made for `caller` as part of `call`: it carries the remaining deadline, the trace and the
     /// request id with it.
-    pub fn request<T>(&self, caller: &Caller, call: &CallContext, target: Service, message: T) -> Result<Request<T>, Status> {
+    pub fn request<T>(
+        &self,
+        caller: &Caller,
+        call: &CallContext,
+        target: Service,
+        message: T,
+    ) -> Result<Request<T>, Status> {
         self.authorize(caller.principal(), target, call.request(message))
     }
 

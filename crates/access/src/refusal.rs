@@ -19,9 +19,11 @@ pub fn invalid_field(field: &'static str, description: impl std::fmt::Display) -
 /// The store's faults, as every service answers them.
 pub fn store(error: StoreError) -> Status {
     match error {
-        StoreError::Busy => Refusal::new(Code::ResourceExhausted, ErrorReason::Overloaded, "the database is at its limit")
-            .retry_after(Duration::from_millis(200))
-            .into(),
+        StoreError::Busy => {
+            Refusal::new(Code::ResourceExhausted, ErrorReason::Overloaded, "the database is at its limit")
+                .retry_after(Duration::from_millis(200))
+                .into()
+        }
         StoreError::Unreachable(_) => {
             tracing::warn!(error = %runtime::Chain(&error), "the database cannot be reached");
             Refusal::unavailable("the database").into()

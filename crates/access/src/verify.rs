@@ -105,13 +105,16 @@ impl Verifier {
                 Ok(Verified { caller, expires_at: claims.exp, claims: Some(claims) })
             }
             (service, WORKLOAD_TYPE) => {
-                let claims: WorkloadClaims =
-                    claims(token, &known, &validation(service.name(), self.service.name()))?;
+                let claims: WorkloadClaims = claims(token, &known, &validation(service.name(), self.service.name()))?;
                 let on_behalf_of = claims.obo.as_deref().map(str::parse).transpose().map_err(|_| Refused)?;
                 if claims.sub != service.name() {
                     return Err(Refused);
                 }
-                Ok(Verified { caller: Caller::Workload { service, on_behalf_of }, expires_at: claims.exp, claims: None })
+                Ok(Verified {
+                    caller: Caller::Workload { service, on_behalf_of },
+                    expires_at: claims.exp,
+                    claims: None,
+                })
             }
             _ => Err(Refused),
         }

@@ -91,7 +91,8 @@ impl TraceContext {
         let bytes: &[u8] = headers.get(Self::HEADER)?.as_bytes();
         let version = hex(bytes.get(..2)?)?;
         // Later versions may append fields after another dash; 255 is forbidden.
-        let length_fits = if version == 0 { bytes.len() == 55 } else { bytes.len() == 55 || bytes.get(55) == Some(&b'-') };
+        let length_fits =
+            if version == 0 { bytes.len() == 55 } else { bytes.len() == 55 || bytes.get(55) == Some(&b'-') };
         let dashes = [2, 35, 52].iter().all(|&at| bytes.get(at) == Some(&b'-'));
         if version == 255 || !length_fits || !dashes {
             return None;

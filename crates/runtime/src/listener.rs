@@ -37,11 +37,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// An address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address} ({option}): {}", explain(.source))]
+#[error("cannot listen on {address} ({option}): {}", explain(.cause))]
 pub struct BindError {
     address: SocketAddr,
     option: &'static str,
-    source: io::Error,
+    cause: io::Error,
 }
 
 fn explain(error: &io::Error) -> String {
@@ -54,7 +54,7 @@ fn explain(error: &io::Error) -> String {
 
 /// A bound socket, not yet accepting. `option` names the setting in the error.
 pub(crate) async fn bind(address: SocketAddr, option: &'static str) -> Result<TcpListener, BindError> {
-    TcpListener::bind(address).await.map_err(|source| BindError { address, option, source })
+    TcpListener::bind(address).await.map_err(|cause| BindError { address, option, cause })
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,7 @@
 
 use std::fmt::{self, Write as _};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tracing::field::{Field, Visit};
@@ -100,16 +100,21 @@ where
         let level = metadata.level().as_str();
         match self {
             LogFormat::Json => {
-                let mut line = Map::new();
-                line.insert("timestamp".into(), now.into());
-                line.insert("level".into(), level.into());
-                line.insert("target".into(), metadata.target().into());
-                line.insert("message".into(), fields.message.into());
-                for (name, value) in fields.others {
-                    // A field named like one of ours must not replace it.
-                    line.entry(name).or_insert(value);
+                let head = [
+                    ("timestamp", now.into()),
+                    ("level", level.into()),
+                    ("target", metadata.target().into()),
+                    ("message", std::mem::take(&mut fields.message).into()),
+                ];
+                let line: Vec<(&str, Value)> = head.into_iter().chain(fields.others).collect();
+                for (at, (name, value)) in line.iter().enumerate() {
+                    // A field named like an earlier one must not replace it.
+                    if line[..at].iter().all(|(earlier, _)| earlier != name) {
+                        let before = if at == 0 { '{' } else { ',' };
+                        write!(writer, "{before}{}:{value}", Value::from(*name))?;
+                    }
                 }
-                writeln!(writer, "{}", Value::Object(line))
+                writeln!(writer, "}}")
             }
             LogFormat::Text => {
                 write!(writer, "{now} {level:>5} {}: {}", metadata.target(), OneLine(&fields.message))?;
@@ -127,7 +132,9 @@ struct OneLine<'a>(&'a str);
 
 impl fmt::Display for OneLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|char| if char.is_control() { write!(f, "{}", char.escape_default()) } else { f.write_char(char) })
+        self.0.chars().try_for_each(|char| {
+            if char.is_control() { write!(f, "{}", char.escape_default()) } else { f.write_char(char) }
+        })
     }
 }
 
@@ -177,5 +184,72 @@ impl Visit for EventFields {
 
     fn record_bool(&mut self, field: &Field, value: bool) {
         self.push(field, value.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use tracing_subscriber::layer::SubscriberExt;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("no writer panicked").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn line(format: LogFormat) -> String {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let layer = tracing_subscriber::fmt::layer()
+            .with_writer(move || writer.clone())
+            .with_ansi(false)
+            .fmt_fields(NoSpanFields)
+            .event_format(format);
+        let subscriber = tracing_subscriber::registry().with(CallFieldsLayer).with(layer);
+        tracing::subscriber::with_default(subscriber, || {
+            let span = tracing::info_span!(
+                target: CALL_TARGET, "rpc", rpc.method = "a.B/C", request_id = "order-1", trace_id = tracing::field::Empty
+            );
+            span.record("trace_id", 0xabc_u128);
+            span.in_scope(|| {
+                tracing::info_span!("within", more = 1).in_scope(|| tracing::warn!(level = 7, count = 3, "two\nlines"));
+            });
+        });
+        let bytes = lines.0.lock().expect("no writer panicked").clone();
+        String::from_utf8(bytes).expect("text")
+    }
+
+    #[test]
+    fn a_json_line_names_its_call_whatever_spans_lie_between() {
+        let line: Value = serde_json::from_str(&line(LogFormat::Json)).expect("one object");
+        assert_eq!(line["trace_id"], "00000000000000000000000000000abc");
+        assert_eq!((&line["request_id"], &line["rpc.method"]), (&"order-1".into(), &"a.B/C".into()));
+        assert_eq!(
+            (&line["message"], &line["level"], &line["count"]),
+            (&"two\nlines".into(), &"WARN".into(), &3.into())
+        );
+    }
+
+    #[test]
+    fn a_text_line_is_one_line() {
+        let text = line(LogFormat::Text);
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(
+            text.contains("WARN") && text.contains("two\\nlines") && text.contains("request_id=\"order-1\""),
+            "{text}"
+        );
     }
 }

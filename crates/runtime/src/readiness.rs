@@ -143,7 +143,7 @@ impl Health for HealthService {
         // An unknown service is no error for a watch: the protocol wants the stream to say so and stay open.
         if !self.knows(&request.get_ref().service) {
             let unknown = HealthCheckResponse { status: ServingStatus::ServiceUnknown.into() };
-            let stream = futures::stream::once(async { Ok(unknown) }).chain(futures::stream::pending());
+            let stream = futures::stream::once(std::future::ready(Ok(unknown))).chain(futures::stream::pending());
             return Ok(Response::new(Box::pin(stream)));
         }
         let mut last = None;

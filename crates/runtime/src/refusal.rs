@@ -78,12 +78,20 @@ impl Refusal {
     }
 
     pub(crate) fn deadline_exceeded() -> Self {
-        Self::new(Code::DeadlineExceeded, ErrorReason::DeadlineExceeded, "the deadline passed before an answer was ready")
+        Self::new(
+            Code::DeadlineExceeded,
+            ErrorReason::DeadlineExceeded,
+            "the deadline passed before an answer was ready",
+        )
     }
 
     pub(crate) fn overloaded(retry_after: Duration) -> Self {
         Self::new(Code::ResourceExhausted, ErrorReason::Overloaded, "the server is at its limit of calls in flight")
             .retry_after(retry_after)
+    }
+
+    pub(crate) fn unknown_method() -> Self {
+        Self::new(Code::Unimplemented, ErrorReason::UnknownMethod, "no such method is served here")
     }
 
     pub(crate) fn fault() -> Self {
@@ -216,7 +224,10 @@ mod tests {
             .into();
         let details = status.get_error_details();
         let info = details.error_info().expect("ErrorInfo");
-        assert_eq!((status.code(), info.reason.as_str(), info.domain.as_str()), (Code::ResourceExhausted, "LIMIT_REACHED", ERROR_DOMAIN));
+        assert_eq!(
+            (status.code(), info.reason.as_str(), info.domain.as_str()),
+            (Code::ResourceExhausted, "LIMIT_REACHED", ERROR_DOMAIN)
+        );
         assert_eq!(info.metadata["limit"], "max_members");
         assert_eq!(details.quota_failure().expect("QuotaFailure").violations.len(), 1);
         assert_eq!(details.retry_info().expect("RetryInfo").retry_delay, Some(Duration::from_secs(2)));

@@ -14,11 +14,13 @@ use tonic::server::NamedService;
 use tonic::service::Routes;
 use tower::{Layer, Service};
 
+use crate::answer::{Wire, answer};
 use crate::contract::Contract;
 use crate::layers::{Layers, assemble};
 use crate::listener::{self, BindError, Limits};
 use crate::options::ProcessOptions;
 use crate::readiness::Readiness;
+use crate::refusal::Refusal;
 use crate::shutdown::{Background, Shutdown};
 use crate::{admin, telemetry};
 
@@ -36,7 +38,12 @@ pub struct Api {
 
 impl Api {
     pub fn new(contract: Contract) -> Self {
-        Self { contract, names: Vec::new(), routes: Routes::default(), admin: axum::Router::new(), http1: false }
+        // A method of the contract that another service serves.
+        let elsewhere = |request: http::Request<axum::body::Body>| async move {
+            answer(Refusal::unknown_method().into(), Wire::of(request.headers()))
+        };
+        let routes = Routes::from(axum::Router::new().fallback(elsewhere));
+        Self { contract, names: Vec::new(), routes, admin: axum::Router::new(), http1: false }
     }
 
     /// Serves one gRPC service.
@@ -155,8 +162,7 @@ impl Process {
         let limits = Limits { max_streams: options.max_streams, http1: api.http1, drain: options.max_deadline };
         let admin_limits = Limits { max_streams: 100, http1: true, drain: END_LIMIT };
         let admin_draining = CancellationToken::new();
-        let admin_server =
-            tokio::spawn(listener::serve(admin, admin_service, admin_limits, admin_draining.clone()));
+        let admin_server = tokio::spawn(listener::serve(admin, admin_service, admin_limits, admin_draining.clone()));
         let server = listener::serve(listener, service, limits, draining.clone());
 
         let end = async {

@@ -77,7 +77,7 @@ impl Telemetry {
             opentelemetry::global::set_meter_provider(meters.clone());
         }
         log_panics();
-        metrics::gauge!("guildhall_build_info", "name" => name.to_owned(), "version" => version).set(1.0);
+        metrics::gauge!("build_info", "name" => name.to_owned(), "version" => version).set(1.0);
         Ok(Self { exporters })
     }
 
@@ -101,9 +101,9 @@ impl Telemetry {
 }
 
 fn carries_export(target: &str) -> bool {
-    EXPORT_TARGETS.iter().any(|name| {
-        target.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '_', '-']))
-    })
+    EXPORT_TARGETS
+        .iter()
+        .any(|name| target.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '_', '-'])))
 }
 
 fn exporters(

@@ -95,8 +95,15 @@ create table answer (
 create index answer_expiry_idx on answer (expire_time);
 call protect_tenant_table('answer', 'select, insert, delete');
 
+-- How far this service has read the feeds of the others. Of no tenant: a feed holds everybody's events.
+create table feed_cursor (
+    source text  not null primary key,
+    cursor text  not null
+);
+
 do $$
 begin
+    execute format('grant select, insert, update on feed_cursor to %I', current_setting('guildhall.runtime_role'));
     execute format('grant select on _sqlx_migrations to %I', current_setting('guildhall.runtime_role'));
 end
 $$;

@@ -134,7 +134,12 @@ impl Database {
 
     /// A transaction that changes an organization's rows (or, with a project scope, the project's): locks the tenant's head first,
     /// which orders all its writes. See [`Write`].
-    pub async fn write(&self, scope: impl Into<Scope>, origin: &crate::Origin, once: Option<&Once>) -> Result<Write, StoreError> {
+    pub async fn write(
+        &self,
+        scope: impl Into<Scope>,
+        origin: &crate::Origin,
+        once: Option<&Once>,
+    ) -> Result<Write, StoreError> {
         let scope = scope.into();
         let transaction = self.begin("", scope).await?;
         Write::open(transaction, scope, origin.clone(), once.cloned(), self.sealer.clone()).await

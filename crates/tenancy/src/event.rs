@@ -101,6 +101,27 @@ impl NewEvent {
     }
 }
 
+/// The payload of an event: a resource before and after, in the service's own model. The kind of the event tells the resource.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Change<T> {
+    pub before: Option<T>,
+    pub after: Option<T>,
+}
+
+impl<T> Change<T> {
+    pub fn created(after: T) -> Self {
+        Self { before: None, after: Some(after) }
+    }
+
+    pub fn updated(before: T, after: T) -> Self {
+        Self { before: Some(before), after: Some(after) }
+    }
+
+    pub fn removed(before: T) -> Self {
+        Self { before: Some(before), after: None }
+    }
+}
+
 /// A committed event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
@@ -174,6 +195,28 @@ pub fn now() -> OffsetDateTime {
     now.replace_nanosecond(now.microsecond() * 1000).unwrap_or(now)
 }
 
+/// Where a chain is broken, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Break {
+    pub revision: i64,
+    pub ordinal: i32,
+    /// None where the event itself is missing.
+    pub event_id: Option<EventId>,
+    pub fault: Fault,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The event's fields do not give its hash.
+    Hash,
+    /// It does not follow the event before it.
+    PreviousHash,
+    /// The payload does not give its hash.
+    Payload,
+    /// An event is missing before it, or at the end.
+    Gap,
+}
+
 /// What a walk over a chain found so far. Fed with a tenant's events in the order of (revision, ordinal).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainCheck {
@@ -182,7 +225,7 @@ pub struct ChainCheck {
     pub last_revision: i64,
     pub last_hash: Vec<u8>,
     /// The first event that does not fit, if any; nothing after it was looked at.
-    pub broken_at: Option<(i64, i32)>,
+    pub broken: Option<Break>,
     next_ordinal: i32,
 }
 
@@ -193,7 +236,7 @@ impl Default for ChainCheck {
             first_revision: 0,
             last_revision: 0,
             last_hash: FIRST_PREVIOUS_HASH.to_vec(),
-            broken_at: None,
+            broken: None,
             next_ordinal: 0,
         }
     }
@@ -201,19 +244,12 @@ impl Default for ChainCheck {
 
 impl ChainCheck {
     pub fn feed(&mut self, event: &Event) {
-        if self.broken_at.is_some() {
+        if self.broken.is_some() {
             return;
         }
-        // Revisions are gap-free and begin at 1; an event is the next of its revision or the first of the next.
-        let follows = (event.revision == self.last_revision && event.ordinal == self.next_ordinal && self.events > 0)
-            || (event.revision == self.last_revision + 1 && event.ordinal == 0);
-        let payload = event.payload.as_ref().is_none_or(|p| sha256(p.as_bytes()).as_slice() == event.payload_hash);
-        if !follows
-            || !payload
-            || event.previous_hash != self.last_hash
-            || event.computed_hash().as_slice() != event.hash
-        {
-            self.broken_at = Some((event.revision, event.ordinal));
+        if let Some(fault) = self.fault(event) {
+            let Event { revision, ordinal, event_id, .. } = *event;
+            self.broken = Some(Break { revision, ordinal, event_id: Some(event_id), fault });
             return;
         }
         if self.events == 0 {
@@ -223,6 +259,31 @@ impl ChainCheck {
         self.last_revision = event.revision;
         self.next_ordinal = event.ordinal + 1;
         self.last_hash.clone_from(&event.hash);
+    }
+
+    fn fault(&self, event: &Event) -> Option<Fault> {
+        // Revisions are gap-free and begin at 1; an event is the next of its revision or the first of the next.
+        let same = event.revision == self.last_revision && event.ordinal == self.next_ordinal && self.events > 0;
+        let next = event.revision == self.last_revision + 1 && event.ordinal == 0;
+        if !same && !next {
+            Some(Fault::Gap)
+        } else if event.previous_hash != self.last_hash {
+            Some(Fault::PreviousHash)
+        } else if event.computed_hash().as_slice() != event.hash {
+            Some(Fault::Hash)
+        } else if event.payload.as_ref().is_some_and(|p| sha256(p.as_bytes()).as_slice() != event.payload_hash) {
+            Some(Fault::Payload)
+        } else {
+            None
+        }
+    }
+
+    /// The chain must end where the head says: cut off at its end, it is broken at the first revision that is missing.
+    pub fn end(&mut self, revision: i64, hash: &[u8]) {
+        if self.broken.is_none() && (revision, hash) != (self.last_revision, self.last_hash.as_slice()) {
+            self.broken =
+                Some(Break { revision: self.last_revision + 1, ordinal: 0, event_id: None, fault: Fault::Gap });
+        }
     }
 }
 
@@ -274,10 +335,10 @@ mod tests {
     #[test]
     fn a_chain_holds_and_erased_payloads_leave_it_holding() {
         let mut events = chain(&[1, 3, 2]);
-        assert_eq!(check(&events).broken_at, None);
+        assert_eq!(check(&events).broken, None);
         events[2].payload = None;
         let checked = check(&events);
-        assert_eq!((checked.events, checked.first_revision, checked.last_revision, checked.broken_at), (6, 1, 3, None));
+        assert_eq!((checked.events, checked.first_revision, checked.last_revision, checked.broken), (6, 1, 3, None));
     }
 
     #[test]
@@ -291,6 +352,20 @@ mod tests {
         ] {
             assert_eq!(actor.to_string().parse(), Ok(actor));
         }
+    }
+
+    #[test]
+    fn a_chain_cut_off_at_its_end_is_broken() {
+        let events = chain(&[1, 1, 2]);
+        let (revision, hash) = (events[3].revision, events[3].hash.clone());
+        for kept in 0..events.len() {
+            let mut check = check(&events[..kept]);
+            check.end(revision, &hash);
+            assert_eq!(check.broken.map(|b| b.fault), Some(Fault::Gap), "{kept} kept");
+        }
+        let mut check = check(&events);
+        check.end(revision, &hash);
+        assert_eq!(check.broken, None);
     }
 
     proptest! {
@@ -311,14 +386,14 @@ mod tests {
                 _ => event.event_id = EventId::new(),
             }
             let place = (event.revision, event.ordinal);
-            prop_assert_eq!(check(&events).broken_at, Some(place));
+            prop_assert_eq!(check(&events).broken.map(|b| (b.revision, b.ordinal)), Some(place));
         }
 
         #[test]
         fn a_missing_event_breaks_the_chain(at in 0usize..8) {
             let mut events = chain(&[2, 1, 3, 1, 2]);
             events.remove(at);
-            prop_assert!(check(&events).broken_at.is_some());
+            prop_assert_eq!(check(&events).broken.map(|b| b.fault), Some(Fault::Gap));
         }
     }
 }

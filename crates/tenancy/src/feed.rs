@@ -4,7 +4,9 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{Database, Event, EventId, OrganizationId, OrganizationScope, ProjectId, Scope, StoreError, event::ChainCheck, page::Page};
+use crate::{
+    ClusterScope, Database, Event, EventId, OrganizationId, ProjectId, Scope, StoreError, event::ChainCheck, page::Page,
+};
 
 struct EventRow {
     organization_id: Uuid,
@@ -73,7 +75,7 @@ impl From<&Event> for LogCursor {
 /// Which events of a tenant's log are asked for. Empty fields ask for all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LogFilter {
-    pub kind: Option<String>,
+    pub kinds: Vec<String>,
     pub actor: Option<String>,
     pub subject_id: Option<String>,
     pub from: Option<OffsetDateTime>,
@@ -94,7 +96,7 @@ pub async fn list(
              payload_hash, request_id, trace_id, time, previous_hash, hash, feed_transaction, position
          from event
          where organization_id = $1 and (revision, ordinal) < ($2, $3)
-             and ($4::text is null or kind = $4)
+             and (cardinality($4::text[]) = 0 or kind = any ($4))
              and ($5::text is null or actor = $5 or on_behalf_of = $5)
              and ($6::text is null or $6 = any (subject_ids))
              and ($7::timestamptz is null or time >= $7)
@@ -104,7 +106,7 @@ pub async fn list(
         organization.uuid(),
         after.revision,
         after.ordinal,
-        filter.kind,
+        &filter.kinds,
         filter.actor,
         filter.subject_id,
         filter.from,
@@ -141,11 +143,13 @@ async fn ascending(
     Ok(rows.into_iter().map(Event::from).collect())
 }
 
-/// Walks a tenant's whole chain at one moment. The chain must also end where the head says: cut off at the end, it is broken at
-/// the first revision that is missing.
-pub async fn verify_chain(database: &Database, scope: OrganizationScope) -> Result<ChainCheck, StoreError> {
+/// Walks the whole chain of an organization, or of a project itself, at one moment.
+pub async fn verify_chain(
+    database: &Database,
+    scope: Scope,
+    organization: OrganizationId,
+) -> Result<ChainCheck, StoreError> {
     let mut read = database.read(scope).await?;
-    let organization = scope.organization_id();
     let head = crate::Head::find(read.connection(), organization).await?;
     let mut check = ChainCheck::default();
     let mut after = LogCursor { revision: 0, ordinal: i32::MAX };
@@ -154,15 +158,12 @@ pub async fn verify_chain(database: &Database, scope: OrganizationScope) -> Resu
         let Some(last) = events.last() else { break };
         after = LogCursor::from(last);
         events.iter().for_each(|event| check.feed(event));
-        if check.broken_at.is_some() {
+        if check.broken.is_some() {
             break;
         }
     }
-    if check.broken_at.is_none() {
-        let ends_at = head.map(|h| h.chain_end());
-        if ends_at.is_some_and(|(revision, hash)| (revision, hash.as_slice()) != (check.last_revision, &check.last_hash)) {
-            check.broken_at = Some((check.last_revision + 1, 0));
-        }
+    if let Some((revision, hash)) = head.map(crate::Head::chain_end) {
+        check.end(revision, &hash);
     }
     read.finish().await?;
     Ok(check)
@@ -172,7 +173,12 @@ pub async fn verify_chain(database: &Database, scope: OrganizationScope) -> Resu
 ///
 /// Only events of transactions older than every running one are given, so that no event is ever skipped; a long-running write
 /// holds the feed back for as long as it runs (servers end idle ones after ten seconds).
-pub async fn after(database: &Database, scope: Scope, cursor: FeedCursor, limit: i64) -> Result<Vec<(Event, FeedCursor)>, StoreError> {
+pub async fn after(
+    database: &Database,
+    scope: Scope,
+    cursor: FeedCursor,
+    limit: i64,
+) -> Result<Vec<(Event, FeedCursor)>, StoreError> {
     let organization = match scope {
         Scope::Organization(scope) => Some(scope.organization_id().uuid()),
         Scope::Project(_) | Scope::Cluster(_) => None,
@@ -209,11 +215,34 @@ pub async fn after(database: &Database, scope: Scope, cursor: FeedCursor, limit:
 pub async fn since(database: &Database, scope: Scope, time: OffsetDateTime) -> Result<FeedCursor, StoreError> {
     let mut read = database.read(scope).await?;
     let row = sqlx::query!(
-        r#"select feed_transaction, position from event where time < $1 order by feed_transaction desc, position desc limit 1"#,
+        "select feed_transaction, position from event where time < $1 order by feed_transaction desc, position desc limit 1",
         time
     )
     .fetch_optional(read.connection())
     .await?;
     read.finish().await?;
     Ok(row.map_or_else(FeedCursor::default, |r| FeedCursor { transaction: r.feed_transaction, position: r.position }))
+}
+
+/// How far this service has read another's feed.
+pub async fn cursor_of(database: &Database, source: &str) -> Result<Option<String>, StoreError> {
+    let mut read = database.read(ClusterScope::granted()).await?;
+    let row = sqlx::query_scalar!("select cursor from feed_cursor where source = $1", source)
+        .fetch_optional(read.connection())
+        .await?;
+    read.finish().await?;
+    Ok(row)
+}
+
+/// Keeps how far this service has read another's feed.
+pub async fn keep_cursor(database: &Database, source: &str, cursor: &str) -> Result<(), StoreError> {
+    let mut tx = database.upkeep(ClusterScope::granted()).await?;
+    sqlx::query!(
+        "insert into feed_cursor (source, cursor) values ($1, $2) on conflict (source) do update set cursor = $2",
+        source,
+        cursor
+    )
+    .execute(tx.connection())
+    .await?;
+    tx.commit().await
 }

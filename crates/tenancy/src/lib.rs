@@ -18,7 +18,7 @@ pub mod secret;
 mod write;
 
 pub use database::{Database, DatabaseOptions, Read, StoreError, constraint};
-pub use event::{Actor, Event, NewEvent, Origin};
+pub use event::{Actor, Change, Event, NewEvent, Origin};
 pub use id::*;
 pub use scope::{ClusterScope, OrganizationScope, ProjectScope, Scope};
 pub use sealing::Sealer;

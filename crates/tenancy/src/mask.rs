@@ -14,8 +14,12 @@ impl Mask {
         if paths == ["*"] {
             return Ok(Self(allowed.iter().map(|&path| path.to_owned()).collect()));
         }
-        let unknown: Vec<String> =
-            paths.iter().filter(|path| !allowed.contains(&path.as_str())).take(10).map(|path| printable(path)).collect();
+        let unknown: Vec<String> = paths
+            .iter()
+            .filter(|path| !allowed.contains(&path.as_str()))
+            .take(10)
+            .map(|path| printable(path))
+            .collect();
         if !unknown.is_empty() {
             return Err(format!("cannot update {}; may name: {}", unknown.join(", "), allowed.join(", ")));
         }

@@ -40,18 +40,18 @@ impl<T, C> Listed<T, C> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PageError {
-    #[error("must be 0 (the default of 50) to 500")]
+    #[error("must not be negative")]
     Size,
     #[error("is not the next_page_token of this query")]
     Token,
 }
 
-/// The size that a request means: 0 is the default, more than the maximum is refused rather than cut.
+/// The size that a request means (AIP-158): 0 is the default, more than the maximum is the maximum.
 pub fn size(requested: i32) -> Result<i64, PageError> {
     match requested {
         0 => Ok(DEFAULT_SIZE.into()),
-        1..=MAX_SIZE => Ok(requested.into()),
-        _ => Err(PageError::Size),
+        1.. => Ok(requested.min(MAX_SIZE).into()),
+        ..0 => Err(PageError::Size),
     }
 }
 
@@ -82,7 +82,12 @@ impl Query<'_> {
     }
 
     /// The page that a request asks for: `page_size` and `page_token` as they stand in it.
-    pub fn page<C: DeserializeOwned>(&self, sealer: &Sealer, page_size: i32, token: &str) -> Result<Page<C>, PageError> {
+    pub fn page<C: DeserializeOwned>(
+        &self,
+        sealer: &Sealer,
+        page_size: i32,
+        token: &str,
+    ) -> Result<Page<C>, PageError> {
         let size = size(page_size)?;
         if token.is_empty() {
             return Ok(Page { size, after: None });
@@ -128,10 +133,10 @@ mod tests {
     }
 
     #[test]
-    fn sizes_outside_the_bounds_are_refused() {
+    fn a_size_has_a_default_and_a_maximum() {
         assert_eq!(size(0), Ok(50));
-        assert_eq!(size(500), Ok(500));
-        assert_eq!(size(501), Err(PageError::Size));
+        assert_eq!(size(7), Ok(7));
+        assert_eq!(size(501), Ok(500));
         assert_eq!(size(-1), Err(PageError::Size));
     }
 

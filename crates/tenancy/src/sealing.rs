@@ -17,7 +17,9 @@ const SALT: usize = 32;
 pub enum SealingError {
     #[error("cannot read the sealing keys at {path}")]
     Unreadable { path: String, source: std::io::Error },
-    #[error("line {line} of the sealing keys is not `<id>:<base64 of 32 bytes>` with an id of 1 to 32 letters, digits or dashes")]
+    #[error(
+        "line {line} of the sealing keys is not `<id>:<base64 of 32 bytes>` with an id of 1 to 32 letters, digits or dashes"
+    )]
     Malformed { line: usize },
     #[error("the sealing keys name the id of line {line} twice")]
     Duplicate { line: usize },
@@ -60,7 +62,9 @@ impl Sealer {
             let malformed = SealingError::Malformed { line: at + 1 };
             let Some((id, secret)) = line.trim().split_once(':') else { return Err(malformed) };
             let plain = |c: u8| c.is_ascii_alphanumeric() || c == b'-';
-            let Some(secret) = STANDARD.decode(secret).ok().and_then(|s| s.try_into().ok()) else { return Err(malformed) };
+            let Some(secret) = STANDARD.decode(secret).ok().and_then(|s| s.try_into().ok()) else {
+                return Err(malformed);
+            };
             if id.is_empty() || id.len() > 32 || !id.bytes().all(plain) {
                 return Err(malformed);
             }

@@ -12,8 +12,8 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use crate::{
-    ClusterScope, Database, Event, EventId, NewEvent, OrganizationId, OrganizationScope, Origin, ProjectId, Scope, Sealer,
-    StoreError,
+    ClusterScope, Database, Event, EventId, NewEvent, OrganizationId, OrganizationScope, Origin, ProjectId, Scope,
+    Sealer, StoreError,
     event::{now, sha256},
 };
 
@@ -222,8 +222,14 @@ impl Write {
             Scope::Cluster(_) => None,
         };
         let head = head.ok_or(StoreError::TenantUnknown)?;
-        let mut write =
-            Self { transaction, chains: vec![Chain { head, events: Vec::new() }], origin, once, answered: None, sealer };
+        let mut write = Self {
+            transaction,
+            chains: vec![Chain { head, events: Vec::new() }],
+            origin,
+            once,
+            answered: None,
+            sealer,
+        };
         write.replay().await?;
         Ok(write)
     }
@@ -291,7 +297,11 @@ impl Write {
     }
 
     /// Founds an organization of the project that was opened: its head, and its first event.
-    pub async fn found(&mut self, organization: OrganizationId, event: NewEvent) -> Result<OrganizationScope, StoreError> {
+    pub async fn found(
+        &mut self,
+        organization: OrganizationId,
+        event: NewEvent,
+    ) -> Result<OrganizationScope, StoreError> {
         let project = self.project_id();
         Head::found(&mut self.transaction, project, organization, OrganizationState::Active, 1).await?;
         let head = Head::lock(&mut self.transaction, organization).await?.ok_or(StoreError::TenantUnknown)?;

@@ -1,1 +1,12 @@
+//! What tests stand on: real PostgreSQL, one database for each test, and a whole installation of real processes.
+//!
+//! Everything here panics with a clear message when it cannot do its work: a test has nothing better to do with such an error.
 
+pub mod postgres;
+
+mod binaries;
+mod cluster;
+mod mail;
+
+pub use cluster::{Access, Cluster, DatabaseUrls};
+pub use mail::Mail;

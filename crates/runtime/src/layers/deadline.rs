@@ -5,7 +5,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::{HeaderMap, Request, Response};
@@ -93,17 +93,14 @@ where
         if let Poll::Ready(result) = this.inner.poll(cx) {
             return Poll::Ready(result);
         }
-        match this.sleep.as_pin_mut() {
-            Some(sleep) if sleep.poll(cx).is_ready() => {
-                Poll::Ready(Ok(answer(Refusal::deadline_exceeded().into(), *this.wire)))
-            }
-            _ => Poll::Pending,
-        }
+        let Some(sleep) = this.sleep.as_pin_mut() else { return Poll::Pending };
+        ready!(sleep.poll(cx));
+        Poll::Ready(Ok(answer(Refusal::deadline_exceeded().into(), *this.wire)))
     }
 }
 
 /// `grpc-timeout`: at most eight digits and a unit. A malformed one counts as absent, so our maximum applies.
-fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
     let (unit, digits) = headers.get("grpc-timeout")?.as_bytes().split_last()?;
     if !(1..=8).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) {
         return None;

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -47,12 +47,11 @@ impl http_body::Body for GuardedBody {
                 this.end_with(Refusal::fault())
             }
             // What is ready is sent first: draining cuts only a stream that waits.
-            Ok(Poll::Pending) => match &mut this.draining {
-                Some(draining) if draining.as_mut().poll(cx).is_ready() => {
-                    this.end_with(Refusal::unavailable("this replica, which is shutting down,"))
-                }
-                _ => Poll::Pending,
-            },
+            Ok(Poll::Pending) => {
+                let Some(draining) = &mut this.draining else { return Poll::Pending };
+                ready!(draining.as_mut().poll(cx));
+                this.end_with(Refusal::unavailable("this replica, which is shutting down,"))
+            }
             Ok(ready) => ready,
         }
     }

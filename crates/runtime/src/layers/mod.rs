@@ -22,7 +22,7 @@ use tower::{Layer, Service, ServiceBuilder};
 
 use crate::contract::Contract;
 
-pub(crate) use mount::Mount;
+pub(crate) use deadline::grpc_timeout;
 pub(crate) use outcome::code_in;
 pub(crate) use trace::TARGET as CALL_TARGET;
 
@@ -66,5 +66,5 @@ where
         .layer(panic::panic(layers.draining.clone())) // outside the rest: no fault of theirs ends a connection
         .layer(deadline::deadline(layers.max_deadline)) // outside shed: whatever happens within, the call ends in time
         .layer(shed::shed(layers.max_in_flight)) // before authentication: under overload no signature is verified
-        .service(Mount::new(open, authentication.layer(routes.prepare())))
+        .service(mount::Mount::new(open, authentication.layer(routes.prepare())))
 }

@@ -3,19 +3,26 @@
 use std::convert::Infallible;
 use std::task::{Context, Poll};
 
-use futures::future::Either;
+use futures::future::{Either, Ready, ready};
 use http::{Request, Response};
 use tonic::body::Body;
-use tonic::service::{Routes, RoutesFuture};
+use tonic::service::Routes;
 use tower::Service;
 
+use crate::answer::{Wire, answer};
+use crate::call::CallContext;
+use crate::refusal::Refusal;
+
 /// Sends `/grpc.health.` and `/grpc.reflection.` to `open` and all else to `guarded`. A prefix is compared, no second
-/// router: it is on the way of every call.
+/// router: it is on the way of every call. A gRPC call of a method that the contract does not have ends here, since the
+/// generated code would refuse it without a reason.
 #[derive(Clone)]
 pub(crate) struct Mount<G> {
     open: Routes,
     guarded: G,
 }
+
+type OpenFuture = <Routes as Service<Request<Body>>>::Future;
 
 impl<G> Mount<G> {
     pub(crate) fn new(open: Routes, guarded: G) -> Self {
@@ -29,7 +36,7 @@ where
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Either<RoutesFuture, G::Future>;
+    type Future = Either<G::Future, Either<OpenFuture, Ready<Result<Self::Response, Infallible>>>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         // Routes are always ready.
@@ -39,9 +46,12 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let path = request.uri().path();
         if path.starts_with("/grpc.health.") || path.starts_with("/grpc.reflection.") {
-            Either::Left(self.open.call(request))
-        } else {
-            Either::Right(self.guarded.call(request))
+            return Either::Right(Either::Left(self.open.call(request)));
         }
+        let method = request.extensions().get::<CallContext>().and_then(CallContext::method);
+        if method.is_some_and(|method| method.index() == 0) && Wire::of(request.headers()) == Wire::Grpc {
+            return Either::Right(Either::Right(ready(Ok(answer(Refusal::unknown_method().into(), Wire::Grpc)))));
+        }
+        Either::Left(self.guarded.call(request))
     }
 }

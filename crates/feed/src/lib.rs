@@ -1,0 +1,10 @@
+//! Events over the wire: the `EventService` that each of the three services implements for its own schema, and the reading of
+//! another service's feed.
+
+mod consumer;
+mod convert;
+mod server;
+
+pub use consumer::{Applied, Consumer, Source, consume, follow};
+pub use convert::{actor_from_proto, actor_to_proto};
+pub use server::{EventServer, Payload};
