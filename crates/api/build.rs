@@ -22,9 +22,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut compiler = protox::Compiler::new([&root])?;
     compiler.include_imports(true).include_source_info(true).open_files(&files)?;
+    // Maps are ordered, so that one message has one encoding: a repeated request is known by the hash of its own.
+    //
     // Callers recurse over the generated types only through decoded messages, and every method has a default that answers
     // UNIMPLEMENTED: which methods those are is stated in the contract (`not_yet_served`) and compared by a test.
-    tonic_prost_build::configure().generate_default_stubs(true).compile_fds(compiler.file_descriptor_set())?;
+    tonic_prost_build::configure().generate_default_stubs(true).btree_map(".").compile_fds(compiler.file_descriptor_set())?;
 
     let mut bare = protox::Compiler::new([&root])?;
     bare.include_imports(true).include_source_info(false).open_files(&files)?;

@@ -297,6 +297,10 @@ impl Access {
             return Err(missing());
         }
         let head = self.head(&granted.call, organization).await?.ok_or_else(missing)?;
+        // A project's own head stands under the project's uuid, which spelled as an organization's id names none.
+        if organization == head.project_id.into() {
+            return Err(missing());
+        }
         let scope = OrganizationScope::granted(head.project_id, organization);
         match &granted.caller {
             // A service answers for whom it lets in; it is told apart by its name in the method's rule.

@@ -9,9 +9,13 @@ pub enum Failure {
         "another `guildhall dev` (pid {pid}) uses {directory}: stop it with Ctrl-C or `kill {pid}`, or take another directory with --directory"
     )]
     Locked { directory: PathBuf, pid: String },
-    #[error("port {port} of 127.0.0.1, meant for {what}, is in use: stop what listens there, or choose others with --ports (such as --ports auto)")]
+    #[error(
+        "port {port} of 127.0.0.1, meant for {what}, is in use: stop what listens there, or choose others with --ports (such as --ports auto)"
+    )]
     PortInUse { port: u16, what: &'static str },
-    #[error("{path} is missing: build it with `cargo build --workspace --release` (make up does), or say where it is with --bin-dir")]
+    #[error(
+        "{path} is missing: build it with `cargo build --workspace --release` (make up does), or say where it is with --bin-dir"
+    )]
     BinaryMissing { path: PathBuf },
     #[error("`{service} migrate` failed ({status}); its lines above say why")]
     Migration { service: &'static str, status: ExitStatus },
@@ -19,7 +23,9 @@ pub enum Failure {
     DoesNotStayUp { service: &'static str, status: ExitStatus },
     #[error("{service} is not ready after {seconds} s: {reason}")]
     NotReady { service: &'static str, seconds: u64, reason: String },
-    #[error("{directory} was seeded in another database ({seeded}): go back to that one, start anew with --reset, or take another --directory")]
+    #[error(
+        "{directory} was seeded in another database ({seeded}): go back to that one, start anew with --reset, or take another --directory"
+    )]
     SeededElsewhere { directory: PathBuf, seeded: String },
     #[error("the gateway gave the operator no token: {0}")]
     NoToken(String),

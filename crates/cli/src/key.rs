@@ -51,7 +51,11 @@ const LENIENT: engine::GeneralPurpose = engine::GeneralPurpose::new(
 pub fn generate(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
     let [keys, trust, sealing] = ["keys", "trust", "sealing"].map(|name| directory.join(name));
     for folder in [&keys, &trust, &sealing] {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(Failure::file("cannot create", folder))?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(Failure::file("cannot create", folder))?;
     }
     let mut made = Vec::new();
     for name in SIGNERS {
@@ -78,7 +82,8 @@ pub fn generate(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
 fn read(path: &Path) -> Result<Ed25519KeyPair, Failure> {
     let text = fs::read_to_string(path).map_err(Failure::file("cannot read", path))?;
     let not_a_key = || Failure::NotAKey { path: path.into() };
-    let inner = text.trim().strip_prefix(PEM_BEGIN).and_then(|rest| rest.strip_suffix(PEM_END)).ok_or_else(not_a_key)?;
+    let inner =
+        text.trim().strip_prefix(PEM_BEGIN).and_then(|rest| rest.strip_suffix(PEM_END)).ok_or_else(not_a_key)?;
     let der = LENIENT.decode(inner.split_whitespace().collect::<String>()).map_err(|_| not_a_key())?;
     Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der).map_err(|_| not_a_key())
 }
@@ -159,7 +164,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("keys")).unwrap();
         fs::write(folder.path().join("keys/gateway.pem"), "not a key").unwrap();
-        assert!(matches!(generate(folder.path()), Err(Failure::NotAKey { path }) if path.ends_with("keys/gateway.pem")));
+        assert!(
+            matches!(generate(folder.path()), Err(Failure::NotAKey { path }) if path.ends_with("keys/gateway.pem"))
+        );
         assert_eq!(fs::read(folder.path().join("keys/gateway.pem")).unwrap(), b"not a key");
     }
 }

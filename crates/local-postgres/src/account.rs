@@ -47,7 +47,8 @@ impl Account {
 
     /// Hands a file or folder that we made to this account, closed to everybody else.
     pub(crate) fn give(self, path: &Path, mode: u32) -> Result<(), Error> {
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(Error::file("cannot set the mode of", path))?;
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))
+            .map_err(Error::file("cannot set the mode of", path))?;
         if self.lent {
             chown(path, Some(self.uid), Some(self.gid)).map_err(Error::file("cannot hand over", path))?;
         }

@@ -101,6 +101,14 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// Stops the server that an earlier run left running in the directory, if any: before the directory is removed.
+    pub async fn stop_leftover(directory: &Path) -> Result<(), Error> {
+        match directory.canonicalize() {
+            Ok(directory) => end_leftover(&directory.join("data")).await,
+            Err(_) => Ok(()),
+        }
+    }
+
     /// The superuser, by TCP and password: what to hand to other programs.
     pub fn superuser_url(&self) -> String {
         format!("postgres://postgres:{}@127.0.0.1:{}/postgres", self.password, self.server.port())

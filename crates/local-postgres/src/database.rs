@@ -11,12 +11,14 @@ const DUPLICATE_DATABASE: &str = "42P04";
 pub async fn create_database(superuser_url: &str, database: &str) -> Result<(), Error> {
     let mut connection = connect(superuser_url).await?;
     let name = checked(database)?;
-    let created = sqlx::raw_sql(AssertSqlSafe(format!("create database {name} template template0 encoding 'UTF8' locale 'C'")))
-        .execute(&mut connection)
-        .await;
+    let created =
+        sqlx::raw_sql(AssertSqlSafe(format!("create database {name} template template0 encoding 'UTF8' locale 'C'")))
+            .execute(&mut connection)
+            .await;
     match created {
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(DUPLICATE_DATABASE) => {}
-        other => drop(other.map_err(Error::database("cannot create the database"))?),
+        Err(error) => return Err(Error::database("cannot create the database")(error)),
+        Ok(_) => {}
     }
     close(connection).await
 }
@@ -105,7 +107,8 @@ mod tests {
 
     #[test]
     fn another_user_in_another_database_keeps_the_server() {
-        let over_tcp = url_for("postgres://root:pw@db.test:5433/postgres?sslmode=require", Some(("u", "p")), "guildhall");
+        let over_tcp =
+            url_for("postgres://root:pw@db.test:5433/postgres?sslmode=require", Some(("u", "p")), "guildhall");
         assert_eq!(over_tcp.unwrap(), "postgres://u:p@db.test:5433/guildhall?sslmode=require");
         let by_socket = url_for("postgres:///postgres?host=/run/pg", Some(("u", "p")), "guildhall");
         assert_eq!(by_socket.unwrap(), "postgres://u:p@localhost/guildhall?host=/run/pg");

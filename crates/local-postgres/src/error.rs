@@ -12,11 +12,15 @@ pub enum Error {
     NotInstalled,
     #[error("{command} failed: {reason}; install PostgreSQL {oldest} or newer yourself, or set DATABASE_URL", oldest = crate::OLDEST_MAJOR)]
     InstallFailed { command: String, reason: String },
-    #[error("the data in {data} was made by PostgreSQL {major}, which is not on this machine: install it, or start anew with --reset")]
+    #[error(
+        "the data in {data} was made by PostgreSQL {major}, which is not on this machine: install it, or start anew with --reset"
+    )]
     MajorNotInstalled { data: PathBuf, major: u32 },
     #[error("the data in {data} belongs to another user (uid {uid}): run as that user, or use another directory")]
     ForeignData { data: PathBuf, uid: u32 },
-    #[error("running as root, and neither the account postgres nor nobody exists to run PostgreSQL as: create one of them")]
+    #[error(
+        "running as root, and neither the account postgres nor nobody exists to run PostgreSQL as: create one of them"
+    )]
     NoAccount,
     #[error("initdb failed: {0}")]
     Initdb(String),

@@ -30,7 +30,11 @@ impl Installation {
     /// What `pg_config` names, then PATH, then the versioned folders of Debian, Red Hat, SUSE, Alpine and Homebrew, newest
     /// first; the first of at least [`OLDEST_MAJOR`].
     pub fn find() -> Result<Self, Error> {
-        candidates().iter().filter_map(|bin| Self::at(bin)).find(|found| found.major >= OLDEST_MAJOR).ok_or(Error::NotInstalled)
+        candidates()
+            .iter()
+            .filter_map(|bin| Self::at(bin))
+            .find(|found| found.major >= OLDEST_MAJOR)
+            .ok_or(Error::NotInstalled)
     }
 
     /// The one that can open data made by this major version: PostgreSQL reads no other's.
@@ -83,7 +87,9 @@ fn candidates() -> Vec<PathBuf> {
     for (parent, prefix, below) in VERSIONED {
         for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
             let name = entry.file_name();
-            if let Some(version) = name.to_str().and_then(|name| name.strip_prefix(prefix)).and_then(|v| v.parse::<u32>().ok()) {
+            if let Some(version) =
+                name.to_str().and_then(|name| name.strip_prefix(prefix)).and_then(|v| v.parse::<u32>().ok())
+            {
                 versioned.insert((version, entry.path().join(below)));
             }
         }

@@ -71,7 +71,9 @@ impl Server {
                 spawn(&self.installation, self.account, &self.directory, &self.socket, self.persistent, self.port)?;
             match self.ready().await {
                 // The backends of a server that was killed go when they notice; until then its shared memory is in use.
-                Err(Error::NotStarted(_)) if begun.elapsed() < LEFTOVER_WITHIN => sleep(Duration::from_millis(200)).await,
+                Err(Error::NotStarted(_)) if begun.elapsed() < LEFTOVER_WITHIN => {
+                    sleep(Duration::from_millis(200)).await
+                }
                 other => return other,
             }
         }
@@ -146,8 +148,11 @@ impl Server {
     }
 
     async fn ready(&mut self) -> Result<(), Error> {
-        let options =
-            PgConnectOptions::new_without_pgpass().socket(&self.socket).port(self.port).username("postgres").database("postgres");
+        let options = PgConnectOptions::new_without_pgpass()
+            .socket(&self.socket)
+            .port(self.port)
+            .username("postgres")
+            .database("postgres");
         let log = self.directory.join("server.log");
         let begun = Instant::now();
         while begun.elapsed() < READY_WITHIN {
@@ -216,7 +221,8 @@ fn spawn(
 /// new container is likely. Whether it is a server on this data is told by its command line, which holds the folder.
 pub(crate) async fn end_leftover(data: &Path) -> Result<(), Error> {
     let file = data.join("postmaster.pid");
-    let Some(pid) = fs::read_to_string(&file).ok().and_then(|text| text.lines().next()?.trim().parse::<i32>().ok()) else {
+    let Some(pid) = fs::read_to_string(&file).ok().and_then(|text| text.lines().next()?.trim().parse::<i32>().ok())
+    else {
         return Ok(());
     };
     let begun = Instant::now();

@@ -56,10 +56,8 @@ impl Leash {
 
     /// Replaces what is held: these, and no others. An empty list lets go of everything.
     pub fn hold(&self, held: &[Held]) -> io::Result<()> {
-        let words: Vec<String> = held
-            .iter()
-            .map(|one| format!("{}:{}", one.signal.as_str().trim_start_matches("SIG"), one.pid))
-            .collect();
+        let words: Vec<String> =
+            held.iter().map(|one| format!("{}:{}", one.signal.as_str().trim_start_matches("SIG"), one.pid)).collect();
         let mut will = self.will.lock().unwrap_or_else(PoisonError::into_inner);
         match will.as_mut() {
             Some(pipe) => writeln!(pipe, "{}", words.join(" ")),

@@ -102,7 +102,10 @@ pub async fn provision(superuser_url: &str, database: &str, passwords: &Password
     create_database(superuser_url, database).await?;
 
     let mut inside = connect(&url_for(superuser_url, None, database)?).await?;
-    sqlx::raw_sql(PROVISION).execute(&mut inside).await.map_err(Error::database("cannot make the services' roles and schemas"))?;
+    sqlx::raw_sql(PROVISION)
+        .execute(&mut inside)
+        .await
+        .map_err(Error::database("cannot make the services' roles and schemas"))?;
     let mut statements = String::new();
     for service in ["org", "member", "authz"] {
         for role in [format!("guildhall_{service}_owner"), format!("guildhall_{service}")] {
@@ -127,7 +130,10 @@ impl ServiceUrls {
     pub fn new(superuser_url: &str, database: &str, passwords: &Passwords) -> Result<Self, Error> {
         let url = |role: String| url_for(superuser_url, Some((&role, &passwords.of(&role))), database);
         let service = |name: &str| -> Result<ServiceUrl, Error> {
-            Ok(ServiceUrl { owner: url(format!("guildhall_{name}_owner"))?, runtime: url(format!("guildhall_{name}"))? })
+            Ok(ServiceUrl {
+                owner: url(format!("guildhall_{name}_owner"))?,
+                runtime: url(format!("guildhall_{name}"))?,
+            })
         };
         Ok(Self { org: service("org")?, member: service("member")?, authz: service("authz")? })
     }

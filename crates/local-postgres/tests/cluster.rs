@@ -1,11 +1,15 @@
 //! Real servers, started, stopped, killed and found again.
 
+#![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
+
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use local_postgres::{Cluster, Held, Leash, Options, Passwords, create_database_from_template, drop_database, provision};
+use local_postgres::{
+    Cluster, Held, Leash, Options, Passwords, create_database_from_template, drop_database, provision,
+};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sqlx::{Connection as _, PgConnection};
@@ -60,7 +64,10 @@ async fn only_the_password_opens_the_port() {
     assert_eq!(one::<i32>(&cluster.superuser_url(), "select 1").await, 1);
     let guess = format!("postgres://postgres:guess@127.0.0.1:{}/postgres", cluster.port());
     let refused = PgConnection::connect(&guess).await.unwrap_err();
-    assert_eq!(refused.as_database_error().and_then(|error| error.code().map(|code| code.into_owned())).as_deref(), Some("28P01"));
+    assert_eq!(
+        refused.as_database_error().and_then(|error| error.code().map(|code| code.into_owned())).as_deref(),
+        Some("28P01")
+    );
 }
 
 #[tokio::test]
@@ -206,7 +213,8 @@ async fn provisioning_gives_each_service_its_schema_and_nothing_else() {
     // A copy has the same walls, and a stranger still has no door.
     create_database_from_template(&cluster.socket_url(), "copy", "guildhall").await.unwrap();
     run(&cluster.socket_url(), "create role stranger login password 'x'").await.unwrap();
-    let inside_copy = urls.org.runtime.replace(&format!("{}/guildhall", cluster.port()), &format!("{}/copy", cluster.port()));
+    let inside_copy =
+        urls.org.runtime.replace(&format!("{}/guildhall", cluster.port()), &format!("{}/copy", cluster.port()));
     assert_eq!(one::<i32>(&inside_copy, "select id from thing").await, 1);
     for database in ["guildhall", "copy"] {
         let stranger = format!("postgres://stranger:x@127.0.0.1:{}/{database}", cluster.port());

@@ -50,7 +50,8 @@ impl Telemetry {
         // The call's span is always on: it carries the trace id that a warning is found by.
         let always = format!("{CALL_TARGET}=info").parse()?;
         // Chatty dependencies, unless asked for by name: a later directive in the option overrules these.
-        let filter = EnvFilter::try_new(format!("h2=warn,sqlx::postgres::notice=off,{}", options.log))?;
+        let filter =
+            EnvFilter::try_new(format!("h2=warn,opentelemetry=warn,sqlx::postgres::notice=off,{}", options.log))?;
         let colourless = options.log_format == LogFormat::Json || !std::io::stderr().is_terminal();
         let lines = tracing_subscriber::fmt::layer()
             .with_writer(std::io::stderr)

@@ -13,8 +13,8 @@ use sqlx::{
 };
 
 use crate::{
-    ClusterScope, OrganizationId, Scope, Sealer,
-    write::{Head, Once, Write},
+    ClusterScope, Head, OrganizationId, Scope, Sealer,
+    write::{Once, Write},
 };
 
 /// How a service reaches its schema.
@@ -133,7 +133,7 @@ impl Database {
     }
 
     /// A transaction that changes an organization's rows (or, with a project scope, the project's): locks the tenant's head first,
-    /// which orders all its writes. See [`Write`].
+    /// which orders all its writes. With the cluster's scope, the operator's, it locks the head of the installation. See [`Write`].
     pub async fn write(
         &self,
         scope: impl Into<Scope>,

@@ -8,6 +8,7 @@
 pub mod database;
 pub mod event;
 pub mod feed;
+mod head;
 pub mod id;
 pub mod mask;
 pub mod migration;
@@ -19,7 +20,8 @@ mod write;
 
 pub use database::{Database, DatabaseOptions, Read, StoreError, constraint};
 pub use event::{Actor, Change, Event, NewEvent, Origin};
+pub use head::{Head, OrganizationState};
 pub use id::*;
 pub use scope::{ClusterScope, OrganizationScope, ProjectScope, Scope};
 pub use sealing::Sealer;
-pub use write::{Head, Once, OrganizationState, Write};
+pub use write::{Once, Write};

@@ -20,125 +20,9 @@ use crate::{
 const ANSWER_LIFETIME: Duration = Duration::hours(24);
 const ANSWER: &str = "answer";
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum OrganizationState {
-    Active,
-    Suspended,
-    Deleted,
-}
-
-impl OrganizationState {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "ACTIVE",
-            Self::Suspended => "SUSPENDED",
-            Self::Deleted => "DELETED",
-        }
-    }
-
-    pub fn parse(text: &str) -> Result<Self, StoreError> {
-        match text {
-            "ACTIVE" => Ok(Self::Active),
-            "SUSPENDED" => Ok(Self::Suspended),
-            "DELETED" => Ok(Self::Deleted),
-            _ => Err(StoreError::Corrupt("organization state")),
-        }
-    }
-}
-
-/// What one service holds of a tenant as a whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Head {
-    pub organization_id: OrganizationId,
-    pub project_id: ProjectId,
-    pub state: OrganizationState,
-    /// The revision in org-service that set `state`: an older word never undoes a newer one.
-    pub state_revision: i64,
-    pub revision: i64,
-    pub incarnation: Uuid,
-    event_hash: Vec<u8>,
-}
-
-struct HeadRow {
-    organization_id: Uuid,
-    project_id: Uuid,
-    state: String,
-    state_revision: i64,
-    revision: i64,
-    incarnation: Uuid,
-    event_hash: Vec<u8>,
-}
-
-impl TryFrom<HeadRow> for Head {
-    type Error = StoreError;
-
-    fn try_from(row: HeadRow) -> Result<Self, StoreError> {
-        Ok(Self {
-            organization_id: OrganizationId::from_uuid(row.organization_id),
-            project_id: ProjectId::from_uuid(row.project_id),
-            state: OrganizationState::parse(&row.state)?,
-            state_revision: row.state_revision,
-            revision: row.revision,
-            incarnation: row.incarnation,
-            event_hash: row.event_hash,
-        })
-    }
-}
-
-impl Head {
-    pub async fn find(connection: &mut PgConnection, organization: OrganizationId) -> Result<Option<Self>, StoreError> {
-        sqlx::query_as!(
-            HeadRow,
-            "select organization_id, project_id, state, state_revision, revision, incarnation, event_hash
-             from head where organization_id = $1",
-            organization.uuid()
-        )
-        .fetch_optional(connection)
-        .await?
-        .map(Self::try_from)
-        .transpose()
-    }
-
-    /// The revision and hash that the tenant's event chain ends with.
-    pub(crate) fn chain_end(self) -> (i64, Vec<u8>) {
-        (self.revision, self.event_hash)
-    }
-
-    async fn lock(connection: &mut PgConnection, organization: OrganizationId) -> Result<Option<Self>, StoreError> {
-        sqlx::query_as!(
-            HeadRow,
-            "select organization_id, project_id, state, state_revision, revision, incarnation, event_hash
-             from head where organization_id = $1 for update",
-            organization.uuid()
-        )
-        .fetch_optional(connection)
-        .await?
-        .map(Self::try_from)
-        .transpose()
-    }
-
-    /// Makes the head of a new tenant, or leaves the one that is there.
-    async fn found(
-        connection: &mut PgConnection,
-        project: ProjectId,
-        organization: OrganizationId,
-        state: OrganizationState,
-        state_revision: i64,
-    ) -> Result<(), StoreError> {
-        sqlx::query!(
-            "insert into head (organization_id, project_id, state, state_revision) values ($1, $2, $3, $4)
-             on conflict (organization_id) do nothing",
-            organization.uuid(),
-            project.uuid(),
-            state.as_str(),
-            state_revision
-        )
-        .execute(connection)
-        .await?;
-        Ok(())
-    }
-}
+/// Whose head the operator's writes lock, and whose answers theirs are kept among: the installation as a whole, under the nil
+/// uuid that no project has. It has no events of its own; what the operator does to a project stands in the project's chain.
+const INSTALLATION: ProjectId = ProjectId::from_uuid(uuid::Uuid::nil());
 
 impl Database {
     /// Takes up an organization that org-service told of, so that this service can write for it. Repeating it is harmless.
@@ -208,18 +92,9 @@ impl Write {
     ) -> Result<Self, StoreError> {
         let head = match scope {
             Scope::Organization(scope) => Head::lock(&mut transaction, scope.organization_id()).await?,
-            Scope::Project(scope) => {
-                // A project has a head from its first write on: who it is was proven by the credential.
-                let key = scope.own_key();
-                match Head::lock(&mut transaction, key).await? {
-                    None => {
-                        Head::found(&mut transaction, scope.project_id(), key, OrganizationState::Active, 0).await?;
-                        Head::lock(&mut transaction, key).await?
-                    }
-                    found => found,
-                }
-            }
-            Scope::Cluster(_) => None,
+            // A project has a head from its first write on: who it is was proven by the credential.
+            Scope::Project(scope) => Self::own_head(&mut transaction, scope.project_id()).await?,
+            Scope::Cluster(_) => Self::own_head(&mut transaction, INSTALLATION).await?,
         };
         let head = head.ok_or(StoreError::TenantUnknown)?;
         let mut write = Self {
@@ -232,6 +107,15 @@ impl Write {
         };
         write.replay().await?;
         Ok(write)
+    }
+
+    async fn own_head(connection: &mut PgConnection, project: ProjectId) -> Result<Option<Head>, StoreError> {
+        let found = Head::lock(&mut *connection, project.into()).await?;
+        if found.is_some() {
+            return Ok(found);
+        }
+        Head::found(&mut *connection, project, project.into(), OrganizationState::Active, 0).await?;
+        Head::lock(connection, project.into()).await
     }
 
     /// Looks for the first answer. After the head is locked, so that of two equal calls one writes and the other finds.
@@ -307,6 +191,13 @@ impl Write {
         let head = Head::lock(&mut self.transaction, organization).await?.ok_or(StoreError::TenantUnknown)?;
         self.chains.push(Chain { head, events: vec![event] });
         Ok(OrganizationScope::granted(project, organization))
+    }
+
+    /// Founds a project, in a write of the operator's: its head, and the first event of its own chain.
+    pub async fn found_project(&mut self, project: ProjectId, event: NewEvent) -> Result<ProjectScope, StoreError> {
+        let head = Self::own_head(&mut self.transaction, project).await?.ok_or(StoreError::TenantUnknown)?;
+        self.chains.push(Chain { head, events: vec![event] });
+        Ok(ProjectScope::granted(project))
     }
 
     /// Sets the tenant's state as of a revision of org-service. An older word than the one held changes nothing: false.

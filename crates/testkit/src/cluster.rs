@@ -159,7 +159,9 @@ impl Cluster {
         loop {
             match self.pid(name) {
                 Some(now) if now != pid => return now,
-                _ if begun.elapsed() > BACK_WITHIN => panic!("{name} was not started again within {} s", BACK_WITHIN.as_secs()),
+                _ if begun.elapsed() > BACK_WITHIN => {
+                    panic!("{name} was not started again within {} s", BACK_WITHIN.as_secs())
+                }
                 _ => sleep(POLL).await,
             }
         }

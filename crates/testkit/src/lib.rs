@@ -2,6 +2,9 @@
 //!
 //! Everything here panics with a clear message when it cannot do its work: a test has nothing better to do with such an error.
 
+pub mod caller;
+pub mod dynamic;
+pub mod http;
 pub mod postgres;
 
 mod binaries;

@@ -40,7 +40,9 @@ pub struct TestDatabase {
 /// The server, started at the first call.
 pub async fn server() -> &'static Server {
     static SERVER: OnceCell<Server> = OnceCell::const_new();
-    SERVER.get_or_init(|| async { Server::start().await.unwrap_or_else(|error| panic!("no PostgreSQL: {error}")) }).await
+    SERVER
+        .get_or_init(|| async { Server::start().await.unwrap_or_else(|error| panic!("no PostgreSQL: {error}")) })
+        .await
 }
 
 impl Server {
@@ -61,7 +63,10 @@ impl Server {
     }
 
     fn url_of(&self, database: &str) -> String {
-        let (server, query) = self.superuser_url.split_once('?').map_or((self.superuser_url.as_str(), ""), |(server, query)| (server, query));
+        let (server, query) = self
+            .superuser_url
+            .split_once('?')
+            .map_or((self.superuser_url.as_str(), ""), |(server, query)| (server, query));
         let authority = server.find("://").map_or(0, |at| at + 3);
         let host_end = server[authority..].find('/').map_or(server.len(), |at| authority + at);
         let query = if query.is_empty() { String::new() } else { format!("?{query}") };
@@ -84,9 +89,9 @@ where
     let make = || async {
         let server = server().await;
         let database = format!("guildhall_test_{}_{name}", std::process::id());
-        let urls = local_postgres::provision(&server.superuser_url, &database, &server.passwords)
-            .await
-            .unwrap_or_else(|error| panic!("cannot provision template {name}: {error}: {:?}", std::error::Error::source(&error)));
+        let urls = local_postgres::provision(&server.superuser_url, &database, &server.passwords).await.unwrap_or_else(
+            |error| panic!("cannot provision template {name}: {error}: {:?}", std::error::Error::source(&error)),
+        );
         if let Err(error) = prepare(urls).await {
             panic!("cannot prepare template {name}: {error}");
         }
@@ -103,7 +108,9 @@ impl TestDatabase {
         let name = format!("guildhall_test_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         local_postgres::create_database_from_template(&server.superuser_url, &name, &template.name)
             .await
-            .unwrap_or_else(|error| panic!("cannot copy {}: {error}: {:?}", template.name, std::error::Error::source(&error)));
+            .unwrap_or_else(|error| {
+                panic!("cannot copy {}: {error}: {:?}", template.name, std::error::Error::source(&error))
+            });
         let urls = ServiceUrls::new(&server.superuser_url, &name, &server.passwords)
             .unwrap_or_else(|error| panic!("cannot sign in to {name}: {error}"));
         Self { superuser_url: server.url_of(&name), urls, name }

@@ -1,5 +1,7 @@
 //! Each test has a database of its own, copied from a template that is prepared once.
 
+#![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
+
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use local_postgres::ServiceUrls;
@@ -12,7 +14,9 @@ async fn notes() -> Template {
     template("notes", async |urls: ServiceUrls| -> Result<(), sqlx::Error> {
         PREPARED.fetch_add(1, Ordering::Relaxed);
         let mut owner = PgConnection::connect(&urls.org.owner).await?;
-        sqlx::raw_sql("create table note (text text); grant select, insert on note to guildhall_org").execute(&mut owner).await?;
+        sqlx::raw_sql("create table note (text text); grant select, insert on note to guildhall_org")
+            .execute(&mut owner)
+            .await?;
         owner.close().await
     })
     .await

@@ -64,7 +64,10 @@ async fn keep(service: Service, roster: Arc<Roster>, output: Output, stop: Cance
                     pause = FIRST_PAUSE;
                 }
                 let how = status.map_or_else(|| "in a way unknown".to_owned(), |status| status.to_string());
-                output.say(format_args!("{name} (pid {pid}) ended, {how}; starting it again in {} ms", pause.as_millis()));
+                output.say(format_args!(
+                    "{name} (pid {pid}) ended, {how}; starting it again in {} ms",
+                    pause.as_millis()
+                ));
             }
             Err(failure) => output.say(format_args!("{failure}; trying again in {} ms", pause.as_millis())),
         }

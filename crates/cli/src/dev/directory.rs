@@ -18,10 +18,16 @@ pub struct Directory {
 
 impl Directory {
     pub fn open(path: &Path) -> Result<Self, Failure> {
+        let new = !path.exists();
         fs::create_dir_all(path).map_err(Failure::file("cannot create", path))?;
         let path = path.canonicalize().map_err(Failure::file("cannot find", path))?;
-        // Others may pass through, PostgreSQL's account under root, and see nothing.
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o711)).map_err(Failure::file("cannot set the mode of", &path))?;
+        if new {
+            // Others may pass through, PostgreSQL's account under root, and see nothing. Git leaves it alone, whatever it is called.
+            let ignore = path.join(".gitignore");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o711))
+                .and_then(|()| fs::write(&ignore, "*\n"))
+                .map_err(Failure::file("cannot prepare", &path))?;
+        }
         let lock_file = path.join("lock");
         let mut lock = fs::OpenOptions::new()
             .read(true)
@@ -44,9 +50,6 @@ impl Directory {
             .and_then(|()| lock.rewind())
             .and_then(|()| writeln!(lock, "{}", std::process::id()))
             .map_err(Failure::file("cannot write", &lock_file))?;
-        // Whatever the directory is called, git leaves it alone.
-        let ignore = path.join(".gitignore");
-        fs::write(&ignore, "*\n").map_err(Failure::file("cannot write", &ignore))?;
         Ok(Self { path, _lock: lock })
     }
 
@@ -60,7 +63,11 @@ impl Directory {
 
     pub fn folder(&self, name: &str) -> Result<PathBuf, Failure> {
         let folder = self.path.join(name);
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(Failure::file("cannot create", &folder))?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)
+            .map_err(Failure::file("cannot create", &folder))?;
         Ok(folder)
     }
 
@@ -110,6 +117,18 @@ mod tests {
         assert!(refused.contains(&format!("kill {}", std::process::id())), "{refused}");
         drop(held);
         Directory::open(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_was_there_before_keeps_its_mode_and_its_gitignore() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(folder.path().join(".gitignore"), "/target/\n").unwrap();
+        Directory::open(folder.path()).unwrap();
+        assert_eq!(fs::read(folder.path().join(".gitignore")).unwrap(), b"/target/\n");
+        assert_eq!(fs::metadata(folder.path()).unwrap().permissions().mode() & 0o777, 0o755);
+        Directory::open(&folder.path().join("new")).unwrap();
+        assert_eq!(fs::read(folder.path().join("new/.gitignore")).unwrap(), b"*\n");
     }
 
     #[test]

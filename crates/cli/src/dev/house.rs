@@ -53,7 +53,17 @@ impl House {
         check_binaries(&bin)?;
         let directory = Directory::open(&options.directory)?;
         let roster = Arc::new(Roster::new(directory.join("dev.json"), output)?);
-        Ok(Self { options, output, directory, bin, roster, postgres: None, mail: None, backends: Vec::new(), gateway: None })
+        Ok(Self {
+            options,
+            output,
+            directory,
+            bin,
+            roster,
+            postgres: None,
+            mail: None,
+            backends: Vec::new(),
+            gateway: None,
+        })
     }
 
     /// Returns when everything is ready and was told. May be dropped at any point; `fall` takes down what stands.
@@ -64,8 +74,14 @@ impl House {
         let ports = Ports::take(self.options.ports, if killed { LEFTOVER_WITHIN } else { Duration::ZERO }).await?;
         self.roster.withdraw();
 
-        let given = self.options.database_url.clone().filter(|url| !url.trim().is_empty()).map(|url| Server::given(url, &self.directory));
+        let given = self
+            .options
+            .database_url
+            .clone()
+            .filter(|url| !url.trim().is_empty())
+            .map(|url| Server::given(url, &self.directory));
         if self.options.reset {
+            local_postgres::Cluster::stop_leftover(&self.directory.join("postgres")).await?;
             self.directory.reset()?;
             if let Some(server) = &given {
                 server.reset().await?;
@@ -91,7 +107,8 @@ impl House {
 
         let planted = seed.demo.as_ref().map(|demo| demo.project_id.clone());
         let mut gateway = service::gateway(&around, &seed.operator, planted.as_deref());
-        self.backends.extend(backends.iter().map(|service| Kept::start(service.clone(), Arc::clone(&self.roster), self.output)));
+        self.backends
+            .extend(backends.iter().map(|service| Kept::start(service.clone(), Arc::clone(&self.roster), self.output)));
         self.gateway = Some(Kept::start(gateway.clone(), Arc::clone(&self.roster), self.output));
         for service in backends.iter().chain([&gateway]) {
             ready(service, &self.roster).await?;
@@ -123,7 +140,12 @@ impl House {
             operator_client_id: seed.operator.client_id,
             operator_client_secret: seed.operator.client_secret,
             database_url,
-            service_database_urls: [("org", urls.org.into()), ("member", urls.member.into()), ("authz", urls.authz.into())].into(),
+            service_database_urls: [
+                ("org", urls.org.into()),
+                ("member", urls.member.into()),
+                ("authz", urls.authz.into()),
+            ]
+            .into(),
             pids: Default::default(),
         };
         self.output.text(&steps::summary(&record, self.directory.path()));

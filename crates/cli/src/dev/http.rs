@@ -22,7 +22,12 @@ pub async fn get(address: SocketAddr, path: &str) -> io::Result<(StatusCode, Str
 }
 
 /// A form, as somebody who proves themselves by HTTP Basic.
-pub async fn post_form(address: SocketAddr, path: &str, basic: &str, form: &'static str) -> io::Result<(StatusCode, String)> {
+pub async fn post_form(
+    address: SocketAddr,
+    path: &str,
+    basic: &str,
+    form: &'static str,
+) -> io::Result<(StatusCode, String)> {
     let request = Request::post(path)
         .header(HOST, address.to_string())
         .header(AUTHORIZATION, format!("Basic {basic}"))

@@ -2,8 +2,8 @@
 
 mod child;
 mod directory;
-mod http;
 mod house;
+mod http;
 mod ports;
 mod postgres;
 mod record;
@@ -82,7 +82,8 @@ struct Signals([Signal; 3]);
 
 impl Signals {
     fn new() -> Result<Self, Failure> {
-        let [interrupt, terminate, hangup] = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
+        let [interrupt, terminate, hangup] =
+            [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
         let deaf = |error| Failure::system("cannot listen for signals")(error);
         Ok(Self([interrupt.map_err(deaf)?, terminate.map_err(deaf)?, hangup.map_err(deaf)?]))
     }

@@ -110,6 +110,8 @@ mod tests {
     fn a_choice_is_a_word_or_the_first_of_a_row() {
         assert_eq!("auto".parse(), Ok(Choice::Auto));
         assert_eq!("9000".parse(), Ok(Choice::From(9000)));
-        assert!("80".parse::<Choice>().is_err() && "65530".parse::<Choice>().is_err() && "x".parse::<Choice>().is_err());
+        assert!(
+            "80".parse::<Choice>().is_err() && "65530".parse::<Choice>().is_err() && "x".parse::<Choice>().is_err()
+        );
     }
 }

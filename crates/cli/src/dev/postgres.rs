@@ -30,7 +30,9 @@ impl Server {
     pub fn given(url: String, directory: &Directory) -> Self {
         let digest = digest::digest(&digest::SHA256, directory.path().as_os_str().as_encoded_bytes());
         let name: String = digest.as_ref()[..4].iter().map(|byte| format!("{byte:02x}")).collect();
-        let host = url::Url::parse(&url).ok().map(|url| format!("{}:{}", url.host_str().unwrap_or(""), url.port().unwrap_or(5432)));
+        let host = url::Url::parse(&url)
+            .ok()
+            .map(|url| format!("{}:{}", url.host_str().unwrap_or(""), url.port().unwrap_or(5432)));
         let place = host.unwrap_or_else(|| "the server of DATABASE_URL".to_owned());
         Self { superuser_url: url, database: format!("guildhall_dev_{name}"), place, kept: None }
     }

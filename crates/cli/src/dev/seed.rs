@@ -55,7 +55,11 @@ pub struct Seed {
 impl Operator {
     /// The gateway is given no secret that it could lose.
     pub fn secret_sha256(&self) -> String {
-        digest::digest(&digest::SHA256, self.client_secret.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+        digest::digest(&digest::SHA256, self.client_secret.as_bytes())
+            .as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 }
 
@@ -108,8 +112,11 @@ impl Seed {
                     project: Some(Project { display_name: "Demo".to_owned(), ..Default::default() }),
                     request_id: self.project_request_id.clone(),
                 };
-                let project = ProjectServiceClient::with_interceptor(channel.clone(), as_operator.clone()).create_project(request).await;
-                let project = project.map_err(|status| Failure::Seed { step: "CreateProject", status: Box::new(status) })?;
+                let project = ProjectServiceClient::with_interceptor(channel.clone(), as_operator.clone())
+                    .create_project(request)
+                    .await;
+                let project =
+                    project.map_err(|status| Failure::Seed { step: "CreateProject", status: Box::new(status) })?;
                 self.project_id = Some(project.into_inner().project_id);
                 self.save()?;
                 self.project_id.clone().unwrap_or_default()
@@ -123,8 +130,12 @@ impl Seed {
             service_account: Some(ServiceAccount { display_name: "demo backend".to_owned(), ..Default::default() }),
             request_id: random(),
         };
-        let made = ServiceAccountServiceClient::with_interceptor(channel, as_operator).create_project_service_account(request).await;
-        let made = made.map_err(|status| Failure::Seed { step: "CreateProjectServiceAccount", status: Box::new(status) })?.into_inner();
+        let made = ServiceAccountServiceClient::with_interceptor(channel, as_operator)
+            .create_project_service_account(request)
+            .await;
+        let made = made
+            .map_err(|status| Failure::Seed { step: "CreateProjectServiceAccount", status: Box::new(status) })?
+            .into_inner();
         let demo = Demo { project_id, client_id: made.client_id, client_secret: made.client_secret };
         self.demo = Some(demo.clone());
         self.save()?;
@@ -141,13 +152,18 @@ impl Seed {
             access_token: String,
         }
         let token = serde_json::from_str::<Answer>(&body).ok().filter(|_| status.is_success());
-        token
-            .and_then(|answer| format!("Bearer {}", answer.access_token).parse().ok())
-            .ok_or_else(|| Failure::NoToken(if status.is_success() { "its answer holds none".to_owned() } else { format!("{status} {body}") }))
+        token.and_then(|answer| format!("Bearer {}", answer.access_token).parse().ok()).ok_or_else(|| {
+            Failure::NoToken(if status.is_success() {
+                "its answer holds none".to_owned()
+            } else {
+                format!("{status} {body}")
+            })
+        })
     }
 
     fn save(&self) -> Result<(), Failure> {
-        let text = serde_json::to_string_pretty(self).map_err(|source| Failure::Unreadable { path: self.path.clone(), source })?;
+        let text = serde_json::to_string_pretty(self)
+            .map_err(|source| Failure::Unreadable { path: self.path.clone(), source })?;
         write_secret(&self.path, &text)
     }
 }

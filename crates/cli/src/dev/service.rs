@@ -31,7 +31,11 @@ pub struct Surroundings<'a> {
 
 /// The programs, looked for before anything is started.
 pub fn check_binaries(bin: &Path) -> Result<(), Failure> {
-    match ["org-service", "member-service", "authz-service", "gateway"].map(|name| bin.join(name)).into_iter().find(|path| !path.is_file()) {
+    match ["org-service", "member-service", "authz-service", "gateway"]
+        .map(|name| bin.join(name))
+        .into_iter()
+        .find(|path| !path.is_file())
+    {
         Some(path) => Err(Failure::BinaryMissing { path }),
         None => Ok(()),
     }

@@ -49,7 +49,11 @@ mod tests {
     #[test]
     fn the_steps_are_ten_and_a_shell_can_read_them() {
         assert_eq!(STEPS.matches("\n# Step ").count(), 10);
-        let filled = STEPS.replace("{{gateway}}", "g").replace("{{gateway_admin}}", "a").replace("{{client_id}}", "i").replace("{{client_secret}}", "s");
+        let filled = STEPS
+            .replace("{{gateway}}", "g")
+            .replace("{{gateway_admin}}", "a")
+            .replace("{{client_id}}", "i")
+            .replace("{{client_secret}}", "s");
         assert!(!filled.contains("{{"));
         let checked = std::process::Command::new("/bin/sh").args(["-n", "-c", &filled]).output().unwrap();
         assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));

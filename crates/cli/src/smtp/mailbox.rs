@@ -32,7 +32,11 @@ struct Mail<'a> {
 
 impl Mailbox {
     pub fn open(folder: &Path, output: Output) -> Result<Self, Failure> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(Failure::file("cannot create", folder))?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(Failure::file("cannot create", folder))?;
         Ok(Self { folder: folder.to_owned(), output, arrived: AtomicU32::new(0) })
     }
 

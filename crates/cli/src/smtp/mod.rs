@@ -19,7 +19,8 @@ const SESSIONS: usize = 32;
 
 /// Serves until the handle is aborted. Tells the port, which the system chooses.
 pub async fn serve(mailbox: Mailbox) -> Result<(u16, JoinHandle<()>), Failure> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(Failure::system("cannot listen for mail"))?;
+    let listener =
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(Failure::system("cannot listen for mail"))?;
     let port = listener.local_addr().map_err(Failure::system("cannot listen for mail"))?.port();
     let mailbox = Arc::new(mailbox);
     let handle = tokio::spawn(async move {

@@ -64,7 +64,9 @@ pub(super) async fn hold(stream: TcpStream, mailbox: &Mailbox) -> io::Result<()>
             }
             "MAIL" => answer(&mut stream, begin(&mut envelope, greeted, rest)).await?,
             "RCPT" => answer(&mut stream, add_recipient(&mut envelope, rest)).await?,
-            "DATA" if envelope.recipients.is_empty() => answer(&mut stream, "503 5.5.1 MAIL and RCPT come first").await?,
+            "DATA" if envelope.recipients.is_empty() => {
+                answer(&mut stream, "503 5.5.1 MAIL and RCPT come first").await?
+            }
             "DATA" => {
                 answer(&mut stream, "354 end with a dot on a line by itself").await?;
                 let Some(message) = read_message(&mut stream).await? else { return Ok(()) };
@@ -97,7 +99,8 @@ fn begin(envelope: &mut Envelope, greeted: bool, rest: &str) -> &'static str {
         return "503 5.5.1 one message at a time";
     }
     let Some((_, parameters)) = path(rest, "FROM:") else { return "501 5.5.4 MAIL FROM:<address>" };
-    let size = parameters.split_whitespace().find_map(|word| word.to_ascii_uppercase().strip_prefix("SIZE=")?.parse().ok());
+    let size =
+        parameters.split_whitespace().find_map(|word| word.to_ascii_uppercase().strip_prefix("SIZE=")?.parse().ok());
     if size.is_some_and(|size: usize| size > MAX_MESSAGE_BYTES) {
         return "552 5.3.4 message too large";
     }

@@ -90,7 +90,9 @@ async fn commands_out_of_order_are_refused_and_harm_nothing() {
 #[tokio::test]
 async fn a_message_of_more_than_a_mebibyte_is_refused_and_the_next_one_taken() {
     let (folder, port) = mailbox().await;
-    let mut text = b"HELO me\r\nMAIL FROM:<a@b.test> SIZE=2000000\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<a@b.test>\r\nDATA\r\n".to_vec();
+    let mut text =
+        b"HELO me\r\nMAIL FROM:<a@b.test> SIZE=2000000\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<a@b.test>\r\nDATA\r\n"
+            .to_vec();
     for _ in 0..1100 {
         text.extend([b'x'; 1000]);
         text.extend(b"\r\n");
@@ -99,8 +101,9 @@ async fn a_message_of_more_than_a_mebibyte_is_refused_and_the_next_one_taken() {
     text.extend([b'y'; 20_000]);
     text.extend(b"\r\n.\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<a@b.test>\r\nDATA\r\nSubject: small\r\n\r\n.\r\nQUIT\r\n");
     let answers = converse(port, &text).await;
-    let expected =
-        ["220", "250", "552", "250", "250", "354", "552", "250", "250", "354", "552", "250", "250", "354", "250", "221"];
+    let expected = [
+        "220", "250", "552", "250", "250", "354", "552", "250", "250", "354", "552", "250", "250", "354", "250", "221",
+    ];
     assert_eq!(codes(&answers), expected);
     assert_eq!(delivered(folder.path()).len(), 1);
 }

@@ -1,0 +1,253 @@
+//! People and programs, as a test speaks of them: a project, its organizations, who signs in there, and what they ask for.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::{Value, json};
+use tonic::Code;
+
+use crate::{Cluster, dynamic};
+pub use crate::dynamic::Refused;
+
+/// A word that no other test of this process uses.
+pub fn unique(word: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    format!("{word}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Somebody with a credential, or without one, at the gateway's door (or, for attacks, at a service's own).
+#[derive(Clone, Debug)]
+pub struct Caller {
+    client: dynamic::Client,
+    headers: Vec<(String, String)>,
+}
+
+impl Caller {
+    fn new(address: impl std::fmt::Display, token: Option<&str>) -> Self {
+        let headers = token.map(|token| ("authorization".to_owned(), format!("Bearer {token}"))).into_iter().collect();
+        Self { client: dynamic::Client::of_the_contracts(address), headers }
+    }
+
+    /// The same caller with one header more.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Calls `Service/Method` with a JSON request. For streams: the first message.
+    pub async fn try_call(&self, method: &str, request: Value) -> Result<Value, Refused> {
+        Ok(self.try_all(method, request).await?.into_iter().next().unwrap_or(Value::Null))
+    }
+
+    /// Every message of a stream.
+    pub async fn try_all(&self, method: &str, request: Value) -> Result<Vec<Value>, Refused> {
+        Ok(self.client.call(method, &self.headers, request).await?.iter().map(dynamic::to_json).collect())
+    }
+
+    /// A call that must be answered.
+    #[track_caller]
+    pub fn call(&self, method: &str, request: Value) -> impl Future<Output = Value> {
+        let place = std::panic::Location::caller();
+        async move {
+            match self.try_call(method, request.clone()).await {
+                Ok(answer) => answer,
+                Err(refused) => panic!("{place}: {method} {request} was refused: {refused:?}"),
+            }
+        }
+    }
+
+    /// A call that must be refused with this code and reason.
+    #[track_caller]
+    pub fn refused(&self, method: &str, request: Value, code: Code, reason: &str) -> impl Future<Output = Refused> {
+        let place = std::panic::Location::caller();
+        async move {
+            match self.try_call(method, request.clone()).await {
+                Ok(answer) => panic!("{place}: {method} {request} was answered: {answer}"),
+                Err(refused) => {
+                    assert_eq!(
+                        (refused.code, refused.reason.as_str()),
+                        (code, reason),
+                        "{place}: {method} {request}: {refused:?}"
+                    );
+                    assert_eq!(refused.domain, "guildhall.dev", "{place}");
+                    refused
+                }
+            }
+        }
+    }
+}
+
+/// Text of a JSON field, by a dotted path.
+#[track_caller]
+pub fn text(value: &Value, path: &str) -> String {
+    let found = path.split('.').fold(value, |value, key| match key.parse::<usize>() {
+        Ok(at) => &value[at],
+        Err(_) => &value[key],
+    });
+    found.as_str().unwrap_or_else(|| panic!("no text at {path} in {value}")).to_owned()
+}
+
+/// A signed-in person's tokens.
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    pub access: String,
+    pub refresh: String,
+}
+
+impl Cluster {
+    /// Somebody without a credential.
+    pub fn anyone(&self) -> Caller {
+        Caller::new(self.access().gateway, None)
+    }
+
+    /// The bearer of a token.
+    pub fn bearer(&self, token: &str) -> Caller {
+        Caller::new(self.access().gateway, Some(token))
+    }
+
+    /// The same at another door than the gateway's.
+    pub fn bearer_at(&self, address: impl std::fmt::Display, token: Option<&str>) -> Caller {
+        Caller::new(address, token)
+    }
+
+    /// A token by client_credentials, or what `/oauth2/token` answered instead.
+    pub async fn client_credentials(&self, id: &str, secret: &str) -> Result<String, (u16, Value)> {
+        let form = [("grant_type", "client_credentials"), ("client_id", id), ("client_secret", secret)];
+        let (status, body) = crate::http::post_form(self.access().gateway, "/oauth2/token", &form).await;
+        if status == 200 { Ok(text(&body, "access_token")) } else { Err((status, body)) }
+    }
+
+    pub async fn operator(&self) -> Caller {
+        let access = self.access();
+        let token = self
+            .client_credentials(&access.operator_client_id, &access.operator_client_secret)
+            .await
+            .unwrap_or_else(|refused| panic!("the operator got no token: {refused:?}"));
+        self.bearer(&token)
+    }
+
+    /// A project of its own for a test, with its first service account.
+    pub async fn project(&self) -> Project<'_> {
+        let operator = self.operator().await;
+        let name = unique("project");
+        let project = operator.call("ProjectService/CreateProject", json!({"project": {"display_name": name}})).await;
+        let id = text(&project, "project_id");
+        let account = operator
+            .call(
+                "ServiceAccountService/CreateProjectServiceAccount",
+                json!({"project_id": id, "service_account": {"display_name": "backend"}}),
+            )
+            .await;
+        let token = self
+            .client_credentials(&text(&account, "client_id"), &text(&account, "client_secret"))
+            .await
+            .unwrap_or_else(|refused| panic!("the new account got no token: {refused:?}"));
+        Project { cluster: self, id, account: self.bearer(&token), token }
+    }
+}
+
+/// A project, and its own service account as the caller.
+#[derive(Clone, Debug)]
+pub struct Project<'c> {
+    pub cluster: &'c Cluster,
+    pub id: String,
+    pub account: Caller,
+    pub token: String,
+}
+
+impl<'c> Project<'c> {
+    /// Somebody without a credential who means this project.
+    pub fn anyone(&self) -> Caller {
+        self.cluster.anyone().with("guildhall-project-id", &self.id)
+    }
+
+    /// An organization with an owner who is signed in.
+    pub async fn organization(&self, name: &str) -> Organization<'c> {
+        let slug = unique(name);
+        let made = self
+            .account
+            .call("OrganizationService/CreateOrganization", json!({"organization": {"display_name": name, "slug": slug}}))
+            .await;
+        let id = text(&made, "organization_id");
+        let mut organization = Organization { project: self.clone(), id, slug, owner: None };
+        organization.owner = Some(organization.join("owner", &["owner"]).await);
+        organization
+    }
+}
+
+/// An organization of a test.
+#[derive(Clone, Debug)]
+pub struct Organization<'c> {
+    pub project: Project<'c>,
+    pub id: String,
+    pub slug: String,
+    owner: Option<Member>,
+}
+
+/// A member who is signed in.
+#[derive(Clone, Debug)]
+pub struct Member {
+    pub id: String,
+    pub email: String,
+    pub password: String,
+    pub caller: Caller,
+    pub tokens: Tokens,
+}
+
+impl Organization<'_> {
+    pub fn owner(&self) -> &Member {
+        self.owner.as_ref().unwrap_or_else(|| panic!("{} has no owner yet", self.slug))
+    }
+
+    /// A new member with these roles, a password, and a session.
+    pub async fn join(&self, name: &str, roles: &[&str]) -> Member {
+        let email = format!("{}@{}.test", unique(name), self.slug);
+        let member = self
+            .project
+            .account
+            .call(
+                "MemberService/CreateMember",
+                json!({"organization_id": self.id, "member": {"email_address": email, "display_name": name}, "roles": roles}),
+            )
+            .await;
+        let id = text(&member, "member_id");
+        let password = format!("{} and a long battery", unique("horse"));
+        self.project
+            .account
+            .call(
+                "CredentialService/SetPassword",
+                json!({"organization_id": self.id, "member_id": id, "password": password}),
+            )
+            .await;
+        let tokens = self
+            .sign_in(&email, &password)
+            .await
+            .unwrap_or_else(|refused| panic!("{email} could not sign in: {refused:?}"));
+        Member { caller: self.project.cluster.bearer(&tokens.access), id, email, password, tokens }
+    }
+
+    pub async fn sign_in(&self, email: &str, password: &str) -> Result<Tokens, Refused> {
+        let answer = self
+            .project
+            .anyone()
+            .try_call(
+                "AuthenticationService/SignInWithPassword",
+                json!({"email_address": email, "password": password, "organization_slug": self.slug}),
+            )
+            .await?;
+        Ok(Tokens { access: text(&answer, "access_token"), refresh: text(&answer, "refresh_token") })
+    }
+
+    /// An invitation by the owner, and the secret that was mailed.
+    pub async fn invite(&self, email: &str, roles: &[&str]) -> String {
+        self.owner()
+            .caller
+            .call(
+                "InvitationService/CreateInvitation",
+                json!({"organization_id": self.id, "invitation": {"email_address": email}, "roles": roles}),
+            )
+            .await;
+        let mails = self.project.cluster.mailbox(email).await;
+        mails.last().unwrap_or_else(|| panic!("no mail to {email}")).token()
+    }
+}
