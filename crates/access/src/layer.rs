@@ -35,7 +35,7 @@ pub fn admit(caller: &Caller, method: &'static Method) -> Result<(), Status> {
 
 /// The bearer token of a request: None where there is no `authorization` header, an error where there is one that is no single
 /// well-formed bearer token.
-pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Status> {
+pub fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Status> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
     let token = value.to_str().ok().and_then(|text| {

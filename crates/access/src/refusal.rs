@@ -40,7 +40,7 @@ pub fn store(error: StoreError) -> Status {
     }
 }
 
-pub(crate) fn unauthenticated() -> Status {
+pub fn unauthenticated() -> Status {
     Refusal::new(Code::Unauthenticated, ErrorReason::Unauthenticated, "a valid credential is needed").into()
 }
 

@@ -34,6 +34,7 @@ pub struct Api {
     routes: Routes,
     admin: axum::Router,
     http1: bool,
+    detach: bool,
 }
 
 impl Api {
@@ -43,7 +44,7 @@ impl Api {
             answer(Refusal::unknown_method().into(), Wire::of(request.headers()))
         };
         let routes = Routes::from(axum::Router::new().fallback(elsewhere));
-        Self { contract, names: Vec::new(), routes, admin: axum::Router::new(), http1: false }
+        Self { contract, names: Vec::new(), routes, admin: axum::Router::new(), http1: false, detach: true }
     }
 
     /// Serves one gRPC service.
@@ -59,12 +60,14 @@ impl Api {
         self
     }
 
-    /// Serves `router` for everything else; `names` are the gRPC services behind it. HTTP/1.1 is then accepted too.
+    /// Serves `router` for everything else; `names` are the gRPC services behind it. HTTP/1.1 is then accepted too,
+    /// and a call ends with its caller's leaving: a door that forwards has no work of its own to finish.
     #[must_use]
     pub fn router(mut self, names: impl IntoIterator<Item = String>, router: axum::Router) -> Self {
         self.names.extend(names);
         *self.routes.axum_router_mut() = std::mem::take(self.routes.axum_router_mut()).reset_fallback().merge(router);
         self.http1 = true;
+        self.detach = false;
         self
     }
 
@@ -154,6 +157,7 @@ impl Process {
             max_deadline: options.max_deadline,
             max_in_flight: options.max_in_flight,
             draining: draining.clone(),
+            detach: api.detach,
             exporting,
         };
         let service = assemble(&layers, authentication, open, api.routes);

@@ -90,7 +90,10 @@ impl Head {
         (self.revision, self.event_hash)
     }
 
-    pub(crate) async fn lock(connection: &mut PgConnection, organization: OrganizationId) -> Result<Option<Self>, StoreError> {
+    pub(crate) async fn lock(
+        connection: &mut PgConnection,
+        organization: OrganizationId,
+    ) -> Result<Option<Self>, StoreError> {
         sqlx::query_as!(
             HeadRow,
             "select organization_id, project_id, state, state_revision, revision, incarnation, event_hash

@@ -9,11 +9,10 @@ use std::sync::Arc;
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{PgConnection, Postgres, Transaction};
 use time::{Duration, OffsetDateTime};
-use uuid::Uuid;
 
 use crate::{
-    ClusterScope, Database, Event, EventId, NewEvent, OrganizationId, OrganizationScope, Origin, ProjectId, Scope,
-    Sealer, StoreError,
+    ClusterScope, Database, Event, EventId, Head, NewEvent, OrganizationId, OrganizationScope, OrganizationState,
+    Origin, ProjectId, ProjectScope, Scope, Sealer, StoreError,
     event::{now, sha256},
 };
 

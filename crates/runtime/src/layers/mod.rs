@@ -1,6 +1,7 @@
 //! What every call goes through, in one place and in a stated order.
 
 mod deadline;
+mod detach;
 mod guarded_body;
 mod metrics;
 mod mount;
@@ -35,6 +36,8 @@ pub struct Layers {
     pub max_in_flight: usize,
     /// Cancelled when the server drains: response streams then end.
     pub draining: CancellationToken,
+    /// Whether a call runs on when its caller goes away.
+    pub detach: bool,
     /// Whether spans and metrics go to an OpenTelemetry collector.
     pub exporting: bool,
 }
@@ -65,6 +68,8 @@ where
         .layer(metrics::metrics(&layers.contract, layers.exporting)) // outside all that refuses: refusals are counted
         .layer(panic::panic(layers.draining.clone())) // outside the rest: no fault of theirs ends a connection
         .layer(deadline::deadline(layers.max_deadline)) // outside shed: whatever happens within, the call ends in time
-        .layer(shed::shed(layers.max_in_flight)) // before authentication: under overload no signature is verified
+        .layer(detach::detach(layers.detach)) // inside deadline: the wait ends in time, the work when it is done
+        .layer(shed::shed(layers.max_in_flight)) // inside detach: a place is held for as long as the work; before authentication:
+        // under overload no signature is verified
         .service(mount::Mount::new(open, authentication.layer(routes.prepare())))
 }

@@ -74,6 +74,8 @@ pub fn contract() -> Contract {
 pub struct Thing {
     pub entered: Arc<Notify>,
     pub release: Arc<Notify>,
+    /// Told when `Hold` has run to its end.
+    pub finished: Arc<Notify>,
     pub onward: Option<Channel>,
     /// How many of the next `Read` and `Write` calls answer UNAVAILABLE.
     pub failures: Arc<AtomicUsize>,
@@ -93,6 +95,7 @@ impl Thing {
             "Hold" => {
                 self.entered.notify_one();
                 self.release.notified().await;
+                self.finished.notify_one();
                 Ok(tonic::Response::new(()))
             }
             "Onward" => {
