@@ -1,0 +1,36 @@
+# Thin: each line is a command that one could type.
+
+.PHONY: up test check fmt lint doc deny sqlx sqlx-check proof
+
+# Builds everything and starts it; Ctrl-C stops it. `make up ARGS=--reset` starts anew.
+up:
+	cargo build --release --locked --bins
+	./target/release/guildhall dev $(ARGS)
+
+# Needs Rust, a C compiler and PostgreSQL (15 or newer); says so where one is missing.
+test:
+	cargo build --workspace --bins --locked
+	cargo test --workspace --locked
+
+check: fmt lint doc deny sqlx-check test
+
+fmt:
+	cargo fmt --all --check
+
+lint:
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+doc:
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+# Licences, bans and sources; known vulnerabilities too, where their database can be had.
+deny:
+	./deploy/check/deny
+
+# Writes anew what the compiler knows of the database, after a statement or a migration has changed.
+sqlx:
+	cargo run --quiet --package local-postgres --example checked-sql -- write
+
+# Fails where that is out of date.
+sqlx-check:
+	cargo run --quiet --package local-postgres --example checked-sql -- check

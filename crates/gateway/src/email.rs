@@ -1,0 +1,58 @@
+//! One spelling of an email address, to count attempts by. It folds together everything that member-service takes for the same
+//! address, and may fold more: two addresses that share a count are harmless, one address with two counts is not.
+
+use unicode_normalization::UnicodeNormalization;
+
+/// At most this long an address is sent on.
+pub const MAX_CHARACTERS: usize = 254;
+
+pub fn canonical(address: &str) -> String {
+    let fold = |text: &str| text.nfkc().flat_map(char::to_lowercase).filter(|c| !c.is_whitespace()).collect::<String>();
+    let folded = fold(address);
+    let Some((local, domain)) = folded.rsplit_once('@') else { return folded };
+    let domain = domain.trim_end_matches('.');
+    match url::Host::parse(domain) {
+        Ok(host) => format!("{local}@{host}"),
+        Err(_) => format!("{local}@{domain}"),
+    }
+}
+
+/// What is so malformed that no member can have it.
+pub fn check(address: &str) -> Result<(), &'static str> {
+    if address.chars().count() > MAX_CHARACTERS {
+        return Err("must be at most 254 characters");
+    }
+    match address.trim().rsplit_once('@') {
+        Some((local, domain)) if !local.is_empty() && !domain.is_empty() => Ok(()),
+        _ => Err("must be an email address"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_counts_as_one() {
+        for spelling in [
+            "ada@acme.test",
+            "ADA@Acme.TEST",
+            " ada@acme.test ",
+            "ada@acme.test.",
+            "\u{ff41}da@acme.test",
+            "ada@ACME\u{3002}test",
+        ] {
+            assert_eq!(canonical(spelling), "ada@acme.test", "{spelling:?}");
+        }
+        assert_eq!(canonical("ada@b\u{fc}cher.test"), canonical("ada@xn--bcher-kva.test"));
+        assert_ne!(canonical("ada@acme.test"), canonical("adb@acme.test"));
+    }
+
+    #[test]
+    fn an_address_has_two_sides() {
+        assert_eq!(check("ada@acme.test"), Ok(()));
+        for bad in ["", "@", "ada", "ada@", "@acme.test", &format!("{}@acme.test", "a".repeat(260))] {
+            assert!(check(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What the gateway refuses itself, and what it passes on of others' refusals.
+
+use std::time::Duration;
+
+use api::access::v1::ErrorReason;
+use runtime::Refusal;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+/// The same answer as the runtime's for a path that is in no contract: who asks for a workload's method learns nothing.
+pub fn unknown_method() -> Status {
+    Refusal::new(Code::Unimplemented, ErrorReason::UnknownMethod, "no such method is served here").into()
+}
+
+pub fn not_yet_served(what: &str) -> Status {
+    Refusal::new(Code::Unimplemented, ErrorReason::NotYetServed, format!("{what} is not served by this version")).into()
+}
+
+/// One answer for a wrong address, organization or secret.
+pub fn sign_in_failed() -> Status {
+    Refusal::new(Code::Unauthenticated, ErrorReason::SignInFailed, "the sign-in failed").into()
+}
+
+pub fn credential_revoked() -> Status {
+    Refusal::new(Code::Unauthenticated, ErrorReason::CredentialRevoked, "the credential was revoked").into()
+}
+
+/// There is no news of revocations: a token might be revoked without our knowing.
+pub fn revocations_unknown() -> Status {
+    Refusal::unavailable("the list of revoked credentials").retry_after(Duration::from_secs(1)).into()
+}
+
+pub fn rate_limited(retry_after: Duration) -> Status {
+    Refusal::new(Code::ResourceExhausted, ErrorReason::RateLimited, "too many attempts")
+        .retry_after(retry_after)
+        .into()
+}
+
+pub fn project_archived() -> Status {
+    Refusal::new(Code::FailedPrecondition, ErrorReason::ProjectArchived, "the project is archived").into()
+}
+
+/// The reason that a status carries, if it is one of ours.
+pub fn reason(status: &Status) -> Option<ErrorReason> {
+    let info = status.get_details_error_info().filter(|info| info.domain == runtime::ERROR_DOMAIN)?;
+    ErrorReason::from_str_name(&format!("ERROR_REASON_{}", info.reason))
+}
+
+/// Another service's answer as our own: its code, message and details, and not the headers it came with.
+pub fn passed_on(status: &Status) -> Status {
+    Status::with_details(status.code(), status.message(), status.details().to_vec().into())
+}
+
+/// The answer to a call that the gateway made on its own account. Only what concerns the person who signs in goes on to them: that
+/// our own workload token was refused is a fault of ours and none of theirs.
+pub fn of_our_call(status: Status) -> Status {
+    match reason(&status) {
+        Some(ErrorReason::SignInFailed) => sign_in_failed(),
+        Some(
+            ErrorReason::InvalidFields
+            | ErrorReason::MethodNotAllowed
+            | ErrorReason::RefreshTokenRefused
+            | ErrorReason::RateLimited
+            | ErrorReason::Overloaded
+            | ErrorReason::Unavailable
+            | ErrorReason::DeadlineExceeded,
+        ) => passed_on(&status),
+        _ => runtime::internal(&status),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_workload_token_is_a_fault_of_ours() {
+        let refused = access::unauthenticated();
+        assert_eq!(of_our_call(refused).code(), Code::Internal);
+        assert_eq!(of_our_call(Status::unauthenticated("no details")).code(), Code::Internal);
+    }
+
+    #[test]
+    fn a_failed_sign_in_reads_the_same_whoever_says_it() {
+        let theirs = Refusal::new(Code::Unauthenticated, ErrorReason::SignInFailed, "wrong password").into();
+        let passed = of_our_call(theirs);
+        assert_eq!((passed.message(), passed.details()), (sign_in_failed().message(), sign_in_failed().details()));
+    }
+
+    #[test]
+    fn another_domain_s_reason_is_none_of_ours() {
+        let mut details = tonic_types::ErrorDetails::new();
+        details.set_error_info("SIGN_IN_FAILED", "example.com", std::collections::HashMap::new());
+        assert_eq!(reason(&Status::with_error_details(Code::Unauthenticated, "", details)), None);
+    }
+}

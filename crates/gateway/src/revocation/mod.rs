@@ -1,0 +1,167 @@
+//! What was valid and is no longer: told by member-service's events, and refused here within a second.
+//!
+//! Tokens are verified offline, so a token goes on being well-formed after its member was removed. The gateway therefore follows the
+//! feed from further back than a token lives, and holds what it says in memory. The feed says every second that it is complete. When it
+//! has not said so for longer than `--revocation-lag`, a token might be revoked without our knowing, and every token that can be
+//! revoked is refused with UNAVAILABLE until the feed is back. The operator's token is not among them: it is revoked by changing
+//! the configuration.
+
+mod learn;
+mod set;
+
+use std::{
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use access::{Caller, Verified};
+use api::event::v1::Event;
+use prost_types::Timestamp;
+use runtime::Condition;
+use tenancy::SessionId;
+use tonic::Status;
+
+use crate::{mint, refusal};
+use set::{Bearer, Set};
+
+/// How long an entry is held from the moment it is learnt: a token lives no longer, the difference of two clocks included.
+const KEEP: Duration = mint::LIFETIME.saturating_add(Duration::from_secs(60));
+/// How far back the feed is read at the start.
+const LOOK_BACK: Duration = Duration::from_secs(15 * 60);
+const LOOK_AFTER: Duration = Duration::from_millis(250);
+const NEVER: u64 = u64::MAX;
+
+#[derive(Debug)]
+pub struct Revocations {
+    set: RwLock<Set>,
+    /// When the feed was last complete, in milliseconds since `since`.
+    complete_at: AtomicU64,
+    since: Instant,
+    lag: Duration,
+}
+
+impl Revocations {
+    pub fn new(lag: Duration) -> Self {
+        Self { set: RwLock::default(), complete_at: AtomicU64::new(NEVER), since: Instant::now(), lag }
+    }
+
+    /// Refuses a credential that was revoked, or of which that is not known.
+    pub fn check(&self, verified: &Verified) -> Result<(), Status> {
+        let issued_at = verified.claims.as_ref().map_or(0, |claims| claims.iat);
+        let bearer = match verified.caller {
+            Caller::Member { member, session, .. } => {
+                let session_began_at = milliseconds_of(session);
+                Bearer { holder: member.uuid(), by: session.uuid(), began_at: session_began_at, issued_at }
+            }
+            Caller::ServiceAccount { id, key, .. } => {
+                Bearer { holder: id.uuid(), by: key.uuid(), began_at: issued_at.saturating_mul(1000), issued_at }
+            }
+            Caller::Operator | Caller::Anonymous | Caller::Workload { .. } => return Ok(()),
+        };
+        // Known to be revoked is said even when what else was revoked is not known.
+        if self.set.read().unwrap_or_else(PoisonError::into_inner).refuses(&bearer) {
+            return Err(refusal::credential_revoked());
+        }
+        if self.is_live() { Ok(()) } else { Err(refusal::revocations_unknown()) }
+    }
+
+    /// Refuses a session's tokens from now on, without waiting for the feed to say so.
+    pub fn end(&self, session: SessionId) {
+        self.write(|set, now| set.refuse(session.uuid(), i64::MAX, now));
+    }
+
+    fn hear(&self, event: &Event) {
+        self.write(|set, now| learn::learn(set, event, now));
+    }
+
+    fn complete(&self) {
+        self.complete_at.store(self.elapsed(), Ordering::Relaxed);
+    }
+
+    fn is_live(&self) -> bool {
+        let complete_at = self.complete_at.load(Ordering::Relaxed);
+        complete_at != NEVER && u128::from(self.elapsed().saturating_sub(complete_at)) <= self.lag.as_millis()
+    }
+
+    fn elapsed(&self) -> u64 {
+        u64::try_from(self.since.elapsed().as_millis()).unwrap_or(NEVER - 1)
+    }
+
+    fn write(&self, change: impl FnOnce(&mut Set, Instant)) {
+        change(&mut self.set.write().unwrap_or_else(PoisonError::into_inner), Instant::now());
+    }
+}
+
+/// When a session began, by its id.
+fn milliseconds_of(session: SessionId) -> u64 {
+    let (seconds, nanoseconds) = session.uuid().get_timestamp().map_or((0, 0), |time| time.to_unix());
+    seconds * 1000 + u64::from(nanoseconds / 1_000_000)
+}
+
+/// Follows member-service's feed for as long as the process lives.
+pub async fn follow(source: feed::Source, revocations: Arc<Revocations>, now: SystemTime) {
+    let start = now.duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(LOOK_BACK);
+    let start = Timestamp { seconds: start.as_secs().try_into().unwrap_or(i64::MAX), nanos: 0 };
+    feed::follow(source, start, |heard| match heard {
+        Some(event) => revocations.hear(event),
+        None => revocations.complete(),
+    })
+    .await;
+}
+
+/// Keeps readiness true to the feed, and forgets what has expired.
+pub async fn watch(revocations: Arc<Revocations>, condition: Condition) {
+    loop {
+        match revocations.is_live() {
+            true => condition.met(),
+            false => condition.unmet("no news from member-service: tokens that can be revoked are refused"),
+        }
+        revocations.write(Set::forget);
+        tokio::time::sleep(LOOK_AFTER).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tenancy::{MemberId, OrganizationId, ProjectId};
+    use tonic::Code;
+
+    use super::*;
+
+    fn token(caller: Caller) -> Verified {
+        Verified { caller, claims: None, expires_at: u64::MAX }
+    }
+
+    fn member() -> (Verified, SessionId) {
+        let session = SessionId::new();
+        let (project, organization, member) = (ProjectId::new(), OrganizationId::new(), MemberId::new());
+        (token(Caller::Member { project, organization, member, session }), session)
+    }
+
+    #[test]
+    fn without_news_only_what_cannot_be_revoked_is_let_through() {
+        let revocations = Revocations::new(Duration::from_secs(60));
+        let (member, session) = member();
+        assert_eq!(revocations.check(&member).unwrap_err().code(), Code::Unavailable);
+        assert!(revocations.check(&token(Caller::Operator)).is_ok());
+        revocations.complete();
+        assert!(revocations.check(&member).is_ok());
+        revocations.end(session);
+        assert_eq!(revocations.check(&member).unwrap_err().code(), Code::Unauthenticated);
+    }
+
+    #[test]
+    fn news_grow_old() {
+        let revocations = Revocations::new(Duration::from_millis(20));
+        let (member, _) = member();
+        revocations.complete();
+        assert!(revocations.is_live());
+        while revocations.is_live() {
+            std::thread::yield_now();
+        }
+        assert_eq!(revocations.check(&member).unwrap_err().code(), Code::Unavailable);
+    }
+}

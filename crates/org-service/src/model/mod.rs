@@ -1,0 +1,60 @@
+//! What a project and an organization are, and the rules that their fields obey. No RPC and no SQL: these types are also the
+//! payloads of events and the kept answers, so a stored form outlives the code that wrote it.
+
+mod branding;
+mod email_domain;
+mod limits;
+mod metadata;
+mod names;
+mod organization;
+mod project;
+mod role_reference;
+mod settings;
+mod slug;
+
+pub use branding::{Branding, Color, LogoUri, SenderName};
+pub use email_domain::EmailDomain;
+pub use limits::{LimitInForce, LimitSource, LimitValues, LimitsInForce, ProjectLimits};
+pub use metadata::Metadata;
+pub use names::{DisplayName, ExternalId, Plan, Reason, fold};
+pub use organization::{Draft, Kind, Organization, OrganizationChange, OrganizationView};
+pub use project::{Audience, HostName, Project, ProjectState, SigningAlgorithm, TokenSettings, UserPool};
+pub use role_reference::RoleReference;
+pub use slug::Slug;
+pub use settings::{
+    AuthMethod, AuthMethodsPolicy, EmailInvitesPolicy, EmailJitPolicy, MfaMethod, MfaPolicy, Settings, SsoJitPolicy,
+};
+
+/// What is wrong with a value, in words for its sender. Never repeats the value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Fault(pub &'static str);
+
+/// A text that was checked when it came in, and is taken as it is when it comes out of the store.
+macro_rules! text {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// A value that was parsed before it was stored.
+            #[allow(dead_code, reason = "not every text has a column of its own")]
+            pub(crate) fn stored(text: String) -> Self {
+                Self(text)
+            }
+
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(value: $name) -> Self {
+                value.0
+            }
+        }
+    )*};
+}
+pub(crate) use text;

@@ -1,0 +1,38 @@
+//! Slugs that are or were in use.
+
+use sqlx::PgConnection;
+use tenancy::{OrganizationId, ProjectId, StoreError};
+
+use crate::model::Slug;
+
+/// Takes a slug for an organization, for good; one that it had before is its own again. False: another organization has or had it.
+///
+/// Two organizations that take one slug at once meet at the unique key: the second waits for the first to commit.
+pub async fn claim(
+    connection: &mut PgConnection,
+    project: ProjectId,
+    organization: OrganizationId,
+    slug: &Slug,
+) -> Result<bool, StoreError> {
+    let claimed = sqlx::query!(
+        "insert into used_slug (organization_id, project_id, slug, create_time) values ($1, $2, $3, now())
+         on conflict on constraint organization_slug_key do nothing",
+        organization.uuid(),
+        project.uuid(),
+        slug.as_str()
+    )
+    .execute(&mut *connection)
+    .await?
+    .rows_affected();
+    if claimed == 1 {
+        return Ok(true);
+    }
+    let own = sqlx::query!(
+        "select slug from used_slug where organization_id = $1 and slug = $2",
+        organization.uuid(),
+        slug.as_str()
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(own.is_some())
+}
