@@ -61,7 +61,7 @@ fn services_do_not_depend_on_services() {
         ("member-service", &["access", "api", "feed", "runtime", "tenancy"]),
         ("authz-service", &["access", "api", "engine", "feed", "runtime", "tenancy"]),
         ("gateway", &["access", "api", "feed", "runtime", "tenancy"]),
-        ("client", &["api", "runtime"]),
+        ("client", &["api"]),
         ("cli", &["access", "api", "local-postgres", "runtime", "tenancy"]),
         ("testkit", &["api", "local-postgres"]),
     ];

@@ -40,6 +40,18 @@ pub fn project_archived() -> Status {
     Refusal::new(Code::FailedPrecondition, ErrorReason::ProjectArchived, "the project is archived").into()
 }
 
+/// INTERNAL: a service's answer lacks what its contract promises.
+#[track_caller]
+pub fn incomplete(what: &'static str) -> Status {
+    runtime::internal(&Incomplete { what })
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{what} lacks what its contract promises")]
+struct Incomplete {
+    what: &'static str,
+}
+
 /// The reason that a status carries, if it is one of ours.
 pub fn reason(status: &Status) -> Option<ErrorReason> {
     let info = status.get_details_error_info().filter(|info| info.domain == runtime::ERROR_DOMAIN)?;

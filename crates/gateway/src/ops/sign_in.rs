@@ -1,0 +1,153 @@
+//! Signing in to one organization.
+//!
+//! Whatever is wrong (the address, the organization, the secret, the member's or organization's state) the answer is the same, and takes
+//! the same work: where there is no organization to enter, the question is still put to member-service, for one that nobody has.
+
+use std::sync::Arc;
+
+use api::{
+    member::v1::{StartEmailChallengeRequest, StartEmailChallengeResponse, VerifyEmailChallengeRequest, VerifyPasswordRequest},
+    org::v1::{OrganizationEntry, OrganizationState, ProjectState},
+};
+use runtime::{CallContext, Refusal};
+use tenancy::{ChallengeId, OrganizationId, ProjectId};
+use tonic::Status;
+
+use super::sessions::{Sessions, Signed, Visitor};
+use crate::{limits::Limits, refusal, remote::Remote};
+
+/// The header that names the project of a call by nobody in particular.
+pub const PROJECT_HEADER: &str = "guildhall-project-id";
+/// One more than a password may have: a longer one is wrong, however much longer it is.
+const PASSWORD_CHARACTERS: usize = 257;
+
+/// The organization to enter, as the request names it.
+#[derive(Debug)]
+pub enum Entrance {
+    Id(OrganizationId),
+    Slug(String),
+}
+
+/// The organization to ask about.
+struct Target {
+    /// The one to enter, or one that nobody has.
+    id: OrganizationId,
+    enterable: bool,
+}
+
+#[derive(Debug)]
+pub struct SignIn {
+    remote: Remote,
+    sessions: Arc<Sessions>,
+    limits: Arc<Limits>,
+    default_project: Option<ProjectId>,
+}
+
+impl SignIn {
+    pub fn new(
+        remote: Remote,
+        sessions: Arc<Sessions>,
+        limits: Arc<Limits>,
+        default_project: Option<ProjectId>,
+    ) -> Self {
+        Self { remote, sessions, limits, default_project }
+    }
+
+    pub async fn with_password(
+        &self,
+        visitor: &Visitor,
+        project: Option<ProjectId>,
+        entrance: Entrance,
+        email_address: String,
+        password: &str,
+    ) -> Result<Signed, Status> {
+        let project = self.named(project)?;
+        self.limits.sign_in_as(project, &email_address)?;
+        let target = self.target(&visitor.call, project, entrance).await?;
+        let request = VerifyPasswordRequest {
+            organization_id: target.id.to_string(),
+            project_id: project.to_string(),
+            email_address,
+            password: password.chars().take(PASSWORD_CHARACTERS).collect(),
+        };
+        let proven = self.remote.verify_password(&visitor.call, request).await?;
+        if !target.enterable || proven.member_id.is_empty() {
+            return Err(refusal::sign_in_failed());
+        }
+        self.sessions.begin(visitor, target.id.to_string(), proven.member_id, proven.auth_factor).await
+    }
+
+    pub async fn start_email(
+        &self,
+        visitor: &Visitor,
+        project: Option<ProjectId>,
+        entrance: Entrance,
+        email_address: String,
+    ) -> Result<StartEmailChallengeResponse, Status> {
+        let project = self.named(project)?;
+        self.limits.sign_in_as(project, &email_address)?;
+        let target = self.target(&visitor.call, project, entrance).await?;
+        let request = StartEmailChallengeRequest {
+            organization_id: target.id.to_string(),
+            project_id: project.to_string(),
+            email_address,
+        };
+        self.remote.start_email_challenge(&visitor.call, request).await
+    }
+
+    pub async fn complete_email(
+        &self,
+        visitor: &Visitor,
+        project: Option<ProjectId>,
+        challenge: ChallengeId,
+        code: String,
+    ) -> Result<Signed, Status> {
+        let project = self.named(project)?;
+        self.check_project(&visitor.call, project).await?;
+        let request = VerifyEmailChallengeRequest {
+            project_id: project.to_string(),
+            challenge_id: challenge.to_string(),
+            code,
+        };
+        let proven = self.remote.verify_email_challenge(&visitor.call, request).await?;
+        if proven.member_id.is_empty() || proven.organization_id.is_empty() {
+            return Err(refusal::sign_in_failed());
+        }
+        self.sessions.begin(visitor, proven.organization_id, proven.member_id, proven.auth_factor).await
+    }
+
+    fn named(&self, project: Option<ProjectId>) -> Result<ProjectId, Status> {
+        project.or(self.default_project).ok_or_else(|| {
+            access::invalid_field(PROJECT_HEADER, "must name the project: this installation has no default one")
+        })
+    }
+
+    async fn check_project(&self, call: &CallContext, id: ProjectId) -> Result<(), Status> {
+        let project = self.remote.project(call, id).await?.ok_or_else(|| Refusal::not_found("project"))?;
+        match project.state() {
+            ProjectState::Archived => Err(refusal::project_archived()),
+            _ => Ok(()),
+        }
+    }
+
+    async fn target(&self, call: &CallContext, project: ProjectId, entrance: Entrance) -> Result<Target, Status> {
+        let organization = async {
+            match entrance {
+                Entrance::Id(id) => self.remote.organization(call, id).await,
+                Entrance::Slug(slug) => self.remote.organization_by_slug(call, project, slug).await,
+            }
+        };
+        let (checked, organization) = futures::join!(self.check_project(call, project), organization);
+        checked?;
+        let enterable = |entry: &OrganizationEntry| {
+            entry.project_id == project.to_string() && entry.state() == OrganizationState::Active
+        };
+        match organization?.filter(enterable) {
+            Some(entry) => {
+                let id = entry.organization_id.parse().map_err(|error| runtime::internal(&error))?;
+                Ok(Target { id, enterable: true })
+            }
+            None => Ok(Target { id: OrganizationId::new(), enterable: false }),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! The services as the gateway calls them on its own account, by its workload token.
+
+use access::{Caller, Onward, Service};
+use api::{
+    member::v1::{
+        AuthenticateApiKeyRequest, AuthenticateApiKeyResponse, CreateSessionRequest, EndSessionRequest,
+        RefreshSessionRequest, SessionGrant, StartEmailChallengeRequest, StartEmailChallengeResponse,
+        VerifyEmailChallengeRequest, VerifyEmailChallengeResponse, VerifyPasswordRequest, VerifyPasswordResponse,
+        credential_service_client::CredentialServiceClient, end_session_request::Session,
+        service_account_service_client::ServiceAccountServiceClient, session_service_client::SessionServiceClient,
+    },
+    org::v1::{
+        OrganizationEntry, ProjectEntry, ResolveOrganizationRequest, ResolveOrganizationSlugRequest,
+        ResolveProjectRequest, directory_service_client::DirectoryServiceClient,
+    },
+};
+use runtime::{CallContext, Channel};
+use tenancy::{OrganizationId, ProjectId, SessionId};
+use tonic::{Code, Request, Status};
+
+use crate::refusal;
+
+/// The connections to the services.
+#[derive(Debug, Clone)]
+pub struct Backends {
+    pub org: Channel,
+    pub member: Channel,
+    pub authz: Channel,
+}
+
+#[derive(Debug, Clone)]
+pub struct Remote {
+    directory: DirectoryServiceClient<Channel>,
+    credentials: CredentialServiceClient<Channel>,
+    sessions: SessionServiceClient<Channel>,
+    accounts: ServiceAccountServiceClient<Channel>,
+    onward: Onward,
+}
+
+const MYSELF: Caller = Caller::Workload { service: Service::Gateway, on_behalf_of: None };
+
+/// None where the service says that there is none.
+fn found<T>(answer: Result<tonic::Response<T>, Status>) -> Result<Option<T>, Status> {
+    match answer {
+        Ok(response) => Ok(Some(response.into_inner())),
+        Err(status) if status.code() == Code::NotFound => Ok(None),
+        Err(status) => Err(refusal::of_our_call(status)),
+    }
+}
+
+fn answered<T>(answer: Result<tonic::Response<T>, Status>) -> Result<T, Status> {
+    answer.map(tonic::Response::into_inner).map_err(refusal::of_our_call)
+}
+
+impl Remote {
+    pub fn new(backends: &Backends, onward: Onward) -> Self {
+        Self {
+            directory: DirectoryServiceClient::new(backends.org.clone()),
+            credentials: CredentialServiceClient::new(backends.member.clone()),
+            sessions: SessionServiceClient::new(backends.member.clone()),
+            accounts: ServiceAccountServiceClient::new(backends.member.clone()),
+            onward,
+        }
+    }
+
+    fn to_org<T>(&self, call: &CallContext, message: T) -> Result<Request<T>, Status> {
+        self.onward.request(&MYSELF, call, Service::Org, message)
+    }
+
+    fn to_member<T>(&self, call: &CallContext, message: T) -> Result<Request<T>, Status> {
+        self.onward.request(&MYSELF, call, Service::Member, message)
+    }
+
+    pub async fn project(&self, call: &CallContext, id: ProjectId) -> Result<Option<ProjectEntry>, Status> {
+        let request = self.to_org(call, ResolveProjectRequest { project_id: id.to_string() })?;
+        found(self.directory.clone().resolve_project(request).await)
+    }
+
+    pub async fn organization(&self, call: &CallContext, id: OrganizationId) -> Result<Option<OrganizationEntry>, Status> {
+        let request = self.to_org(call, ResolveOrganizationRequest { organization_id: id.to_string() })?;
+        found(self.directory.clone().resolve_organization(request).await)
+    }
+
+    pub async fn organization_by_slug(
+        &self,
+        call: &CallContext,
+        project: ProjectId,
+        slug: String,
+    ) -> Result<Option<OrganizationEntry>, Status> {
+        let request = self.to_org(call, ResolveOrganizationSlugRequest { project_id: project.to_string(), slug })?;
+        found(self.directory.clone().resolve_organization_slug(request).await)
+    }
+
+    pub async fn verify_password(
+        &self,
+        call: &CallContext,
+        message: VerifyPasswordRequest,
+    ) -> Result<VerifyPasswordResponse, Status> {
+        let request = self.to_member(call, message)?;
+        // An organization that is not there is a wrong one.
+        found(self.credentials.clone().verify_password(request).await)?.ok_or_else(refusal::sign_in_failed)
+    }
+
+    pub async fn start_email_challenge(
+        &self,
+        call: &CallContext,
+        message: StartEmailChallengeRequest,
+    ) -> Result<StartEmailChallengeResponse, Status> {
+        let request = self.to_member(call, message)?;
+        answered(self.credentials.clone().start_email_challenge(request).await)
+    }
+
+    pub async fn verify_email_challenge(
+        &self,
+        call: &CallContext,
+        message: VerifyEmailChallengeRequest,
+    ) -> Result<VerifyEmailChallengeResponse, Status> {
+        let request = self.to_member(call, message)?;
+        found(self.credentials.clone().verify_email_challenge(request).await)?.ok_or_else(refusal::sign_in_failed)
+    }
+
+    pub async fn create_session(&self, call: &CallContext, message: CreateSessionRequest) -> Result<SessionGrant, Status> {
+        let request = self.to_member(call, message)?;
+        found(self.sessions.clone().create_session(request).await)?.ok_or_else(refusal::sign_in_failed)
+    }
+
+    pub async fn refresh_session(&self, call: &CallContext, refresh_token: String) -> Result<SessionGrant, Status> {
+        let request = self.to_member(call, RefreshSessionRequest { refresh_token })?;
+        answered(self.sessions.clone().refresh_session(request).await)
+    }
+
+    /// Ends a session in the name of its member.
+    pub async fn end_session(
+        &self,
+        call: &CallContext,
+        caller: &Caller,
+        organization: OrganizationId,
+        session: SessionId,
+    ) -> Result<(), Status> {
+        let message = EndSessionRequest {
+            organization_id: organization.to_string(),
+            session: Some(Session::SessionId(session.to_string())),
+        };
+        // Ending twice is as ending once, so it may be sent again.
+        let request = self.onward.keyed_request(caller, call, Service::Member, message)?;
+        answered(self.sessions.clone().end_session(request).await)
+    }
+
+    pub async fn authenticate_api_key(
+        &self,
+        call: &CallContext,
+        client_id: String,
+        secret: String,
+    ) -> Result<AuthenticateApiKeyResponse, Status> {
+        let request = self.to_member(call, AuthenticateApiKeyRequest { client_id, secret })?;
+        answered(self.accounts.clone().authenticate_api_key(request).await)
+    }
+}

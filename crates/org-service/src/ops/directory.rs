@@ -1,0 +1,27 @@
+//! What the other services must know of projects and organizations before they let anybody in.
+
+use tenancy::{ClusterScope, Database, OrganizationId, ProjectScope, StoreError};
+
+use crate::store::directory::{self, Entry};
+
+pub async fn organization(
+    database: &Database,
+    scope: ClusterScope,
+    organization: OrganizationId,
+) -> Result<Option<Entry>, StoreError> {
+    let mut read = database.read(scope).await?;
+    let entry = directory::organization(read.connection(), organization).await?;
+    read.finish().await?;
+    Ok(entry)
+}
+
+pub async fn organization_by_slug(
+    database: &Database,
+    scope: ProjectScope,
+    slug: &str,
+) -> Result<Option<Entry>, StoreError> {
+    let mut read = database.read(scope).await?;
+    let entry = directory::organization_by_slug(read.connection(), scope.project_id(), slug).await?;
+    read.finish().await?;
+    Ok(entry)
+}

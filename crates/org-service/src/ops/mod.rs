@@ -1,0 +1,5 @@
+//! What this service does: each operation opens one transaction, and what it changes, the event and the kept answer commit together.
+
+pub mod directory;
+pub mod organization;
+pub mod project;

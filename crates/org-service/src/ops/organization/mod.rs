@@ -1,0 +1,19 @@
+//! Organizations: made, read, changed, shut and opened again.
+
+mod create;
+mod read;
+mod state;
+mod update;
+
+pub use create::{CreateError, create};
+pub use read::{Key, get, list, lookup};
+pub use state::{StateChange, StateError, Target, change_state};
+pub use update::{Update, UpdateError, update};
+
+use tenancy::{NewEvent, OrganizationId};
+
+use crate::model::OrganizationChange;
+
+fn event(kind: &'static str, organization: OrganizationId, change: &OrganizationChange) -> NewEvent {
+    NewEvent::new(kind, vec![organization.to_string()], change)
+}
