@@ -1,1 +1,14 @@
 //! The cluster as its users meet it: real processes, a real PostgreSQL, nothing replaced.
+
+mod access_matrix;
+mod authorization;
+mod faults;
+mod invitations;
+mod main_job;
+mod organizations;
+mod people;
+mod readme;
+mod repeats;
+mod sessions;
+mod tenant_walls;
+mod tokens;

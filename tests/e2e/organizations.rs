@@ -1,0 +1,195 @@
+//! Organizations: bad input names every fault and changes nothing; states; etags; lists.
+
+use serde_json::{Value, json};
+use testkit::{
+    Cluster,
+    caller::{Project, text, unique},
+};
+use tonic::Code;
+
+async fn slugs(project: &Project<'_>) -> Vec<String> {
+    let listed = project.account.call("OrganizationService/ListOrganizations", json!({"page_size": 500})).await;
+    listed["organizations"].as_array().unwrap().iter().map(|o| text(o, "slug")).collect()
+}
+
+#[tokio::test]
+async fn every_bad_field_is_named_at_once_and_nothing_is_made() {
+    let project = Cluster::shared().await.project().await;
+    let refused = project
+        .account
+        .refused(
+            "OrganizationService/CreateOrganization",
+            json!({"organization": {"display_name": "a\u{202e}b", "slug": "No Such Slug", "external_id": "x".repeat(1000)}}),
+            Code::InvalidArgument,
+            "INVALID_FIELDS",
+        )
+        .await;
+    for field in ["organization.display_name", "organization.slug", "organization.external_id"] {
+        assert!(refused.fields.iter().any(|f| f == field), "{field} is not named in {refused:?}");
+    }
+    assert!(!refused.message.contains('\u{202e}'));
+    project
+        .account
+        .refused("OrganizationService/CreateOrganization", json!({}), Code::InvalidArgument, "INVALID_FIELDS")
+        .await;
+    assert_eq!(slugs(&project).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_slug_is_taken_once_in_a_project_and_free_in_another() {
+    let cluster = Cluster::shared().await;
+    let (one, other) = (cluster.project().await, cluster.project().await);
+    let slug = unique("acme");
+    let request = json!({"organization": {"display_name": "Acme", "slug": slug}});
+    one.account.call("OrganizationService/CreateOrganization", request.clone()).await;
+    one.account
+        .refused("OrganizationService/CreateOrganization", request.clone(), Code::AlreadyExists, "SLUG_TAKEN")
+        .await;
+    other.account.call("OrganizationService/CreateOrganization", request).await;
+}
+
+#[tokio::test]
+async fn fifty_at_once_take_a_slug_once() {
+    let project = Cluster::shared().await.project().await;
+    let request = json!({"organization": {"display_name": "Acme", "slug": unique("acme")}});
+    let outcomes = futures::future::join_all(
+        (0..50).map(|_| project.account.try_call("OrganizationService/CreateOrganization", request.clone())),
+    )
+    .await;
+    assert_eq!(outcomes.iter().filter(|o| o.is_ok()).count(), 1);
+    for refused in outcomes.into_iter().filter_map(Result::err) {
+        assert_eq!((refused.code, refused.reason.as_str()), (Code::AlreadyExists, "SLUG_TAKEN"));
+    }
+}
+
+#[tokio::test]
+async fn an_update_sets_what_its_mask_names_and_a_stale_etag_changes_nothing() {
+    let project = Cluster::shared().await.project().await;
+    let acme = project.organization("acme").await;
+    let read = || project.account.call("OrganizationService/GetOrganization", json!({"organization_id": acme.id}));
+    let first = read().await;
+    let update = |name: &str, etag: &str, paths: Value| {
+        json!({"organization_id": acme.id,
+            "organization": {"organization_id": acme.id, "display_name": name, "slug": "ignored", "etag": etag},
+            "update_mask": paths})
+    };
+    let updated = acme
+        .owner()
+        .caller
+        .call("OrganizationService/UpdateOrganization", update("Acme Inc", &text(&first, "etag"), json!("displayName")))
+        .await;
+    assert_eq!((text(&updated, "display_name"), text(&updated, "slug")), ("Acme Inc".into(), acme.slug.clone()));
+    assert_ne!(updated["etag"], first["etag"]);
+    acme.owner()
+        .caller
+        .refused(
+            "OrganizationService/UpdateOrganization",
+            update("Stale", &text(&first, "etag"), json!("displayName")),
+            Code::Aborted,
+            "ETAG_MISMATCH",
+        )
+        .await;
+    let refused = acme
+        .owner()
+        .caller
+        .refused(
+            "OrganizationService/UpdateOrganization",
+            update("x", "", json!("displayName,noSuchField")),
+            Code::InvalidArgument,
+            "INVALID_FIELDS",
+        )
+        .await;
+    assert_eq!(refused.fields, ["update_mask"]);
+    assert_eq!(text(&read().await, "display_name"), "Acme Inc");
+}
+
+#[tokio::test]
+async fn what_only_the_project_may_write_an_owner_may_not() {
+    let project = Cluster::shared().await.project().await;
+    let acme = project.organization("acme").await;
+    let update = json!({"organization_id": acme.id,
+        "organization": {"organization_id": acme.id, "trusted_metadata": {"plan": "free for ever"}}, "update_mask": "trustedMetadata"});
+    acme.owner()
+        .caller
+        .refused("OrganizationService/UpdateOrganization", update.clone(), Code::PermissionDenied, "WRONG_AUDIENCE")
+        .await;
+    let updated = project.account.call("OrganizationService/UpdateOrganization", update).await;
+    assert_eq!(updated["trusted_metadata"]["plan"], "free for ever");
+}
+
+#[tokio::test]
+async fn a_suspended_organization_shuts_its_members_out_until_it_is_reactivated() {
+    let project = Cluster::shared().await.project().await;
+    let acme = project.organization("acme").await;
+    let owner = acme.owner();
+    let about = json!({"organization_id": acme.id});
+    project.account.call("OrganizationService/SuspendOrganization", about.clone()).await;
+    owner
+        .caller
+        .refused("OrganizationService/GetOrganization", about.clone(), Code::FailedPrecondition, "ORGANIZATION_NOT_ACTIVE")
+        .await;
+    owner
+        .caller
+        .refused("MemberService/ListMembers", about.clone(), Code::FailedPrecondition, "ORGANIZATION_NOT_ACTIVE")
+        .await;
+    let refused = acme.sign_in(&owner.email, &owner.password).await.unwrap_err();
+    assert_eq!((refused.code, refused.reason.as_str()), (Code::Unauthenticated, "SIGN_IN_FAILED"));
+    project
+        .anyone()
+        .refused(
+            "AuthenticationService/RefreshSession",
+            json!({"refresh_token": owner.tokens.refresh}),
+            Code::Unauthenticated,
+            "REFRESH_TOKEN_REFUSED",
+        )
+        .await;
+    let check = json!({"organization_id": acme.id, "subject": {"member_id": owner.id},
+        "permission": "guildhall.member:read", "consistency": {"fully_consistent": true}});
+    let answer = project.account.call("AuthorizationService/Check", check.clone()).await;
+    assert_eq!(answer["allowed"], false);
+    // The project itself still sees it.
+    let seen = project.account.call("OrganizationService/GetOrganization", about.clone()).await;
+    assert_eq!(text(&seen, "state"), "ORGANIZATION_STATE_SUSPENDED");
+
+    project.account.call("OrganizationService/ReactivateOrganization", about.clone()).await;
+    owner.caller.call("OrganizationService/GetOrganization", about).await;
+    acme.sign_in(&owner.email, &owner.password).await.unwrap();
+    assert_eq!(project.account.call("AuthorizationService/Check", check).await["allowed"], true);
+}
+
+#[tokio::test]
+async fn a_list_goes_through_every_page_once_and_its_token_serves_no_other_query() {
+    let cluster = Cluster::shared().await;
+    let (project, other) = (cluster.project().await, cluster.project().await);
+    let mut made = Vec::new();
+    for _ in 0..7 {
+        let slug = unique("acme");
+        let request = json!({"organization": {"display_name": "Acme", "slug": slug}});
+        project.account.call("OrganizationService/CreateOrganization", request).await;
+        made.push(slug);
+    }
+    let list = "OrganizationService/ListOrganizations";
+    let (mut seen, mut token, mut pages) = (Vec::new(), String::new(), 0);
+    loop {
+        let page = project.account.call(list, json!({"page_size": 3, "page_token": token})).await;
+        seen.extend(page["organizations"].as_array().unwrap().iter().map(|o| text(o, "slug")));
+        pages += 1;
+        let next = text(&page, "next_page_token");
+        if next.is_empty() {
+            break;
+        }
+        for stolen in [
+            other.account.refused(list, json!({"page_token": next}), Code::InvalidArgument, "INVALID_PAGE_TOKEN"),
+        ] {
+            stolen.await;
+        }
+        let filtered = json!({"page_token": next, "display_name_prefix": "A"});
+        project.account.refused(list, filtered, Code::InvalidArgument, "INVALID_PAGE_TOKEN").await;
+        let bent = format!("{next}A");
+        project.account.refused(list, json!({"page_token": bent}), Code::InvalidArgument, "INVALID_PAGE_TOKEN").await;
+        token = next;
+    }
+    seen.sort();
+    made.sort();
+    assert_eq!((seen, pages), (made, 3));
+}

@@ -1,0 +1,128 @@
+//! Signing in, refreshing, signing out.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use testkit::{
+    Cluster,
+    caller::{text, unique},
+};
+use tonic::Code;
+
+const REFRESH: &str = "AuthenticationService/RefreshSession";
+const SIGN_IN: &str = "AuthenticationService/SignInWithPassword";
+
+#[tokio::test]
+async fn a_failed_sign_in_tells_nothing() {
+    let project = Cluster::shared().await.project().await;
+    let acme = project.organization("acme").await;
+    let globex = project.organization("globex").await;
+    let owner = acme.owner();
+    let attempt = |email: &str, password: &str, slug: &str| {
+        let request = json!({"email_address": email, "password": password, "organization_slug": slug});
+        let anyone = project.anyone();
+        async move { anyone.refused(SIGN_IN, request, Code::Unauthenticated, "SIGN_IN_FAILED").await.bytes() }
+    };
+    let wrong = attempt(&owner.email, "not the password", &acme.slug).await;
+    assert_eq!(attempt(&(unique("nobody") + "@acme.test"), "not the password", &acme.slug).await, wrong);
+    assert_eq!(attempt(&owner.email, &owner.password, &globex.slug).await, wrong, "no member there");
+    assert_eq!(attempt(&owner.email, &owner.password, &unique("nowhere")).await, wrong, "no such organization");
+}
+
+#[tokio::test]
+async fn guessing_a_password_is_slowed_down_and_says_for_how_long() {
+    let project = Cluster::shared().await.project().await;
+    let acme = project.organization("acme").await;
+    let owner = acme.owner();
+    let mut last = None;
+    for _ in 0..30 {
+        let refused = acme.sign_in(&owner.email, "a wrong guess").await.unwrap_err();
+        if refused.reason == "RATE_LIMITED" {
+            last = Some(refused);
+            break;
+        }
+    }
+    let refused = last.expect("thirty wrong guesses in a row are too many");
+    assert_eq!(refused.code, Code::ResourceExhausted);
+    assert!(refused.retry_after.is_some_and(|after| after > Duration::ZERO), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_refresh_token_is_used_once_and_a_second_use_ends_the_session() {
+    let project = Cluster::shared().await.project().await;
+    let acme = project.organization("acme").await;
+    let first = acme.owner().tokens.refresh.clone();
+    let anyone = project.anyone();
+    let refresh = |token: &str| anyone.try_call(REFRESH, json!({"refresh_token": token}));
+    let second = text(&refresh(&first).await.unwrap(), "refresh_token");
+    // A lost answer may be asked for again for a short while.
+    let again = text(&refresh(&first).await.unwrap(), "refresh_token");
+    assert_ne!(again, second);
+    let third = text(&refresh(&again).await.unwrap(), "refresh_token");
+    // The first is now two rotations old: whoever shows it has stolen it, or was stolen from.
+    let refused = refresh(&first).await.unwrap_err();
+    assert_eq!((refused.code, refused.reason.as_str()), (Code::Unauthenticated, "REFRESH_TOKEN_REFUSED"));
+    let refused = refresh(&third).await.unwrap_err();
+    assert_eq!(refused.reason, "REFRESH_TOKEN_REFUSED", "the whole family is over");
+}
+
+#[tokio::test]
+async fn a_made_up_refresh_token_ends_nobodys_session() {
+    let project = Cluster::shared().await.project().await;
+    let acme = project.organization("acme").await;
+    let token = &acme.owner().tokens.refresh;
+    for wrong in ["", "ghr_x", &token[..token.len() - 2], &token.replacen("ghr_", "ghi_", 1), &acme.owner().tokens.access] {
+        let refused = project.anyone().try_call(REFRESH, json!({"refresh_token": wrong})).await.unwrap_err();
+        assert!(["REFRESH_TOKEN_REFUSED", "INVALID_FIELDS"].contains(&refused.reason.as_str()), "{refused:?}");
+    }
+    project.anyone().call(REFRESH, json!({"refresh_token": token})).await;
+}
+
+#[tokio::test]
+async fn signing_out_ends_the_session_and_its_tokens() {
+    let project = Cluster::shared().await.project().await;
+    let acme = project.organization("acme").await;
+    let owner = acme.owner();
+    owner.caller.call("AuthenticationService/SignOut", json!({})).await;
+    let out = Instant::now();
+    while owner.caller.try_call("AuthenticationService/WhoAmI", json!({})).await.is_ok() {
+        assert!(out.elapsed() < Duration::from_secs(1), "the token outlives its session by more than a second");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    project
+        .anyone()
+        .refused(REFRESH, json!({"refresh_token": owner.tokens.refresh}), Code::Unauthenticated, "REFRESH_TOKEN_REFUSED")
+        .await;
+    acme.sign_in(&owner.email, &owner.password).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_mailed_code_is_good_once_and_for_five_tries() {
+    let project = Cluster::shared().await.project().await;
+    let acme = project.organization("acme").await;
+    let owner = acme.owner();
+    let start = json!({"email_address": owner.email, "organization_slug": acme.slug});
+    let complete = "AuthenticationService/CompleteEmailSignIn";
+    let challenge = text(&project.anyone().call("AuthenticationService/StartEmailSignIn", start.clone()).await, "challenge_id");
+    let code = project.cluster.mails(&owner.email, 1).await[0].code();
+    project.anyone().call(complete, json!({"challenge_id": challenge, "code": code})).await;
+    let again = json!({"challenge_id": challenge, "code": code});
+    project.anyone().refused(complete, again, Code::Unauthenticated, "SIGN_IN_FAILED").await;
+
+    let challenge = text(&project.anyone().call("AuthenticationService/StartEmailSignIn", start).await, "challenge_id");
+    let code = project.cluster.mails(&owner.email, 2).await[1].code();
+    let wrong = if code == "000000" { "000001" } else { "000000" };
+    for _ in 0..5 {
+        let guess = json!({"challenge_id": challenge, "code": wrong});
+        project.anyone().refused(complete, guess, Code::Unauthenticated, "SIGN_IN_FAILED").await;
+    }
+    let late = json!({"challenge_id": challenge, "code": code});
+    project.anyone().refused(complete, late, Code::Unauthenticated, "SIGN_IN_FAILED").await;
+    // For an address that nobody has, everything looks the same, and no mail goes out.
+    let nobody = unique("nobody") + "@acme.test";
+    let start = json!({"email_address": nobody, "organization_slug": acme.slug});
+    let challenge = text(&project.anyone().call("AuthenticationService/StartEmailSignIn", start).await, "challenge_id");
+    let guess = json!({"challenge_id": challenge, "code": "123456"});
+    project.anyone().refused(complete, guess, Code::Unauthenticated, "SIGN_IN_FAILED").await;
+    assert!(project.cluster.delivered(&nobody).is_empty());
+}
