@@ -68,13 +68,19 @@ async fn a_group_gives_its_rights_to_whoever_is_in_it_for_as_long_as_they_are() 
     let group = |name: &str| json!({"organization_id": acme.id, "group": {"display_name": name}});
     let inner = text(&owner.call("GroupService/CreateGroup", group("inner")).await, "group_id");
     let outer = text(&owner.call("GroupService/CreateGroup", group("outer")).await, "group_id");
-    let add = |group: &str, subject: Value| json!({"organization_id": acme.id, "group_id": group, "subjects": [subject]});
+    let add =
+        |group: &str, subject: Value| json!({"organization_id": acme.id, "group_id": group, "subjects": [subject]});
     owner.call("GroupService/AddGroupMembers", add(&inner, json!({"member_id": grace.id}))).await;
     owner.call("GroupService/AddGroupMembers", add(&outer, json!({"group_id": inner}))).await;
     bind(&acme, json!({"group_id": outer}), &editor, json!({})).await;
     assert!(may(&acme, &grace.id, "document:read", Some(("document", "7"))).await);
     owner
-        .refused("GroupService/AddGroupMembers", add(&inner, json!({"group_id": outer})), Code::FailedPrecondition, "CYCLE")
+        .refused(
+            "GroupService/AddGroupMembers",
+            add(&inner, json!({"group_id": outer})),
+            Code::FailedPrecondition,
+            "CYCLE",
+        )
         .await;
     owner.call("GroupService/RemoveGroupMembers", add(&inner, json!({"member_id": grace.id}))).await;
     assert!(!may(&acme, &grace.id, "document:read", Some(("document", "7"))).await);
@@ -117,12 +123,13 @@ async fn nobody_grants_what_they_do_not_hold() {
     let grace = acme.join("grace", &["member"]).await;
     let editor = role(&acme, "editor", &["document:*"]).await;
     let exceeds = "GRANT_EXCEEDS_GRANTOR";
-    let binding = |role: &str, subject: &str| {
-        json!({"organization_id": acme.id, "binding": {"subject": {"member_id": subject}, "role_id": role}})
-    };
+    let binding = |role: &str, subject: &str| json!({"organization_id": acme.id, "binding": {"subject": {"member_id": subject}, "role_id": role}});
     // An admin manages people, not the product's documents: she cannot hand them out, not to herself either.
     for subject in [&grace.id, &admin.id] {
-        admin.caller.refused("BindingService/CreateBinding", binding(&editor, subject), Code::PermissionDenied, exceeds).await;
+        admin
+            .caller
+            .refused("BindingService/CreateBinding", binding(&editor, subject), Code::PermissionDenied, exceeds)
+            .await;
     }
     for permissions in [json!(["document:read"]), json!(["*"]), json!(["guildhall.organization:delete"])] {
         let role = json!({"organization_id": acme.id,
@@ -163,7 +170,8 @@ async fn bad_input_names_every_fault_and_changes_nothing() {
     assert_eq!(refused.code, Code::NotFound, "{refused:?}");
     let conditional = json!({"organization_id": acme.id,
         "binding": {"subject": {"member_id": acme.owner().id}, "role_id": role(&acme, "y", &["document:read"]).await, "condition": "true"}});
-    let refused = owner.refused("BindingService/CreateBinding", conditional, Code::InvalidArgument, "INVALID_FIELDS").await;
+    let refused =
+        owner.refused("BindingService/CreateBinding", conditional, Code::InvalidArgument, "INVALID_FIELDS").await;
     assert_eq!(refused.fields, ["binding.condition"], "a condition is never stored and never ignored");
 }
 
@@ -195,7 +203,9 @@ async fn a_batch_answers_in_order_and_a_role_in_use_is_kept() {
     product(&acme).await;
     let grace = acme.join("grace", &["member"]).await;
     let editor = role(&acme, "editor", &["document:*"]).await;
-    let binding = bind(&acme, json!({"member_id": grace.id}), &editor, json!({"resource": {"type": "document", "id": "2"}})).await;
+    let binding =
+        bind(&acme, json!({"member_id": grace.id}), &editor, json!({"resource": {"type": "document", "id": "2"}}))
+            .await;
     let checks: Vec<Value> = (0..5)
         .map(|n| json!({"subject": {"member_id": grace.id}, "permission": "document:read", "resource": {"type": "document", "id": n.to_string()}}))
         .collect();

@@ -2,7 +2,10 @@
 
 use futures::future::join_all;
 use serde_json::json;
-use testkit::{Cluster, caller::{text, unique}};
+use testkit::{
+    Cluster,
+    caller::{text, unique},
+};
 use tonic::Code;
 
 const ACCEPT: &str = "InvitationService/AcceptInvitation";
@@ -21,7 +24,10 @@ async fn an_invitation_is_accepted_once_by_fifty_callers() {
         assert_eq!((refused.code, refused.reason.as_str()), (Code::FailedPrecondition, "INVITATION_NOT_PENDING"));
     }
     // The forty-nine left nothing behind.
-    let bindings = project.account.call("BindingService/ListBindings", json!({"organization_id": acme.id, "page_size": 500})).await;
+    let bindings = project
+        .account
+        .call("BindingService/ListBindings", json!({"organization_id": acme.id, "page_size": 500}))
+        .await;
     let members = project.account.call("MemberService/ListMembers", json!({"organization_id": acme.id})).await;
     assert_eq!(members["members"].as_array().unwrap().len(), 2);
     assert_eq!(bindings["bindings"].as_array().unwrap().len(), 2, "{bindings}");
@@ -49,18 +55,12 @@ async fn a_revoked_invitation_is_over() {
     let acme = project.organization("acme").await;
     let email = unique("grace") + "@acme.test";
     let token = acme.invite(&email, &["member"]).await;
-    let listed = acme
-        .owner()
-        .caller
-        .call("InvitationService/ListInvitations", json!({"organization_id": acme.id}))
-        .await;
+    let listed =
+        acme.owner().caller.call("InvitationService/ListInvitations", json!({"organization_id": acme.id})).await;
     let id = text(&listed, "invitations.0.invitation_id");
     let revoke = json!({"organization_id": acme.id, "invitation_id": id});
     acme.owner().caller.call("InvitationService/RevokeInvitation", revoke).await;
-    project
-        .anyone()
-        .refused(ACCEPT, json!({"token": token}), Code::FailedPrecondition, "INVITATION_NOT_PENDING")
-        .await;
+    project.anyone().refused(ACCEPT, json!({"token": token}), Code::FailedPrecondition, "INVITATION_NOT_PENDING").await;
 }
 
 #[tokio::test]
@@ -74,10 +74,7 @@ async fn a_demoted_or_removed_inviter_can_no_longer_let_anybody_in() {
     let token = project.cluster.mailbox(&email).await[0].token();
     let remove = json!({"organization_id": acme.id, "member_id": admin.id});
     acme.owner().caller.call("MemberService/RemoveMember", remove).await;
-    project
-        .anyone()
-        .refused(ACCEPT, json!({"token": token}), Code::FailedPrecondition, "INVITER_LOST_RIGHTS")
-        .await;
+    project.anyone().refused(ACCEPT, json!({"token": token}), Code::FailedPrecondition, "INVITER_LOST_RIGHTS").await;
     let members = project.account.call("MemberService/ListMembers", json!({"organization_id": acme.id})).await;
     assert_eq!(members["members"].as_array().unwrap().len(), 1, "the owner alone");
 }

@@ -29,7 +29,8 @@ async fn the_main_job_from_a_project_token_to_a_verified_record() {
     let acme = text(&acme, "organization_id");
 
     // 3. Its owner, and her password.
-    let member = json!({"organization_id": acme, "member": {"email_address": ada, "display_name": "Ada"}, "roles": ["owner"]});
+    let member =
+        json!({"organization_id": acme, "member": {"email_address": ada, "display_name": "Ada"}, "roles": ["owner"]});
     let member = project.account.call("MemberService/CreateMember", member).await;
     assert_eq!(text(&member, "roles.0.key"), "owner");
     let ada_id = text(&member, "member_id");
@@ -50,8 +51,10 @@ async fn the_main_job_from_a_project_token_to_a_verified_record() {
     let token = cluster.mailbox(&grace).await[0].token();
 
     // 6. Grace accepts and signs in by a mailed code.
-    let accepted =
-        project.anyone().call("InvitationService/AcceptInvitation", json!({"token": token, "display_name": "Grace"})).await;
+    let accepted = project
+        .anyone()
+        .call("InvitationService/AcceptInvitation", json!({"token": token, "display_name": "Grace"}))
+        .await;
     let grace_id = text(&accepted, "member.member_id");
     let start = json!({"email_address": grace, "organization_slug": slug});
     let challenge = project.anyone().call("AuthenticationService/StartEmailSignIn", start).await;
@@ -109,16 +112,20 @@ async fn the_main_job_from_a_project_token_to_a_verified_record() {
         assert!(removed.elapsed() < Duration::from_secs(1), "the token outlives its member by more than a second");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    as_grace
-        .refused("AuthenticationService/WhoAmI", json!({}), Code::Unauthenticated, "CREDENTIAL_REVOKED")
-        .await;
+    as_grace.refused("AuthenticationService/WhoAmI", json!({}), Code::Unauthenticated, "CREDENTIAL_REVOKED").await;
 
     // 10. The record shows it all, and holds.
     let events = as_ada.call("EventService/ListEvents", json!({"organization_id": acme, "page_size": 500})).await;
     let seen = kinds(&events);
-    for kind in ["organization.created", "member.created", "invitation.created", "invitation.accepted", "role.created",
-        "binding.created", "member.removed"]
-    {
+    for kind in [
+        "organization.created",
+        "member.created",
+        "invitation.created",
+        "invitation.accepted",
+        "role.created",
+        "binding.created",
+        "member.removed",
+    ] {
         assert!(seen.iter().any(|k| k == kind), "no {kind} in {seen:?}");
     }
     let removal = events["events"].as_array().unwrap().iter().find(|e| e["kind"] == "member.removed").unwrap();

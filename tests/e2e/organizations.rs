@@ -126,7 +126,12 @@ async fn a_suspended_organization_shuts_its_members_out_until_it_is_reactivated(
     project.account.call("OrganizationService/SuspendOrganization", about.clone()).await;
     owner
         .caller
-        .refused("OrganizationService/GetOrganization", about.clone(), Code::FailedPrecondition, "ORGANIZATION_NOT_ACTIVE")
+        .refused(
+            "OrganizationService/GetOrganization",
+            about.clone(),
+            Code::FailedPrecondition,
+            "ORGANIZATION_NOT_ACTIVE",
+        )
         .await;
     owner
         .caller
@@ -178,9 +183,9 @@ async fn a_list_goes_through_every_page_once_and_its_token_serves_no_other_query
         if next.is_empty() {
             break;
         }
-        for stolen in [
-            other.account.refused(list, json!({"page_token": next}), Code::InvalidArgument, "INVALID_PAGE_TOKEN"),
-        ] {
+        for stolen in
+            [other.account.refused(list, json!({"page_token": next}), Code::InvalidArgument, "INVALID_PAGE_TOKEN")]
+        {
             stolen.await;
         }
         let filtered = json!({"page_token": next, "display_name_prefix": "A"});

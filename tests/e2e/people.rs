@@ -35,7 +35,10 @@ async fn one_address_in_many_spellings_is_one_member() {
         project.account.try_call("MemberService/CreateMember", request)
     };
     create(format!("{name}@bücher.test")).await.unwrap();
-    let wide: String = name.chars().map(|c| char::from_u32(c as u32 + 0xfee0).filter(|_| c.is_ascii_lowercase()).unwrap_or(c)).collect();
+    let wide: String = name
+        .chars()
+        .map(|c| char::from_u32(c as u32 + 0xfee0).filter(|_| c.is_ascii_lowercase()).unwrap_or(c))
+        .collect();
     for spelling in [
         format!("{name}@bücher.test"),
         format!("{}@BÜCHER.TEST", name.to_uppercase()),
@@ -45,7 +48,12 @@ async fn one_address_in_many_spellings_is_one_member() {
         let refused = create(spelling.clone()).await.expect_err(&spelling);
         assert_eq!((refused.code, refused.reason.as_str()), (Code::AlreadyExists, "MEMBER_EMAIL_TAKEN"), "{spelling}");
     }
-    for bad in [format!("{name}\u{200b}@acme.test"), format!("{name}@acme.test."), format!(" {name}@acme.test"), format!("{name}@acme@test")] {
+    for bad in [
+        format!("{name}\u{200b}@acme.test"),
+        format!("{name}@acme.test."),
+        format!(" {name}@acme.test"),
+        format!("{name}@acme@test"),
+    ] {
         let refused = create(bad.clone()).await.expect_err(&bad);
         assert_eq!(refused.reason, "INVALID_FIELDS", "{bad:?}");
     }
@@ -84,19 +92,27 @@ async fn a_member_may_what_her_role_says_and_no_more() {
     let acme = project.organization("acme").await;
     let member = acme.join("member", &["member"]).await;
     let admin = acme.join("admin", &["admin"]).await;
-    let invite = |roles: &[&str]| {
-        json!({"organization_id": acme.id, "invitation": {"email_address": unique("x") + "@acme.test"}, "roles": roles})
-    };
+    let invite = |roles: &[&str]| json!({"organization_id": acme.id, "invitation": {"email_address": unique("x") + "@acme.test"}, "roles": roles});
     member
         .caller
-        .refused("InvitationService/CreateInvitation", invite(&["member"]), Code::PermissionDenied, "PERMISSION_MISSING")
+        .refused(
+            "InvitationService/CreateInvitation",
+            invite(&["member"]),
+            Code::PermissionDenied,
+            "PERMISSION_MISSING",
+        )
         .await;
     let remove = json!({"organization_id": acme.id, "member_id": admin.id});
     member.caller.refused("MemberService/RemoveMember", remove, Code::PermissionDenied, "PERMISSION_MISSING").await;
     admin.caller.call("InvitationService/CreateInvitation", invite(&["admin"])).await;
     admin
         .caller
-        .refused("InvitationService/CreateInvitation", invite(&["owner"]), Code::PermissionDenied, "GRANT_EXCEEDS_GRANTOR")
+        .refused(
+            "InvitationService/CreateInvitation",
+            invite(&["owner"]),
+            Code::PermissionDenied,
+            "GRANT_EXCEEDS_GRANTOR",
+        )
         .await;
     let set = json!({"organization_id": acme.id, "member_id": member.id, "password": "not hers to set at all"});
     admin.caller.refused("CredentialService/SetPassword", set, Code::PermissionDenied, "WRONG_AUDIENCE").await;

@@ -50,7 +50,8 @@ async fn the_same_request_gets_the_first_answer_and_another_body_none() {
             assert_eq!(answer.as_ref().unwrap_or_else(|refused| panic!("{method}: {refused:?}")), first, "{method}");
         }
         project.account.refused(method, other, Code::InvalidArgument, "REQUEST_ID_REUSED").await;
-        if method != "OrganizationService/CreateOrganization" && method != "ServiceAccountService/CreateServiceAccount" {
+        if method != "OrganizationService/CreateOrganization" && method != "ServiceAccountService/CreateServiceAccount"
+        {
             // The id is the caller's own: somebody else's is another.
             let refused = owner.try_call(method, request.clone()).await;
             if let Ok(answer) = refused {

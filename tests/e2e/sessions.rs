@@ -71,7 +71,9 @@ async fn a_made_up_refresh_token_ends_nobodys_session() {
     let project = Cluster::shared().await.project().await;
     let acme = project.organization("acme").await;
     let token = &acme.owner().tokens.refresh;
-    for wrong in ["", "ghr_x", &token[..token.len() - 2], &token.replacen("ghr_", "ghi_", 1), &acme.owner().tokens.access] {
+    for wrong in
+        ["", "ghr_x", &token[..token.len() - 2], &token.replacen("ghr_", "ghi_", 1), &acme.owner().tokens.access]
+    {
         let refused = project.anyone().try_call(REFRESH, json!({"refresh_token": wrong})).await.unwrap_err();
         assert!(["REFRESH_TOKEN_REFUSED", "INVALID_FIELDS"].contains(&refused.reason.as_str()), "{refused:?}");
     }
@@ -91,7 +93,12 @@ async fn signing_out_ends_the_session_and_its_tokens() {
     }
     project
         .anyone()
-        .refused(REFRESH, json!({"refresh_token": owner.tokens.refresh}), Code::Unauthenticated, "REFRESH_TOKEN_REFUSED")
+        .refused(
+            REFRESH,
+            json!({"refresh_token": owner.tokens.refresh}),
+            Code::Unauthenticated,
+            "REFRESH_TOKEN_REFUSED",
+        )
         .await;
     acme.sign_in(&owner.email, &owner.password).await.unwrap();
 }
@@ -103,7 +110,8 @@ async fn a_mailed_code_is_good_once_and_for_five_tries() {
     let owner = acme.owner();
     let start = json!({"email_address": owner.email, "organization_slug": acme.slug});
     let complete = "AuthenticationService/CompleteEmailSignIn";
-    let challenge = text(&project.anyone().call("AuthenticationService/StartEmailSignIn", start.clone()).await, "challenge_id");
+    let challenge =
+        text(&project.anyone().call("AuthenticationService/StartEmailSignIn", start.clone()).await, "challenge_id");
     let code = project.cluster.mails(&owner.email, 1).await[0].code();
     project.anyone().call(complete, json!({"challenge_id": challenge, "code": code})).await;
     let again = json!({"challenge_id": challenge, "code": code});

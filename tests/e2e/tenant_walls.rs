@@ -1,1 +1,461 @@
-//! tenant_walls
+//! The two walls between tenants: statements that name their tenant, and row-level security. Each is tested with the other down.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use futures::future::join_all;
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+use testkit::{
+    Cluster,
+    caller::{Caller, Organization, text, unique},
+};
+use tonic::Code;
+
+const SCHEMAS: [&str; 3] = ["org", "member", "authz"];
+
+/// Tables that hold no tenant's rows, and why.
+const OF_NO_TENANT: [(&str, &str); 2] = [
+    ("_sqlx_migrations", "which migrations were applied"),
+    ("feed_cursor", "how far the feeds of other services were read"),
+];
+
+async fn superuser(cluster: &Cluster) -> PgConnection {
+    PgConnection::connect(&cluster.access().database_url).await.unwrap()
+}
+
+async fn runtime_role(cluster: &Cluster, schema: &str) -> PgConnection {
+    PgConnection::connect(&cluster.access().service_database_urls[schema].runtime).await.unwrap()
+}
+
+async fn tables(connection: &mut PgConnection, schema: &str) -> Vec<String> {
+    let rows = sqlx::query("select c.relname::text from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = $1 and c.relkind in ('r', 'p') order by 1")
+        .bind(schema)
+        .fetch_all(connection)
+        .await
+        .unwrap();
+    rows.iter().map(|row| row.get(0)).filter(|name: &String| !OF_NO_TENANT.iter().any(|(t, _)| t == name)).collect()
+}
+
+#[tokio::test]
+async fn every_tenant_table_stands_behind_row_level_security() {
+    let cluster = Cluster::shared().await;
+    let mut database = superuser(cluster).await;
+    let mut faults = Vec::new();
+    for schema in SCHEMAS {
+        let tables = tables(&mut database, schema).await;
+        assert!(tables.len() >= 4, "{schema} has only {tables:?}");
+        for table in tables {
+            let row = sqlx::query(
+                "select c.relrowsecurity, c.relforcerowsecurity, pg_get_userbyid(c.relowner)::text,
+                    (select count(*) from pg_policy p where p.polrelid = c.oid and p.polcmd = '*'
+                        and p.polqual is not null and p.polwithcheck is not null),
+                    (select count(*) from pg_policy p where p.polrelid = c.oid and p.polcmd <> '*' and p.polcmd <> 'r'),
+                    (select count(*) from pg_attribute a where a.attrelid = c.oid and a.attname in ('organization_id', 'project_id') and a.attnotnull),
+                    (select a.attname::text from pg_index i join pg_attribute a on a.attrelid = c.oid and a.attnum = i.indkey[0]
+                        where i.indrelid = c.oid and i.indisprimary)
+                 from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = $1 and c.relname = $2",
+            )
+            .bind(schema)
+            .bind(&table)
+            .fetch_one(&mut database)
+            .await
+            .unwrap();
+            let mut fault = |holds: bool, what: &str| {
+                if !holds {
+                    faults.push(format!("{schema}.{table}: {what}"));
+                }
+            };
+            fault(row.get(0), "row-level security is off");
+            fault(row.get(1), "row-level security is not forced on the owner");
+            fault(
+                row.get::<String, _>(2) == format!("guildhall_{schema}_owner"),
+                "is owned by another than the schema's owner",
+            );
+            fault(row.get::<i64, _>(3) == 1, "has no policy with USING and WITH CHECK");
+            fault(row.get::<i64, _>(4) == 0, "has a policy that lets more be written");
+            fault(row.get::<i64, _>(5) == 2, "organization_id and project_id are not both there and not null");
+            fault(
+                row.get::<Option<String>, _>(6).as_deref() == Some("organization_id"),
+                "its primary key does not begin with organization_id",
+            );
+        }
+        let role =
+            sqlx::query("select rolsuper, rolbypassrls, rolcreaterole, rolcreatedb from pg_roles where rolname = $1")
+                .bind(format!("guildhall_{schema}"))
+                .fetch_one(&mut database)
+                .await
+                .unwrap();
+        assert!((0..4).all(|at| !role.get::<bool, _>(at)), "guildhall_{schema} is mightier than it may be");
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[tokio::test]
+async fn without_a_scope_no_row_is_visible_and_none_can_be_written() {
+    let cluster = Cluster::shared().await;
+    cluster.project().await.organization("acme").await;
+    let mut database = superuser(cluster).await;
+    let mut filled = 0;
+    for schema in SCHEMAS {
+        let mut role = runtime_role(cluster, schema).await;
+        for table in tables(&mut database, schema).await {
+            let count = |query: String| AssertSqlSafe(query);
+            let all: i64 = sqlx::query_scalar(count(format!("select count(*) from {schema}.{table}")))
+                .fetch_one(&mut database)
+                .await
+                .unwrap();
+            let seen: i64 = sqlx::query_scalar(count(format!("select count(*) from {schema}.{table}")))
+                .fetch_one(&mut role)
+                .await
+                .unwrap();
+            assert_eq!(seen, 0, "{schema}.{table} shows rows to a transaction without a scope");
+            filled += i64::from(all > 0);
+        }
+        let insert = "insert into head (organization_id, project_id) values (gen_random_uuid(), gen_random_uuid())";
+        let refused = sqlx::query(insert).execute(&mut role).await.unwrap_err();
+        assert!(refused.to_string().contains("row-level security"), "{refused}");
+    }
+    assert!(filled > 10, "only {filled} tables hold rows: the test sees too little");
+}
+
+#[tokio::test]
+async fn a_services_role_reads_no_other_schema_and_changes_no_history() {
+    let cluster = Cluster::shared().await;
+    for schema in SCHEMAS {
+        let mut role = runtime_role(cluster, schema).await;
+        for other in SCHEMAS.iter().filter(|other| **other != schema) {
+            let statement = AssertSqlSafe(format!("select count(*) from {other}.head"));
+            let refused = sqlx::query(statement).execute(&mut role).await.unwrap_err();
+            assert!(refused.to_string().contains("permission denied"), "{schema} reads {other}: {refused}");
+        }
+        for statement in [
+            "delete from event",
+            "update event set kind = 'x'",
+            "drop table event",
+            "truncate event",
+            "alter table event disable row level security",
+            "create table mine (id int)",
+        ] {
+            let refused = sqlx::query(statement).execute(&mut role).await.unwrap_err().to_string();
+            assert!(
+                refused.contains("permission denied") || refused.contains("must be owner"),
+                "{schema}: {statement}: {refused}"
+            );
+        }
+    }
+}
+
+async fn open(role: &mut PgConnection, scope: &str, project: &str, organization: &str) {
+    sqlx::query("begin").execute(&mut *role).await.unwrap();
+    sqlx::query("select set_config('guildhall.scope', $1, true), set_config('guildhall.project_id', $2, true), set_config('guildhall.organization_id', $3, true)")
+        .bind(scope)
+        .bind(project)
+        .bind(organization)
+        .execute(&mut *role)
+        .await
+        .unwrap();
+}
+
+/// The uuid under an id of ours.
+fn uuid<I: std::str::FromStr<Err: std::fmt::Debug>>(id: &str, uuid: impl Fn(I) -> sqlx::types::Uuid) -> String {
+    uuid(id.parse().unwrap()).to_string()
+}
+
+/// The first wall is down: statements that name no tenant at all. The second alone keeps the rows apart.
+#[tokio::test]
+async fn statements_that_name_no_tenant_see_one_tenant_only() {
+    let cluster = Cluster::shared().await;
+    let (one, other) = (cluster.project().await, cluster.project().await);
+    let (acme, sister, globex) =
+        (one.organization("acme").await, one.organization("sister").await, other.organization("globex").await);
+    let id = |organization: &Organization<'_>| uuid(&organization.id, tenancy::OrganizationId::uuid);
+    let project = uuid(&one.id, tenancy::ProjectId::uuid);
+    let mut role = runtime_role(cluster, "member").await;
+    open(&mut role, "organization", &project, &id(&acme)).await;
+    let seen: Vec<String> =
+        sqlx::query_scalar("select distinct organization_id::text from member").fetch_all(&mut role).await.unwrap();
+    assert_eq!(seen, [id(&acme)]);
+    for foreign in [&sister, &globex] {
+        sqlx::query("savepoint s").execute(&mut role).await.unwrap();
+        let theft = sqlx::query("insert into head (organization_id, project_id) values ($1::uuid, $2::uuid)")
+            .bind(id(foreign))
+            .bind(&project)
+            .execute(&mut role)
+            .await;
+        assert!(theft.unwrap_err().to_string().contains("row-level security"));
+        sqlx::query("rollback to s").execute(&mut role).await.unwrap();
+        let touched = sqlx::query("update head set revision = revision where organization_id = $1::uuid")
+            .bind(id(foreign))
+            .execute(&mut role)
+            .await
+            .unwrap();
+        assert_eq!(touched.rows_affected(), 0);
+    }
+    sqlx::query("rollback").execute(&mut role).await.unwrap();
+    // A project sees its organizations and no other's; an organization named with a foreign project sees nothing.
+    open(&mut role, "project", &project, "").await;
+    let foreign: i64 = sqlx::query_scalar("select count(*) from member where project_id <> $1::uuid")
+        .bind(&project)
+        .fetch_one(&mut role)
+        .await
+        .unwrap();
+    assert_eq!(foreign, 0);
+    sqlx::query("rollback").execute(&mut role).await.unwrap();
+    open(&mut role, "organization", &project, &id(&globex)).await;
+    let crossed: i64 = sqlx::query_scalar("select count(*) from member").fetch_one(&mut role).await.unwrap();
+    assert_eq!(crossed, 0);
+    sqlx::query("rollback").execute(&mut role).await.unwrap();
+}
+
+/// What an organization has, by the field that names it.
+async fn children(organization: &Organization<'_>) -> BTreeMap<&'static str, String> {
+    let id = &organization.id;
+    let owner = organization.owner();
+    let invitation = json!({"organization_id": id, "invitation": {"email_address": unique("x") + "@acme.test"}, "roles": ["member"]});
+    let invitation = owner.caller.call("InvitationService/CreateInvitation", invitation).await;
+    let sessions =
+        owner.caller.call("SessionService/ListSessions", json!({"organization_id": id, "member_id": owner.id})).await;
+    let account = json!({"organization_id": id, "service_account": {"display_name": "robot"}});
+    let account = owner.caller.call("ServiceAccountService/CreateServiceAccount", account).await;
+    let role = json!({"organization_id": id, "role": {"key": unique("role"), "display_name": "x", "permissions": ["guildhall.member:read"]}});
+    let role = text(&owner.caller.call("RoleService/CreateRole", role).await, "role_id");
+    let group = json!({"organization_id": id, "group": {"display_name": "g"}});
+    let group = owner.caller.call("GroupService/CreateGroup", group).await;
+    let binding = json!({"organization_id": id, "binding": {"subject": {"member_id": owner.id}, "role_id": role}});
+    let binding = owner.caller.call("BindingService/CreateBinding", binding).await;
+    BTreeMap::from([
+        ("member_id", owner.id.clone()),
+        ("invitation_id", text(&invitation, "invitation_id")),
+        ("session_id", text(&sessions, "sessions.0.session_id")),
+        ("service_account_id", text(&account, "service_account_id")),
+        ("role_id", role),
+        ("group_id", text(&group, "group_id")),
+        ("binding_id", text(&binding, "binding_id")),
+    ])
+}
+
+/// One's own organization with another's child, for every method that names a child by its id.
+async fn foreign_children_are_not_found(
+    caller: &Caller,
+    own: &Organization<'_>,
+    foreign: &BTreeMap<&'static str, String>,
+) -> usize {
+    let single: &[(&str, &str)] = &[
+        ("MemberService/GetMember", "member_id"),
+        ("MemberService/SuspendMember", "member_id"),
+        ("MemberService/ReactivateMember", "member_id"),
+        ("MemberService/RemoveMember", "member_id"),
+        ("InvitationService/GetInvitation", "invitation_id"),
+        ("InvitationService/RevokeInvitation", "invitation_id"),
+        ("SessionService/RevokeSession", "session_id"),
+        ("ServiceAccountService/GetServiceAccount", "service_account_id"),
+        ("ServiceAccountService/ListApiKeys", "service_account_id"),
+        ("ServiceAccountService/CreateApiKey", "service_account_id"),
+        ("RoleService/GetRole", "role_id"),
+        ("RoleService/DeleteRole", "role_id"),
+        ("GroupService/GetGroup", "group_id"),
+        ("GroupService/DeleteGroup", "group_id"),
+        ("GroupService/ListGroupMembers", "group_id"),
+        ("BindingService/GetBinding", "binding_id"),
+        ("BindingService/DeleteBinding", "binding_id"),
+    ];
+    // An id that nobody has, of the same kind: what it is answered, a foreign one must be.
+    let nobody = |id: &str| format!("{}_01h455vb4pex5vsknk084sn02q", id.rsplit_once('_').unwrap().0);
+    for (method, field) in single {
+        let mut request = json!({"organization_id": own.id, *field: foreign[field]});
+        if method.ends_with("CreateApiKey") {
+            request["api_key"] = json!({});
+        }
+        let refused = caller.try_call(method, request.clone()).await;
+        request[*field] = json!(nobody(&foreign[field]));
+        let missing = caller.try_call(method, request).await;
+        match (refused, missing) {
+            (Err(foreign), Err(missing)) => {
+                assert_eq!(foreign.code, Code::NotFound, "{method}: {foreign:?}");
+                assert_eq!(foreign.bytes(), missing.bytes(), "{method} tells a foreign id from none");
+            }
+            // Removing what is not there may succeed; then it must for both, and change nothing (looked at below).
+            (Ok(_), Ok(_)) => {}
+            (foreign, missing) => panic!("{method} tells a foreign id from none: {foreign:?} and {missing:?}"),
+        }
+    }
+    let nested: Vec<(&str, Value)> = vec![
+        (
+            "BindingService/CreateBinding",
+            json!({"binding": {"subject": {"group_id": foreign["group_id"]}, "role_id": "member"}}),
+        ),
+        (
+            "BindingService/CreateBinding",
+            json!({"binding": {"subject": {"member_id": own.owner().id}, "role_id": foreign["role_id"]}}),
+        ),
+        (
+            "RoleService/CreateRole",
+            json!({"role": {"key": unique("r"), "display_name": "x", "included_role_ids": [foreign["role_id"]]}}),
+        ),
+        (
+            "GroupService/AddGroupMembers",
+            json!({"group_id": foreign["group_id"], "subjects": [{"member_id": own.owner().id}]}),
+        ),
+        (
+            "MemberService/CreateMember",
+            json!({"member": {"email_address": unique("x") + "@acme.test"}, "roles": [foreign["role_id"]]}),
+        ),
+        (
+            "InvitationService/CreateInvitation",
+            json!({"invitation": {"email_address": unique("x") + "@acme.test"}, "roles": [foreign["role_id"]]}),
+        ),
+    ];
+    let count = single.len() + nested.len();
+    for (method, mut request) in nested {
+        request["organization_id"] = json!(own.id);
+        let refused = caller.try_call(method, request).await.expect_err(method);
+        assert!(matches!(refused.code, Code::NotFound | Code::InvalidArgument), "{method}: {refused:?}");
+    }
+    count
+}
+
+/// Another's organization itself, as the token's bearer sees it: as if it were not there.
+async fn foreign_organizations_are_not_found(caller: &Caller, foreign: &Organization<'_>) {
+    for method in [
+        "OrganizationService/GetOrganization",
+        "OrganizationService/UpdateOrganization",
+        "MemberService/ListMembers",
+        "InvitationService/ListInvitations",
+        "RoleService/ListRoles",
+        "GroupService/ListGroups",
+        "BindingService/ListBindings",
+        "AuthorizationService/Check",
+        "AuthorizationService/Explain",
+        "EventService/ListEvents",
+        "EventService/VerifyChain",
+    ] {
+        let refused = caller.try_call(method, json!({"organization_id": foreign.id})).await.expect_err(method);
+        let nowhere = json!({"organization_id": "org_01h455vb4pex5vsknk084sn02q"});
+        let missing = caller.try_call(method, nowhere).await.expect_err(method);
+        assert_eq!((refused.code, refused.reason.as_str()), (Code::NotFound, "NOT_FOUND"), "{method}");
+        assert_eq!(refused.bytes(), missing.bytes(), "{method} tells a foreign organization from none");
+    }
+}
+
+async fn attack(cluster: &Cluster) {
+    let (project, elsewhere) = (cluster.project().await, cluster.project().await);
+    let (acme, sister, globex) = (
+        project.organization("acme").await,
+        project.organization("sister").await,
+        elsewhere.organization("globex").await,
+    );
+    for victim in [&sister, &globex] {
+        let theirs = children(victim).await;
+        for caller in [&acme.owner().caller, &project.account] {
+            assert!(foreign_children_are_not_found(caller, &acme, &theirs).await > 20);
+        }
+        foreign_organizations_are_not_found(&acme.owner().caller, victim).await;
+        // Nothing of theirs has changed.
+        let member = json!({"organization_id": victim.id, "member_id": victim.owner().id});
+        let member = victim.owner().caller.call("MemberService/GetMember", member).await;
+        assert_eq!(text(&member, "state"), "MEMBER_STATE_ACTIVE");
+        let still: [(&str, &str, &str); 3] = [
+            ("RoleService/GetRole", "role_id", "role_id"),
+            ("GroupService/GetGroup", "group_id", "group_id"),
+            ("BindingService/GetBinding", "binding_id", "binding_id"),
+        ];
+        for (method, field, id) in still {
+            victim.owner().caller.call(method, json!({"organization_id": victim.id, field: theirs[id]})).await;
+        }
+        let invitation = json!({"organization_id": victim.id, "invitation_id": theirs["invitation_id"]});
+        let invitation = victim.owner().caller.call("InvitationService/GetInvitation", invitation).await;
+        assert_eq!(text(&invitation, "state"), "INVITATION_STATE_PENDING");
+    }
+    foreign_organizations_are_not_found(&project.account, &globex).await;
+}
+
+#[tokio::test]
+async fn nothing_of_another_tenant_is_found_by_any_door() {
+    attack(Cluster::shared().await).await;
+}
+
+/// The second wall is down: no row-level security anywhere. The statements alone keep the rows apart.
+#[tokio::test]
+async fn nothing_of_another_tenant_is_found_without_row_level_security() {
+    let cluster = Cluster::start().await;
+    let mut database = superuser(&cluster).await;
+    for schema in SCHEMAS {
+        for table in tables(&mut database, schema).await {
+            let statement = AssertSqlSafe(format!("alter table {schema}.{table} disable row level security"));
+            sqlx::query(statement).execute(&mut database).await.unwrap();
+        }
+    }
+    attack(&cluster).await;
+}
+
+/// Thousands of calls are given up at random moments. No connection is left in a transaction, no tenant's settings stay behind on one,
+/// and what was answered is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_given_up_at_random_leave_no_transaction_and_no_foreign_row_behind() {
+    let cluster = Cluster::start().await;
+    let project = cluster.project().await;
+    let mut organizations = Vec::new();
+    for name in ["acme", "globex", "initech"] {
+        organizations.push(project.organization(name).await);
+    }
+    let mut answered: Vec<(usize, String)> = Vec::new();
+    for round in 0..40 {
+        let calls = (0..75).map(|n| {
+            let at = n % organizations.len();
+            let organization = &organizations[at];
+            let patience = Duration::from_micros(((round * 75 + n) as u64).wrapping_mul(2_654_435_761) % 25_000);
+            async move {
+                let list = json!({"organization_id": organization.id});
+                if n % 5 == 0 {
+                    let member = json!({"organization_id": organization.id,
+                        "member": {"email_address": format!("m{round}-{n}@{}.test", organization.slug)}});
+                    let call = organization.project.account.try_call("MemberService/CreateMember", member);
+                    let answer = tokio::time::timeout(patience * 4, call).await.ok()?.ok()?;
+                    Some((at, text(&answer, "member_id")))
+                } else {
+                    let method =
+                        ["MemberService/ListMembers", "OrganizationService/GetOrganization", "RoleService/ListRoles"]
+                            [n % 3];
+                    let _ = tokio::time::timeout(patience, organization.owner().caller.try_call(method, list)).await;
+                    None
+                }
+            }
+        });
+        answered.extend(join_all(calls).await.into_iter().flatten());
+    }
+    assert!(answered.len() > 10, "{} creates were answered: patience is too short to show anything", answered.len());
+
+    // Whatever was begun comes to its end.
+    let mut database = superuser(&cluster).await;
+    let mut open = i64::MAX;
+    for _ in 0..100 {
+        let statement = "select count(*) from pg_stat_activity where usename like 'guildhall\\_%' and state like 'idle in transaction%' and state_change < now() - interval '500 ms'";
+        open = sqlx::query_scalar(statement).fetch_one(&mut database).await.unwrap();
+        if open == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(open, 0, "connections were left inside a transaction");
+
+    for organization in &organizations {
+        let (mut token, mut seen) = (String::new(), Vec::new());
+        loop {
+            let list = json!({"organization_id": organization.id, "page_size": 500, "page_token": token});
+            let page = organization.owner().caller.call("MemberService/ListMembers", list).await;
+            for member in page["members"].as_array().unwrap() {
+                assert_eq!(text(member, "organization_id"), organization.id, "a foreign row");
+                seen.push(text(member, "member_id"));
+            }
+            token = text(&page, "next_page_token");
+            if token.is_empty() {
+                break;
+            }
+        }
+        for (at, member) in &answered {
+            if organizations[*at].id == organization.id {
+                assert!(seen.contains(member), "{member} was acknowledged and is lost");
+            }
+        }
+    }
+}

@@ -25,7 +25,11 @@ async fn the_token_endpoint_answers_as_oauth_says() {
     assert_eq!(ask(client()).await, (400, "invalid_request".into()));
     let wrong = vec![grant("client_credentials"), ("client_id", id.into()), ("client_secret", format!("{secret}x"))];
     assert_eq!(ask(wrong).await, (401, "invalid_client".into()));
-    let other = vec![grant("client_credentials"), ("client_id", "sa_01h455vb4pex5vsknk084sn02q".into()), ("client_secret", secret.into())];
+    let other = vec![
+        grant("client_credentials"),
+        ("client_id", "sa_01h455vb4pex5vsknk084sn02q".into()),
+        ("client_secret", secret.into()),
+    ];
     assert_eq!(ask(other).await, (401, "invalid_client".into()));
     assert_eq!(ask(vec![grant("refresh_token"), ("refresh_token", "x".into())]).await, (400, "invalid_grant".into()));
 }
@@ -34,12 +38,17 @@ async fn the_token_endpoint_answers_as_oauth_says() {
 async fn the_published_keys_and_metadata_name_the_issuer_whatever_the_host_header_says() {
     let gateway = Cluster::shared().await.access().gateway;
     let (status, keys) = http::get(gateway, "/.well-known/jwks.json").await;
-    assert_eq!((status, keys["keys"][0]["kty"].as_str(), keys["keys"][0]["crv"].as_str()), (200, Some("OKP"), Some("Ed25519")));
+    assert_eq!(
+        (status, keys["keys"][0]["kty"].as_str(), keys["keys"][0]["crv"].as_str()),
+        (200, Some("OKP"), Some("Ed25519"))
+    );
     assert!(keys["keys"][0].get("d").is_none(), "the private half");
     for path in ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"] {
         let (_, metadata) = http::get(gateway, path).await;
         let issuer = text(&metadata, "issuer");
-        let request = format!("GET {path} HTTP/1.1\r\nHost: evil.test\r\nX-Forwarded-Host: evil.test\r\nConnection: close\r\n\r\n");
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: evil.test\r\nX-Forwarded-Host: evil.test\r\nConnection: close\r\n\r\n"
+        );
         let (_, _, body) = http::send(gateway, &request).await;
         let bent: Value = serde_json::from_str(&body).unwrap();
         assert_eq!((text(&bent, "issuer"), body.contains("evil")), (issuer, false));
@@ -152,7 +161,10 @@ async fn a_bent_token_is_refused_at_every_door() {
             );
         }
     }
-    cluster.bearer_at(access.org, Some(good)).call("OrganizationService/GetOrganization", json!({"organization_id": acme.id})).await;
+    cluster
+        .bearer_at(access.org, Some(good))
+        .call("OrganizationService/GetOrganization", json!({"organization_id": acme.id}))
+        .await;
 }
 
 #[tokio::test]
@@ -176,13 +188,24 @@ async fn what_only_the_inside_may_send_the_outside_sends_in_vain() {
     let (project, other) = (cluster.project().await, cluster.project().await);
     let acme = project.organization("acme").await;
     let globex = other.organization("globex").await;
-    let headers = ["guildhall-project-id", "Guildhall-Organization-Id", "x-guildhall-caller", "X-Guildhall-Actor", "x-forwarded-user"];
+    let headers = [
+        "guildhall-project-id",
+        "Guildhall-Organization-Id",
+        "x-guildhall-caller",
+        "X-Guildhall-Actor",
+        "x-forwarded-user",
+    ];
     let mut caller = acme.owner().caller.clone();
     for header in headers {
         caller = caller.with(&header.to_lowercase(), &globex.id);
     }
     caller
-        .refused("OrganizationService/GetOrganization", json!({"organization_id": globex.id}), Code::NotFound, "NOT_FOUND")
+        .refused(
+            "OrganizationService/GetOrganization",
+            json!({"organization_id": globex.id}),
+            Code::NotFound,
+            "NOT_FOUND",
+        )
         .await;
     caller.call("OrganizationService/GetOrganization", json!({"organization_id": acme.id})).await;
 }
@@ -210,7 +233,8 @@ async fn a_revoked_api_key_and_its_tokens_end_within_a_second() {
     let project = cluster.project().await;
     let acme = project.organization("acme").await;
     let account = json!({"organization_id": acme.id, "service_account": {"display_name": "robot"}});
-    let account = text(&project.account.call("ServiceAccountService/CreateServiceAccount", account).await, "service_account_id");
+    let account =
+        text(&project.account.call("ServiceAccountService/CreateServiceAccount", account).await, "service_account_id");
     let key = json!({"organization_id": acme.id, "service_account_id": account, "api_key": {}});
     let key = project.account.call("ServiceAccountService/CreateApiKey", key).await;
     let token = cluster.client_credentials(&account, &text(&key, "secret")).await.unwrap();
@@ -221,7 +245,8 @@ async fn a_revoked_api_key_and_its_tokens_end_within_a_second() {
     let about = json!({"organization_id": acme.id});
     robot.refused("MemberService/ListMembers", about.clone(), Code::PermissionDenied, "PERMISSION_MISSING").await;
 
-    let id = key.get("api_key_id").and_then(Value::as_str).unwrap_or_else(|| key["api_key"]["api_key_id"].as_str().unwrap());
+    let id =
+        key.get("api_key_id").and_then(Value::as_str).unwrap_or_else(|| key["api_key"]["api_key_id"].as_str().unwrap());
     let revoke = json!({"organization_id": acme.id, "service_account_id": account, "api_key_id": id});
     project.account.call("ServiceAccountService/RevokeApiKey", revoke).await;
     let revoked = std::time::Instant::now();

@@ -149,7 +149,10 @@ fn creates_can_be_repeated_and_lists_paged() {
         let answers = POOL.get_message_by_name(method.output).unwrap();
         let pages = answers.get_field_by_name("next_page_token").is_some();
         if pages && !(has("page_size") && has("page_token") && method.read_only) {
-            faults.push(format!("{} gives pages, but takes no page_size and page_token or has side effects", method.path));
+            faults.push(format!(
+                "{} gives pages, but takes no page_size and page_token or has side effects",
+                method.path
+            ));
         }
     }
     none(faults);
@@ -208,8 +211,20 @@ fn what_is_not_served_yet_is_listed_in_architecture() {
 
 #[test]
 fn every_reason_is_documented_with_its_code() {
-    let codes = ["INVALID_ARGUMENT", "UNAUTHENTICATED", "PERMISSION_DENIED", "NOT_FOUND", "UNIMPLEMENTED", "DEADLINE_EXCEEDED",
-        "RESOURCE_EXHAUSTED", "UNAVAILABLE", "INTERNAL", "ABORTED", "FAILED_PRECONDITION", "ALREADY_EXISTS"];
+    let codes = [
+        "INVALID_ARGUMENT",
+        "UNAUTHENTICATED",
+        "PERMISSION_DENIED",
+        "NOT_FOUND",
+        "UNIMPLEMENTED",
+        "DEADLINE_EXCEEDED",
+        "RESOURCE_EXHAUSTED",
+        "UNAVAILABLE",
+        "INTERNAL",
+        "ABORTED",
+        "FAILED_PRECONDITION",
+        "ALREADY_EXISTS",
+    ];
     let reasons = POOL.get_enum_by_name("guildhall.access.v1.ErrorReason").unwrap();
     let comments = comments(&reasons.parent_file());
     let faults = reasons

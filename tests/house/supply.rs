@@ -8,7 +8,18 @@ use crate::tree::{files, none, read, root};
 fn there_is_one_crypto_backend() {
     // Cargo.lock also lists what no feature of ours turns on, so the resolved graph is asked.
     let tree = Command::new(env!("CARGO"))
-        .args(["tree", "--workspace", "--offline", "--locked", "--edges", "normal,build,dev", "--prefix", "none", "--format", "{p}"])
+        .args([
+            "tree",
+            "--workspace",
+            "--offline",
+            "--locked",
+            "--edges",
+            "normal,build,dev",
+            "--prefix",
+            "none",
+            "--format",
+            "{p}",
+        ])
         .current_dir(root())
         .output()
         .unwrap();

@@ -7,7 +7,7 @@ use std::{future::Future, time::Duration};
 
 use access::{Caller, Onward, Service};
 use api::event::v1::{
-    Event, WatchEventsRequest, event_service_client::EventServiceClient, watch_events_response::Item,
+    Event, WatchEventsRequest, WatchEventsResponse, event_service_client::EventServiceClient, watch_events_response::Item,
 };
 use prost_types::Timestamp;
 use runtime::{CallContext, Channel};
@@ -42,45 +42,38 @@ pub trait Consumer: Send + Sync + 'static {
     fn apply(&self, event: &Event) -> impl Future<Output = Applied> + Send;
 }
 
-enum Step<'a> {
-    Event(&'a Event, &'a str),
-    /// Everything up to the cursor has come.
-    Heartbeat(&'a str),
+/// A stream that is open. Not a callback: a future that holds an async closure over borrowed messages cannot be spawned.
+struct Reading(tonic::Streaming<WatchEventsResponse>);
+
+/// One message: an event, or None where everything up to the cursor has come.
+struct Heard {
+    event: Option<Event>,
+    cursor: String,
 }
 
 impl Source {
-    async fn open(
-        &self,
-        cursor: String,
-        start_time: Option<Timestamp>,
-    ) -> Result<tonic::Streaming<api::event::v1::WatchEventsResponse>, Status> {
+    async fn open(&self, cursor: String, start_time: Option<Timestamp>) -> Result<Reading, Status> {
         let me = Caller::Workload { service: self.onward.service(), on_behalf_of: None };
         let request = WatchEventsRequest { organization_id: String::new(), cursor, start_time };
         let request = self.onward.request(&me, &CallContext::background(), self.service, request)?;
-        Ok(EventServiceClient::new(self.channel.clone()).watch_events(request).await?.into_inner())
+        let stream = EventServiceClient::new(self.channel.clone()).watch_events(request).await?;
+        Ok(Reading(stream.into_inner()))
     }
+}
 
-    /// One stream from the cursor to its end; `step` says whether to go on. Returns why it ended.
-    async fn read(
-        &self,
-        cursor: String,
-        start_time: Option<Timestamp>,
-        mut step: impl AsyncFnMut(Step<'_>) -> bool,
-    ) -> Result<(), Status> {
-        let mut stream = self.open(cursor, start_time).await?;
+impl Reading {
+    async fn next(&mut self) -> Result<Heard, Status> {
         loop {
-            let message = timeout(SILENCE, stream.message())
+            let message = timeout(SILENCE, self.0.message())
                 .await
                 .map_err(|_| Status::unavailable("the feed fell silent"))??
                 .ok_or_else(|| Status::unavailable("the feed ended"))?;
-            let next = match &message.item {
-                Some(Item::Event(event)) => Step::Event(event, &message.cursor),
-                Some(Item::Heartbeat(_)) => Step::Heartbeat(&message.cursor),
+            let event = match message.item {
+                Some(Item::Event(event)) => Some(event),
+                Some(Item::Heartbeat(_)) => None,
                 None => continue,
             };
-            if !step(next).await {
-                return Ok(());
-            }
+            return Ok(Heard { event, cursor: message.cursor });
         }
     }
 }
@@ -105,35 +98,37 @@ impl Pause {
 pub async fn consume(source: Source, database: Database, consumer: impl Consumer) {
     let mut pause = Pause(FIRST_PAUSE);
     loop {
-        let outcome = match feed::cursor_of(&database, source.service.name()).await {
-            Err(error) => Err(Status::unavailable(error.to_string())),
-            Ok(cursor) => {
-                let mut kept = cursor.clone().unwrap_or_default();
-                let mut dirty = false;
-                source
-                    .read(kept.clone(), None, async |step| {
-                        pause.0 = FIRST_PAUSE;
-                        let (cursor, heartbeat) = match step {
-                            Step::Event(event, cursor) => {
-                                if consumer.apply(event).await == Applied::Later {
-                                    return false;
-                                }
-                                (cursor, false)
-                            }
-                            Step::Heartbeat(cursor) => (cursor, true),
-                        };
-                        dirty |= cursor != kept;
-                        cursor.clone_into(&mut kept);
-                        // Kept once a second rather than once an event: what is read twice is applied twice, harmlessly.
-                        if heartbeat && dirty {
-                            dirty = feed::keep_cursor(&database, source.service.name(), &kept).await.is_err();
-                        }
-                        true
-                    })
-                    .await
-            }
-        };
+        let outcome = apply_all(&source, &database, &consumer, &mut pause).await;
         pause.take(source.service, outcome).await;
+    }
+}
+
+/// One stream, from the kept cursor to its end or to an event that is left for later.
+async fn apply_all(
+    source: &Source,
+    database: &Database,
+    consumer: &impl Consumer,
+    pause: &mut Pause,
+) -> Result<(), Status> {
+    let name = source.service.name();
+    let cursor = feed::cursor_of(database, name).await.map_err(|error| Status::unavailable(error.to_string()))?;
+    let mut kept = cursor.unwrap_or_default();
+    let mut dirty = false;
+    let mut reading = source.open(kept.clone(), None).await?;
+    loop {
+        let Heard { event, cursor } = reading.next().await?;
+        pause.0 = FIRST_PAUSE;
+        if let Some(event) = &event
+            && consumer.apply(event).await == Applied::Later
+        {
+            return Ok(());
+        }
+        dirty |= cursor != kept;
+        kept = cursor;
+        // Kept once a second rather than once an event: what is read twice is applied twice, harmlessly.
+        if event.is_none() && dirty {
+            dirty = feed::keep_cursor(database, name, &kept).await.is_err();
+        }
     }
 }
 
@@ -143,23 +138,16 @@ pub async fn follow(source: Source, start_time: Timestamp, mut heard: impl FnMut
     let mut pause = Pause(FIRST_PAUSE);
     let mut reached = String::new();
     loop {
-        let from = reached.clone();
-        let outcome = source
-            .read(from, Some(start_time), async |step| {
+        let outcome: Result<(), Status> = async {
+            let mut reading = source.open(reached.clone(), Some(start_time)).await?;
+            loop {
+                let Heard { event, cursor } = reading.next().await?;
                 pause.0 = FIRST_PAUSE;
-                match step {
-                    Step::Event(event, cursor) => {
-                        heard(Some(event));
-                        cursor.clone_into(&mut reached);
-                    }
-                    Step::Heartbeat(cursor) => {
-                        heard(None);
-                        cursor.clone_into(&mut reached);
-                    }
-                }
-                true
-            })
-            .await;
+                heard(event.as_ref());
+                reached = cursor;
+            }
+        }
+        .await;
         pause.take(source.service, outcome).await;
     }
 }

@@ -13,7 +13,8 @@ use sqlx::{
 };
 
 use crate::{
-    ClusterScope, Head, OrganizationId, Scope, Sealer,
+    Head, OrganizationId, OrganizationScope, Scope, Sealer,
+    heads::HeadReader,
     write::{Once, Write},
 };
 
@@ -83,6 +84,7 @@ pub fn constraint(error: &sqlx::Error) -> Option<&str> {
 pub struct Database {
     pool: PgPool,
     sealer: Arc<Sealer>,
+    heads: HeadReader,
 }
 
 impl Database {
@@ -99,7 +101,7 @@ impl Database {
             .acquire_timeout(options.acquire_timeout)
             .test_before_acquire(false)
             .connect_lazy_with(connect);
-        Ok(Self { pool, sealer })
+        Ok(Self { pool, sealer, heads: HeadReader::default() })
     }
 
     pub fn sealer(&self) -> &Sealer {
@@ -145,12 +147,15 @@ impl Database {
         Write::open(transaction, scope, origin.clone(), once.cloned(), self.sealer.clone()).await
     }
 
-    /// What this service knows of an organization: its project, state and revision. None where it knows none.
+    /// What this service knows of an organization: its project, state and revision. None where it knows none. As of a moment after
+    /// the call came, in one round trip that is shared with others who ask: see `heads`.
     pub async fn head(&self, organization: OrganizationId) -> Result<Option<Head>, StoreError> {
-        let mut read = self.read(ClusterScope::granted()).await?;
-        let head = Head::find(read.connection(), organization).await?;
-        read.finish().await?;
-        Ok(head)
+        self.heads.one(&self.pool, organization).await
+    }
+
+    /// The heads of an organization and of its project itself, as of one moment after the call came. As cheap as one of them.
+    pub async fn heads(&self, scope: OrganizationScope) -> Result<[Option<Head>; 2], StoreError> {
+        self.heads.two(&self.pool, [scope.organization_id(), scope.project_id().into()]).await
     }
 
     pub async fn close(&self) {

@@ -45,14 +45,14 @@ pub struct Head {
     pub(crate) event_hash: Vec<u8>,
 }
 
-struct HeadRow {
-    organization_id: Uuid,
-    project_id: Uuid,
-    state: String,
-    state_revision: i64,
-    revision: i64,
-    incarnation: Uuid,
-    event_hash: Vec<u8>,
+pub(crate) struct HeadRow {
+    pub(crate) organization_id: Uuid,
+    pub(crate) project_id: Uuid,
+    pub(crate) state: String,
+    pub(crate) state_revision: i64,
+    pub(crate) revision: i64,
+    pub(crate) incarnation: Uuid,
+    pub(crate) event_hash: Vec<u8>,
 }
 
 impl TryFrom<HeadRow> for Head {

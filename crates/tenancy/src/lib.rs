@@ -9,6 +9,7 @@ pub mod database;
 pub mod event;
 pub mod feed;
 mod head;
+mod heads;
 pub mod id;
 pub mod mask;
 pub mod migration;

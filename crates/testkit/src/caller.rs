@@ -1,12 +1,17 @@
 //! People and programs, as a test speaks of them: a project, its organizations, who signs in there, and what they ask for.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicU32, Ordering},
+    time::{SystemTime, UNIX_EPOCH},
+};
 
+use access::{SigningKey, WorkloadClaims};
 use serde_json::{Value, json};
 use tonic::Code;
 
-use crate::{Cluster, dynamic};
 pub use crate::dynamic::Refused;
+use crate::{Cluster, dynamic};
 
 /// A word that no other test of this process uses.
 pub fn unique(word: &str) -> String {
@@ -110,6 +115,36 @@ impl Cluster {
         Caller::new(address, token)
     }
 
+    /// A service of this installation calling another, with its own key and no caller behind it.
+    pub fn workload(&self, caller: &str, called: &str) -> Caller {
+        let key = self.directory().join("keys").join(format!("{caller}.pem"));
+        let key = SigningKey::read(&key).unwrap_or_else(|error| panic!("{error}"));
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        let claims = WorkloadClaims {
+            iss: caller.to_owned(),
+            sub: caller.to_owned(),
+            aud: called.to_owned(),
+            exp: now + 60,
+            iat: now,
+            nbf: now,
+            obo: None,
+        };
+        let token = key.sign("wl+jwt", &claims).unwrap_or_else(|error| panic!("{error}"));
+        Caller::new(self.door(called), Some(&token))
+    }
+
+    /// Where a service listens.
+    pub fn door(&self, service: &str) -> SocketAddr {
+        let access = self.access();
+        match service {
+            "org-service" => access.org,
+            "member-service" => access.member,
+            "authz-service" => access.authz,
+            "gateway" => access.gateway,
+            other => panic!("no service is called {other}"),
+        }
+    }
+
     /// A token by client_credentials, or what `/oauth2/token` answered instead.
     pub async fn client_credentials(&self, id: &str, secret: &str) -> Result<String, (u16, Value)> {
         let form = [("grant_type", "client_credentials"), ("client_id", id), ("client_secret", secret)];
@@ -166,7 +201,10 @@ impl<'c> Project<'c> {
         let slug = unique(name);
         let made = self
             .account
-            .call("OrganizationService/CreateOrganization", json!({"organization": {"display_name": name, "slug": slug}}))
+            .call(
+                "OrganizationService/CreateOrganization",
+                json!({"organization": {"display_name": name, "slug": slug}}),
+            )
             .await;
         let id = text(&made, "organization_id");
         let mut organization = Organization { project: self.clone(), id, slug, owner: None };

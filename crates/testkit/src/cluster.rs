@@ -210,8 +210,13 @@ impl Cluster {
         self.log.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// What `guildhall dev` keeps: `dev.json`, `keys/`, `trust/`, `mailbox/`.
+    pub fn directory(&self) -> PathBuf {
+        self.folder.path().join("dev")
+    }
+
     fn dev_json(&self) -> PathBuf {
-        self.folder.path().join("dev/dev.json")
+        self.directory().join("dev.json")
     }
 }
 

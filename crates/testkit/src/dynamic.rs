@@ -4,7 +4,8 @@ use std::{collections::HashSet, fmt, sync::LazyLock, time::Duration};
 
 use prost::Message as _;
 use prost_reflect::{
-    DescriptorPool, DynamicMessage, MessageDescriptor, MethodDescriptor, SerializeOptions, prost_types::FileDescriptorProto,
+    DescriptorPool, DynamicMessage, MessageDescriptor, MethodDescriptor, SerializeOptions,
+    prost_types::FileDescriptorProto,
 };
 use serde_json::Value;
 use tonic::{
@@ -24,7 +25,8 @@ use tonic_types::StatusExt as _;
 const DEADLINE: Duration = Duration::from_secs(20);
 
 static CONTRACTS: LazyLock<DescriptorPool> = LazyLock::new(|| {
-    DescriptorPool::decode(api::FILE_DESCRIPTOR_SET).unwrap_or_else(|error| panic!("the contracts do not decode: {error}"))
+    DescriptorPool::decode(api::FILE_DESCRIPTOR_SET)
+        .unwrap_or_else(|error| panic!("the contracts do not decode: {error}"))
 });
 
 /// A server, and what it is believed to serve.
@@ -134,16 +136,24 @@ impl Client {
         let service = self
             .pool
             .services()
-            .find(|s| s.full_name() == service || s.full_name().strip_prefix("guildhall.").is_some_and(|n| n == service))
+            .find(|s| {
+                s.full_name() == service || s.full_name().strip_prefix("guildhall.").is_some_and(|n| n == service)
+            })
             .or_else(|| self.pool.services().find(|s| s.name() == service))?;
         service.methods().find(|m| m.name() == method)
     }
 
     /// All messages that a method answers with (one for a unary method), or its refusal. `headers` are sent as they are.
-    pub async fn call(&self, name: &str, headers: &[(String, String)], body: Value) -> Result<Vec<DynamicMessage>, Refused> {
+    pub async fn call(
+        &self,
+        name: &str,
+        headers: &[(String, String)],
+        body: Value,
+    ) -> Result<Vec<DynamicMessage>, Refused> {
         let method = self.method(name).ok_or_else(|| Status::unimplemented(format!("no method {name} is known")))?;
-        let message = DynamicMessage::deserialize(method.input(), body)
-            .map_err(|error| Status::invalid_argument(format!("the request is no {}: {error}", method.input().full_name())))?;
+        let message = DynamicMessage::deserialize(method.input(), body).map_err(|error| {
+            Status::invalid_argument(format!("the request is no {}: {error}", method.input().full_name()))
+        })?;
         self.send(&method, headers, message).await
     }
 
@@ -177,7 +187,9 @@ impl Client {
 /// As JSON with the names of the contract (`organization_id`), every field present.
 pub fn to_json(message: &DynamicMessage) -> Value {
     let options = SerializeOptions::new().use_proto_field_name(true).skip_default_fields(false);
-    message.serialize_with_options(serde_json::value::Serializer, &options).unwrap_or_else(|error| panic!("no JSON: {error}"))
+    message
+        .serialize_with_options(serde_json::value::Serializer, &options)
+        .unwrap_or_else(|error| panic!("no JSON: {error}"))
 }
 
 #[derive(Clone)]

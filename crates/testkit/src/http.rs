@@ -26,7 +26,8 @@ pub async fn send(address: SocketAddr, request: &str) -> (u16, String, String) {
         .unwrap_or_else(|error| panic!("{address}: {error}"));
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or_else(|| panic!("no status in {head:?}"));
-    let body = if head.to_ascii_lowercase().contains("transfer-encoding: chunked") { unchunk(body) } else { body.to_owned() };
+    let body =
+        if head.to_ascii_lowercase().contains("transfer-encoding: chunked") { unchunk(body) } else { body.to_owned() };
     (status, head.to_owned(), body)
 }
 

@@ -78,10 +78,7 @@ impl Events {
             let Some(event) = newest.and_then(Log::take) else { break };
             events.push(event);
         }
-        for log in &mut logs {
-            log.place.ended = log.events.is_empty() && log.next.is_none();
-        }
-        let places = logs.map(|log| log.place);
+        let places = logs.map(Log::close);
         Ok(ListEventsResponse { next_page_token: event_page::token(&request, &places), events })
     }
 
@@ -119,11 +116,9 @@ impl Log {
         place: Place,
     ) -> Result<Self, Status> {
         let mut log = Self { client: client.clone(), place, events: VecDeque::new(), next: None };
-        // Asked for even when nothing is left: the first page's answer says whether the caller may read at all, and so must the
-        // last one's.
-        log.read(asker, request).await?;
-        if log.place.ended {
-            (log.events, log.next) = (VecDeque::new(), None);
+        // The others still say whether the caller may read.
+        if !log.place.ended {
+            log.read(asker, request).await?;
         }
         log.fill(asker, request).await?;
         Ok(log)
@@ -159,5 +154,16 @@ impl Log {
         let event = self.events.pop_front()?;
         self.place.after = Some((event.revision, event.ordinal));
         Some(event)
+    }
+
+    /// The place to go on from.
+    fn close(mut self) -> Place {
+        if self.events.is_empty() {
+            match self.next {
+                Some(next) => self.place.token = next,
+                None => self.place.ended = true,
+            }
+        }
+        self.place
     }
 }

@@ -48,19 +48,28 @@ impl LogoUri {
         }
         // Spaces and line breaks, which the parser would drop or mend, have no place in a URI.
         let plain = text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'<' | b'>' | b'\\' | b'`'));
-        let url = url::Url::parse(text).ok().filter(|_| plain && text.starts_with("https://"));
+        let url = url::Url::parse(text).ok().filter(|_| plain && written_with_host(text));
         match url {
-            Some(url) if !url.username().is_empty() || url.password().is_some() => Err(Fault("must not hold a user name or password")),
+            Some(url) if !url.username().is_empty() || url.password().is_some() => {
+                Err(Fault("must not hold a user name or password"))
+            }
             Some(url) if url.host_str().is_some_and(|host| !host.is_empty()) => Ok(Self(text.to_owned())),
             _ => Err(Fault("must be an absolute https:// URI in ASCII")),
         }
     }
 }
 
+/// The parser also takes `https:host` and `https:///host`, which others read as something else.
+fn written_with_host(text: &str) -> bool {
+    text.strip_prefix("https://").is_some_and(|rest| !rest.starts_with('/'))
+}
+
 impl Color {
     pub fn parse(text: &str) -> Result<Self, Fault> {
         match text.strip_prefix('#') {
-            Some(digits) if digits.len() == 6 && digits.bytes().all(|b| b.is_ascii_hexdigit()) => Ok(Self(text.to_ascii_lowercase())),
+            Some(digits) if digits.len() == 6 && digits.bytes().all(|b| b.is_ascii_hexdigit()) => {
+                Ok(Self(text.to_ascii_lowercase()))
+            }
             _ => Err(Fault("must be of the form #rrggbb")),
         }
     }
@@ -86,8 +95,18 @@ mod tests {
     fn a_logo_is_an_https_uri_and_nothing_else() {
         assert!(LogoUri::parse("https://cdn.acme.test/logo.svg?v=2").is_ok());
         for bad in [
-            "http://a.test/x", "//a.test/x", "https://", "https:///x", "javascript:alert(1)", "data:image/png;base64,", "logo.svg",
-            " https://a.test/x", "https://a.test/\n", "https://user:pw@a.test/", "https://a.test/\"onload=", "HTTPS:a.test",
+            "http://a.test/x",
+            "//a.test/x",
+            "https://",
+            "https:///x",
+            "javascript:alert(1)",
+            "data:image/png;base64,",
+            "logo.svg",
+            " https://a.test/x",
+            "https://a.test/\n",
+            "https://user:pw@a.test/",
+            "https://a.test/\"onload=",
+            "HTTPS:a.test",
         ] {
             assert!(LogoUri::parse(bad).is_err(), "{bad}");
         }

@@ -9,11 +9,50 @@ text! {
 
 /// Where anybody gets an address: whoever lets these in lets everybody in.
 const PUBLIC_PROVIDERS: &[&str] = &[
-    "126.com", "163.com", "aol.com", "fastmail.com", "free.fr", "gmail.com", "gmx.com", "gmx.de", "gmx.net", "googlemail.com",
-    "hey.com", "hotmail.co.uk", "hotmail.com", "hotmail.fr", "icloud.com", "laposte.net", "libero.it", "live.com", "mac.com",
-    "mail.com", "mail.ru", "me.com", "msn.com", "naver.com", "orange.fr", "outlook.com", "pm.me", "proton.me", "protonmail.com",
-    "qq.com", "rediffmail.com", "t-online.de", "tuta.io", "tutanota.com", "web.de", "yahoo.co.jp", "yahoo.co.uk", "yahoo.com",
-    "yahoo.de", "yahoo.fr", "yandex.com", "yandex.ru", "ymail.com", "zoho.com",
+    "126.com",
+    "163.com",
+    "aol.com",
+    "fastmail.com",
+    "free.fr",
+    "gmail.com",
+    "gmx.com",
+    "gmx.de",
+    "gmx.net",
+    "googlemail.com",
+    "hey.com",
+    "hotmail.co.uk",
+    "hotmail.com",
+    "hotmail.fr",
+    "icloud.com",
+    "laposte.net",
+    "libero.it",
+    "live.com",
+    "mac.com",
+    "mail.com",
+    "mail.ru",
+    "me.com",
+    "msn.com",
+    "naver.com",
+    "orange.fr",
+    "outlook.com",
+    "pm.me",
+    "proton.me",
+    "protonmail.com",
+    "qq.com",
+    "rediffmail.com",
+    "t-online.de",
+    "tuta.io",
+    "tutanota.com",
+    "web.de",
+    "yahoo.co.jp",
+    "yahoo.co.uk",
+    "yahoo.com",
+    "yahoo.de",
+    "yahoo.fr",
+    "yandex.com",
+    "yandex.ru",
+    "ymail.com",
+    "zoho.com",
 ];
 
 impl EmailDomain {
@@ -29,7 +68,10 @@ impl EmailDomain {
 /// The ASCII form of a domain name of two labels or more; None if the text is no such name.
 pub(super) fn host_name(text: &str) -> Option<String> {
     // The URL parser would decode `%` and cut at `/`, so nothing of the kind may reach it.
-    if text.is_empty() || text.len() > 1024 || text.chars().any(|c| c.is_ascii() && !(c.is_ascii_alphanumeric() || c == '-' || c == '.')) {
+    if text.is_empty()
+        || text.len() > 1024
+        || text.chars().any(|c| c.is_ascii() && !(c.is_ascii_alphanumeric() || c == '-' || c == '.'))
+    {
         return None;
     }
     let url::Host::Domain(name) = url::Host::parse(text).ok()? else { return None };
@@ -56,7 +98,20 @@ mod tests {
 
     #[test]
     fn what_is_no_mail_domain_is_refused() {
-        for bad in ["", "acme", "acme.test.", ".test", "a..b", "-a.test", "a_b.test", "127.0.0.1", "[::1]", "a.test/b", "%61.test", "ada@acme.test"] {
+        for bad in [
+            "",
+            "acme",
+            "acme.test.",
+            ".test",
+            "a..b",
+            "-a.test",
+            "a_b.test",
+            "127.0.0.1",
+            "[::1]",
+            "a.test/b",
+            "%61.test",
+            "ada@acme.test",
+        ] {
             assert!(EmailDomain::parse(bad).is_err(), "{bad}");
         }
     }

@@ -92,7 +92,8 @@ mod tests {
     fn the_nearest_value_holds_for_each_limit_by_itself() {
         let own = LimitValues { max_members: Some(0), ..LimitValues::default() };
         let plan = LimitValues { max_members: Some(10), max_custom_roles: Some(3), ..LimitValues::default() };
-        let project = LimitValues { max_custom_roles: Some(9), max_service_accounts: Some(5), ..LimitValues::default() };
+        let project =
+            LimitValues { max_custom_roles: Some(9), max_service_accounts: Some(5), ..LimitValues::default() };
         let in_force = LimitsInForce::of(&own, &plan, &project);
         let limit = |value, source| Some(LimitInForce { value, source });
         assert_eq!(in_force.max_members, limit(0, LimitSource::Organization), "none at all is a limit too");

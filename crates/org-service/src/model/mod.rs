@@ -20,10 +20,10 @@ pub use names::{DisplayName, ExternalId, Plan, Reason, fold};
 pub use organization::{Draft, Kind, Organization, OrganizationChange, OrganizationView};
 pub use project::{Audience, HostName, Project, ProjectState, SigningAlgorithm, TokenSettings, UserPool};
 pub use role_reference::RoleReference;
-pub use slug::Slug;
 pub use settings::{
     AuthMethod, AuthMethodsPolicy, EmailInvitesPolicy, EmailJitPolicy, MfaMethod, MfaPolicy, Settings, SsoJitPolicy,
 };
+pub use slug::Slug;
 
 /// What is wrong with a value, in words for its sender. Never repeats the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

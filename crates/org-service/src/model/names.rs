@@ -30,7 +30,8 @@ pub(super) fn is_disruptive(c: char) -> bool {
 
 /// Leaves ink.
 fn is_visible(c: char) -> bool {
-    !c.is_whitespace() && !matches!(c, '\u{00AD}' | '\u{061C}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{2060}'..='\u{2064}' | '\u{FEFF}')
+    !c.is_whitespace()
+        && !matches!(c, '\u{00AD}' | '\u{061C}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{2060}'..='\u{2064}' | '\u{FEFF}')
 }
 
 impl DisplayName {

@@ -152,7 +152,10 @@ mod tests {
         let draft = Draft { kind: Kind::Team, ..Draft::default() };
         let after = before.with(draft.clone(), |path| matches!(path, "kind" | "external_id" | "limits.max_members"));
         assert_eq!((after.kind, &after.external_id, after.limits.max_members), (Kind::Team, &None, None));
-        assert_eq!((&after.slug, &after.display_name, &after.settings), (&before.slug, &before.display_name, &before.settings));
+        assert_eq!(
+            (&after.slug, &after.display_name, &after.settings),
+            (&before.slug, &before.display_name, &before.settings)
+        );
         assert_eq!(before.with(draft, |_| false), before);
     }
 

@@ -94,8 +94,14 @@ mod tests {
 
     #[test]
     fn only_what_is_named_is_taken() {
-        let mut settings = Settings { mfa_policy: Some(MfaPolicy::Optional), session_lifetime_seconds: Some(600), ..Settings::default() };
-        settings.take(Settings { mfa_policy: Some(MfaPolicy::RequiredForAll), ..Settings::default() }, |field| field == "mfa_policy");
+        let mut settings = Settings {
+            mfa_policy: Some(MfaPolicy::Optional),
+            session_lifetime_seconds: Some(600),
+            ..Settings::default()
+        };
+        settings.take(Settings { mfa_policy: Some(MfaPolicy::RequiredForAll), ..Settings::default() }, |field| {
+            field == "mfa_policy"
+        });
         assert_eq!(settings.mfa_policy, Some(MfaPolicy::RequiredForAll));
         assert_eq!(settings.session_lifetime_seconds, Some(600));
         settings.take(Settings::default(), |field| field == "session_lifetime");

@@ -8,8 +8,33 @@ const LENGTH: std::ops::RangeInclusive<usize> = 2..=128;
 
 /// What a product is likely to serve beside its organizations under the same host or path, and path segments with a meaning.
 const RESERVED: &[&str] = &[
-    "..", "about", "account", "admin", "api", "app", "assets", "auth", "billing", "blog", "dashboard", "docs", "help", "login",
-    "logout", "mail", "oauth2", "public", "root", "settings", "signin", "signup", "static", "status", "support", "system", "www",
+    "..",
+    "about",
+    "account",
+    "admin",
+    "api",
+    "app",
+    "assets",
+    "auth",
+    "billing",
+    "blog",
+    "dashboard",
+    "docs",
+    "help",
+    "login",
+    "logout",
+    "mail",
+    "oauth2",
+    "public",
+    "root",
+    "settings",
+    "signin",
+    "signup",
+    "static",
+    "status",
+    "support",
+    "system",
+    "www",
 ];
 
 text! {

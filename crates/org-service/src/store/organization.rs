@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::{spelled, word};
 use crate::model::{
-    Branding, DisplayName, ExternalId, Kind, LimitValues, LimitsInForce, Metadata, Organization, OrganizationView, Plan,
-    ProjectState, Settings, Slug, fold,
+    Branding, DisplayName, ExternalId, Kind, LimitValues, LimitsInForce, Metadata, Organization, OrganizationView,
+    Plan, ProjectState, Settings, Slug, fold,
 };
 
 /// Why a row could not be written.
@@ -112,7 +112,11 @@ macro_rules! select {
 }
 
 pub async fn find(connection: &mut PgConnection, organization: OrganizationId) -> Result<Option<Found>, StoreError> {
-    select!("where o.organization_id = $1", organization.uuid()).fetch_optional(connection).await?.map(Found::try_from).transpose()
+    select!("where o.organization_id = $1", organization.uuid())
+        .fetch_optional(connection)
+        .await?
+        .map(Found::try_from)
+        .transpose()
 }
 
 /// By the slug of now: a former one finds nothing.

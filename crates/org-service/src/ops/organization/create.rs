@@ -5,8 +5,8 @@ use tenancy::{Database, Once, OrganizationId, OrganizationState, Origin, Project
 use super::event;
 use crate::{
     model::{
-        DisplayName, Draft, LimitValues, LimitsInForce, Organization, OrganizationChange, OrganizationView, Project, ProjectState,
-        Slug,
+        DisplayName, Draft, LimitValues, LimitsInForce, Organization, OrganizationChange, OrganizationView, Project,
+        ProjectState, Slug,
     },
     store::{organization, organization::WriteError, project, slug},
 };
@@ -70,8 +70,12 @@ pub async fn create(
     Ok(tx.commit(OrganizationView { organization, limits }).await?)
 }
 
-const NO_LIMITS: LimitValues =
-    LimitValues { max_members: None, max_pending_invitations: None, max_custom_roles: None, max_service_accounts: None };
+const NO_LIMITS: LimitValues = LimitValues {
+    max_members: None,
+    max_pending_invitations: None,
+    max_custom_roles: None,
+    max_service_accounts: None,
+};
 
 async fn leave_room(tx: &mut Write, project: &Project) -> Result<(), CreateError> {
     let Some(limit) = project.limits.max_organizations else { return Ok(()) };

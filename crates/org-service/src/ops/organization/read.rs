@@ -24,7 +24,11 @@ pub enum Key {
     ExternalId(String),
 }
 
-pub async fn lookup(database: &Database, scope: ProjectScope, key: &Key) -> Result<Option<OrganizationView>, StoreError> {
+pub async fn lookup(
+    database: &Database,
+    scope: ProjectScope,
+    key: &Key,
+) -> Result<Option<OrganizationView>, StoreError> {
     let mut read = database.read(scope).await?;
     let project = scope.project_id();
     let found = match key {

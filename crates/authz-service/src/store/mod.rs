@@ -1,0 +1,15 @@
+//! SQL, and nothing but: every statement names the organization whose rows it means.
+
+pub mod binding;
+pub mod catalog;
+pub mod group;
+pub mod membership;
+pub mod organization;
+pub mod resource;
+pub mod role;
+pub mod subject;
+pub mod template;
+pub mod tree;
+
+/// This service's own migrations, after those that every schema has.
+pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");

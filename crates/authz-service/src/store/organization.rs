@@ -1,0 +1,238 @@
+//! Everything that decides in one organization, read at once for the engine.
+//!
+//! A row that cannot be read never fails the rest, and never widens access: an allow that it concerns is left out, a deny reaches
+//! further instead. Such rows can only come from outside this service; each reading says so in the log, once.
+
+use std::{collections::HashSet, sync::Arc};
+
+use engine::{Catalog, OrganizationData, PermissionPattern, ResourceRef, SubjectId, SubjectState};
+use sqlx::PgConnection;
+use tenancy::{Head, OrganizationState, OrganizationId, RoleId, StoreError};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{catalog, role, template};
+use crate::model::{Effect, Resource, Role, RoleSource, Subject, SubjectStatus};
+
+/// What the engine needs, and what answers name beside it.
+#[derive(Debug)]
+pub struct Loaded {
+    pub data: OrganizationData,
+    /// Without the builtin ones.
+    pub roles: Vec<Role>,
+    /// Why each binding at the organization exists.
+    pub sources: Vec<(Uuid, RoleSource)>,
+    /// The project's revision that the templates were read at.
+    pub template: i64,
+    /// About how much there is, in rows.
+    pub rows: usize,
+}
+
+/// Reads all of it, within the caller's transaction. `head` is the organization's, as that transaction sees it.
+pub async fn load(connection: &mut PgConnection, head: &Head) -> Result<Loaded, StoreError> {
+    let organization = head.organization_id;
+    let mut faults = Faults::default();
+    let template = template::revision(&mut *connection, head.project_id).await?;
+    let catalog = match catalog::find(&mut *connection, head.project_id).await {
+        Ok(stored) => Catalog::new(stored.resource_types).unwrap_or_else(|_| faults.note("catalogue", Catalog::system())),
+        Err(StoreError::Corrupt(_)) => faults.note("catalogue", Catalog::system()),
+        Err(error) => return Err(error),
+    };
+    let owners = role::Owners { tenant: organization, project: head.project_id };
+    let roles = role::all(&mut *connection, owners).await?;
+    let mut data = OrganizationData::empty(Arc::new(catalog));
+    data.active = head.state == OrganizationState::Active;
+    data.roles = roles.iter().map(|role| read_role(role, &mut faults)).collect();
+    let unreadable = unreadable_roles(&roles);
+
+    data.groups = groups(&mut *connection, organization, &mut faults).await?;
+    let (bindings, sources) = bindings(&mut *connection, organization, &unreadable, &mut faults).await?;
+    data.bindings = bindings;
+    data.resources = resources(&mut *connection, organization, &mut faults).await?;
+    data.inactive_subjects = inactive_subjects(&mut *connection, organization, &mut faults).await?;
+    faults.tell(organization);
+
+    let members: usize = data.groups.iter().map(|group| group.members.len()).sum();
+    let rows = data.bindings.len() + data.resources.len() + data.inactive_subjects.len() + members + roles.len() + 8;
+    Ok(Loaded { data, roles, sources, template, rows })
+}
+
+/// Rows that could not be read: how many, and of which kind the last was.
+#[derive(Debug, Default)]
+struct Faults {
+    count: usize,
+    last: &'static str,
+}
+
+impl Faults {
+    fn note<T>(&mut self, kind: &'static str, instead: T) -> T {
+        self.count += 1;
+        self.last = kind;
+        instead
+    }
+
+    fn tell(&self, organization: OrganizationId) {
+        if self.count > 0 {
+            tracing::error!(%organization, rows = self.count, example = self.last, "stored rows cannot be read and grant nothing");
+        }
+    }
+}
+
+fn read_role(role: &Role, faults: &mut Faults) -> engine::Role {
+    let permissions: Vec<PermissionPattern> = role.patterns();
+    if permissions.len() < role.permissions.len() {
+        faults.note("permission", ());
+    }
+    engine::Role { id: role.role_id.uuid().into(), permissions, included_role_ids: role.included() }
+}
+
+/// Roles of which some permission cannot be read, and those that include one: what they forbid is not known.
+fn unreadable_roles(roles: &[Role]) -> HashSet<RoleId> {
+    let bad = |role: &&Role| role.patterns().len() < role.permissions.len();
+    let mut unreadable: HashSet<RoleId> = roles.iter().filter(bad).map(|role| role.role_id).collect();
+    loop {
+        let before = unreadable.len();
+        let reached = roles.iter().filter(|role| role.included_role_ids.iter().any(|id| unreadable.contains(id)));
+        let reached: Vec<RoleId> = reached.map(|role| role.role_id).collect();
+        unreadable.extend(reached);
+        if unreadable.len() == before {
+            return unreadable;
+        }
+    }
+}
+
+async fn groups(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    faults: &mut Faults,
+) -> Result<Vec<engine::Group>, StoreError> {
+    let rows = sqlx::query!(
+        r#"select g.group_id, m.subject_kind as "subject_kind?: String", m.subject_id as "subject_id?"
+           from user_group as g left join group_member as m
+               on m.organization_id = $1 and m.group_id = g.group_id
+           where g.organization_id = $1
+           order by g.group_id"#,
+        organization.uuid()
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut groups: Vec<engine::Group> = Vec::new();
+    for row in rows {
+        let id = engine::GroupId(row.group_id);
+        if groups.last().is_none_or(|last| last.id != id) {
+            groups.push(engine::Group { id, members: Vec::new() });
+        }
+        if let (Some(kind), Some(subject), Some(group)) = (row.subject_kind, row.subject_id, groups.last_mut()) {
+            match Subject::from_columns(&kind, subject) {
+                Some(subject) => group.members.push(subject.into()),
+                None => faults.note("membership", ()),
+            }
+        }
+    }
+    Ok(groups)
+}
+
+type Bindings = (Vec<engine::Binding>, Vec<(Uuid, RoleSource)>);
+
+async fn bindings(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    unreadable: &HashSet<RoleId>,
+    faults: &mut Faults,
+) -> Result<Bindings, StoreError> {
+    let rows = sqlx::query!(
+        r#"select binding_id, subject_kind as "subject_kind: String", subject_id, role_id, resource_type, resource_id, effect,
+               not_before as "not_before: OffsetDateTime", expire_time as "expire_time: OffsetDateTime", source
+           from binding where organization_id = $1"#,
+        organization.uuid()
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut bindings = Vec::with_capacity(rows.len());
+    let mut sources = Vec::new();
+    for row in rows {
+        let effect = Effect::read(&row.effect);
+        let at = Resource::from_columns(row.resource_type, row.resource_id);
+        let resource: Option<ResourceRef> = at.as_ref().and_then(Resource::reference);
+        let misplaced = at.is_some() && resource.is_none();
+        let subject = Subject::from_columns(&row.subject_kind, row.subject_id);
+        if misplaced || subject.is_none() {
+            faults.note("binding", ());
+            if effect == Effect::Allow {
+                continue;
+            }
+        }
+        // A deny that cannot be placed denies everywhere; one whose role cannot be read denies everything.
+        let unknown = effect == Effect::Deny && unreadable.contains(&RoleId::from_uuid(row.role_id));
+        if at.is_none() && effect == Effect::Allow {
+            sources.push((row.binding_id, RoleSource::read(&row.source)));
+        }
+        bindings.push(engine::Binding {
+            id: row.binding_id.into(),
+            subject: subject.map_or(SubjectId::AllMembers, SubjectId::from),
+            role: if unknown { engine::OWNER } else { row.role_id.into() },
+            resource,
+            effect: effect.into(),
+            not_before: row.not_before,
+            expire_time: row.expire_time,
+        });
+    }
+    Ok((bindings, sources))
+}
+
+async fn resources(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    faults: &mut Faults,
+) -> Result<Vec<engine::Resource>, StoreError> {
+    let rows = sqlx::query!(
+        "select type, id, parent_type, parent_id from resource where organization_id = $1",
+        organization.uuid()
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut resources = Vec::with_capacity(rows.len());
+    for row in rows {
+        let parent = Resource::from_columns(row.parent_type, row.parent_id);
+        let above = parent.as_ref().and_then(Resource::reference);
+        match (Resource { type_name: row.r#type, id: row.id }).reference() {
+            Some(resource) if parent.is_some() == above.is_some() => {
+                resources.push(engine::Resource { resource, parent: above });
+            }
+            // Its place is unknown: standing in itself, it is denied.
+            Some(resource) => {
+                resources.push(faults.note("resource", engine::Resource { parent: Some(resource.clone()), resource }));
+            }
+            // Nobody can ask about it.
+            None => faults.note("resource", ()),
+        }
+    }
+    Ok(resources)
+}
+
+async fn inactive_subjects(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    faults: &mut Faults,
+) -> Result<Vec<(SubjectId, SubjectState)>, StoreError> {
+    let rows = sqlx::query!(
+        r#"select subject_kind as "subject_kind: String", subject_id, status
+           from subject_state where organization_id = $1 and status <> 'ACTIVE'"#,
+        organization.uuid()
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut inactive = Vec::with_capacity(rows.len());
+    for row in rows {
+        let state = match SubjectStatus::parse(&row.status) {
+            Some(SubjectStatus::Suspended) => SubjectState::Suspended,
+            Some(SubjectStatus::Active | SubjectStatus::Removed) => SubjectState::Removed,
+            None => faults.note("subject state", SubjectState::Removed),
+        };
+        match Subject::from_columns(&row.subject_kind, row.subject_id) {
+            Some(subject) => inactive.push((subject.into(), state)),
+            None => faults.note("subject state", ()),
+        }
+    }
+    Ok(inactive)
+}

@@ -1,0 +1,103 @@
+use sqlx::PgConnection;
+use tenancy::{OrganizationId, ProjectId, StoreError};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::model::{Standing, Subject, SubjectStatus};
+
+struct Row {
+    organization_id: Uuid,
+    subject_kind: String,
+    subject_id: Uuid,
+    status: String,
+    member_revision: i64,
+    create_time: OffsetDateTime,
+    update_time: OffsetDateTime,
+    revision: i64,
+}
+
+impl TryFrom<Row> for Standing {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        let subject = Subject::from_columns(&row.subject_kind, row.subject_id);
+        Ok(Self {
+            organization_id: OrganizationId::from_uuid(row.organization_id),
+            subject: subject.ok_or(StoreError::Corrupt("subject kind"))?,
+            status: SubjectStatus::parse(&row.status).ok_or(StoreError::Corrupt("subject status"))?,
+            member_revision: row.member_revision,
+            create_time: row.create_time,
+            update_time: row.update_time,
+            revision: row.revision,
+        })
+    }
+}
+
+/// What was told of a subject. None: nothing, and so it is active.
+pub async fn find(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    subject: Subject,
+) -> Result<Option<Standing>, StoreError> {
+    let (kind, id) = subject.columns();
+    sqlx::query_as!(
+        Row,
+        r#"select organization_id, subject_kind as "subject_kind: String", subject_id, status, member_revision, create_time,
+               update_time, revision
+           from subject_state where organization_id = $1 and subject_kind = $2::text and subject_id = $3"#,
+        organization.uuid(),
+        kind,
+        id
+    )
+    .fetch_optional(connection)
+    .await?
+    .map(Standing::try_from)
+    .transpose()
+}
+
+/// Whether one of the subjects was removed for good.
+pub async fn any_removed(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    subjects: &[Subject],
+) -> Result<bool, StoreError> {
+    let (kinds, ids): (Vec<String>, Vec<Uuid>) =
+        subjects.iter().map(Subject::columns).map(|(kind, id)| (kind.to_owned(), id)).unzip();
+    let removed = sqlx::query_scalar!(
+        r#"select exists (
+               select from subject_state
+               where organization_id = $1 and status = 'REMOVED'
+                   and (subject_kind, subject_id) in (select * from unnest($2::text[], $3::uuid[]))
+           ) as "removed!""#,
+        organization.uuid(),
+        &kinds,
+        &ids
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(removed)
+}
+
+pub async fn put(connection: &mut PgConnection, project: ProjectId, standing: &Standing) -> Result<(), StoreError> {
+    let (kind, id) = standing.subject.columns();
+    sqlx::query!(
+        "insert into subject_state (organization_id, project_id, subject_kind, subject_id, status, member_revision, create_time,
+             update_time, revision)
+         values ($1, $2, $3::text, $4, $5, $6, $7, $8, $9)
+         on conflict (organization_id, subject_kind, subject_id) do update
+         set status = excluded.status, member_revision = excluded.member_revision, update_time = excluded.update_time,
+             revision = excluded.revision",
+        standing.organization_id.uuid(),
+        project.uuid(),
+        kind,
+        id,
+        standing.status.as_str(),
+        standing.member_revision,
+        standing.create_time,
+        standing.update_time,
+        standing.revision
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! `guildhall.gateway.v1.AuthenticationService`: the methods that this version serves. The edge has answered the others.
+
+use std::sync::Arc;
+
+use api::gateway::v1::{
+    CompleteEmailSignInRequest, RefreshSessionRequest, SignInResult, SignInWithPasswordRequest, SignOutRequest,
+    StartEmailSignInRequest, StartEmailSignInResponse, WhoAmIRequest, WhoAmIResponse,
+    authentication_service_server::AuthenticationService,
+};
+use runtime::{CallContext, Violations};
+use tonic::{Request, Response, Status};
+
+use super::convert;
+use crate::{
+    edge::Presented,
+    limits::Limits,
+    ops::{sessions::Sessions, sign_in::SignIn},
+};
+
+/// Longer than any refresh token of ours.
+const MAX_REFRESH_TOKEN: usize = 512;
+
+#[derive(Debug)]
+pub struct Authentication {
+    pub sign_in: SignIn,
+    pub sessions: Arc<Sessions>,
+    pub limits: Arc<Limits>,
+}
+
+#[tonic::async_trait]
+impl AuthenticationService for Authentication {
+    async fn sign_in_with_password(
+        &self,
+        request: Request<SignInWithPasswordRequest>,
+    ) -> Result<Response<SignInResult>, Status> {
+        let visitor = convert::visitor(&request);
+        self.limits.sign_in_from(visitor.address)?;
+        let (metadata, _, message) = request.into_parts();
+        let convert::PasswordSignIn { project, entrance, email_address, password } =
+            convert::password_sign_in(&metadata, message)?;
+        let signed = self.sign_in.with_password(&visitor, project, entrance, email_address, &password).await?;
+        Ok(Response::new(convert::signed(signed)))
+    }
+
+    async fn start_email_sign_in(
+        &self,
+        request: Request<StartEmailSignInRequest>,
+    ) -> Result<Response<StartEmailSignInResponse>, Status> {
+        let visitor = convert::visitor(&request);
+        self.limits.sign_in_from(visitor.address)?;
+        let (metadata, _, message) = request.into_parts();
+        let convert::EmailSignIn { project, entrance, email_address } = convert::email_sign_in(&metadata, message)?;
+        let challenge = self.sign_in.start_email(&visitor, project, entrance, email_address).await?;
+        Ok(Response::new(StartEmailSignInResponse {
+            challenge_id: challenge.challenge_id,
+            expire_time: challenge.expire_time,
+        }))
+    }
+
+    async fn complete_email_sign_in(
+        &self,
+        request: Request<CompleteEmailSignInRequest>,
+    ) -> Result<Response<SignInResult>, Status> {
+        let visitor = convert::visitor(&request);
+        self.limits.sign_in_from(visitor.address)?;
+        let (metadata, _, message) = request.into_parts();
+        let mut violations = Violations::default();
+        let project = convert::project(&metadata, &mut violations);
+        violations.require(message.token.is_empty(), "token", "signing in by link is not served by this version");
+        let challenge = violations.check("challenge_id", message.challenge_id.parse());
+        let code: String = message.code.split_whitespace().collect();
+        violations.require((1..=64).contains(&code.len()), "code", "must be 1 to 64 characters");
+        let (challenge, code) = violations.all((challenge, Some(code)))?;
+        let signed = self.sign_in.complete_email(&visitor, project, challenge, code).await?;
+        Ok(Response::new(convert::signed(signed)))
+    }
+
+    async fn refresh_session(&self, request: Request<RefreshSessionRequest>) -> Result<Response<SignInResult>, Status> {
+        let visitor = convert::visitor(&request);
+        self.limits.token_from(visitor.address)?;
+        let refresh_token = request.into_inner().refresh_token;
+        let mut violations = Violations::default();
+        let fits = (1..=MAX_REFRESH_TOKEN).contains(&refresh_token.len());
+        violations.require(fits, "refresh_token", "must be 1 to 512 bytes");
+        violations.finish()?;
+        let signed = self.sessions.refresh(&visitor.call, refresh_token).await?;
+        Ok(Response::new(convert::signed(signed)))
+    }
+
+    async fn sign_out(&self, request: Request<SignOutRequest>) -> Result<Response<()>, Status> {
+        let verified = Presented::required(&request)?;
+        self.sessions.end(&CallContext::of(&request), &verified.caller).await?;
+        Ok(Response::new(()))
+    }
+
+    async fn who_am_i(&self, request: Request<WhoAmIRequest>) -> Result<Response<WhoAmIResponse>, Status> {
+        let verified = Presented::required(&request)?;
+        Ok(Response::new(convert::who_am_i(&verified)))
+    }
+}

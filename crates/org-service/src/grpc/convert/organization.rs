@@ -1,0 +1,202 @@
+use access::Caller;
+use api::{
+    access::v1::ErrorReason,
+    org::v1::{self as proto, lookup_organization_request::Key as NamedKey},
+};
+use runtime::{Refusal, Violations};
+use tenancy::{OrganizationId, OrganizationState, mask::Mask};
+use tonic::{Code, Status};
+
+use super::{Reading, all_of, branding, choices::Choice, limits, metadata, names, required, settings, time::timestamp};
+use crate::{
+    model::{DisplayName, Draft, ExternalId, Organization, OrganizationView, Plan, Reason, Slug},
+    ops::organization::{Key, StateChange, Target, Update},
+    store::{directory::Entry, organization::Filter},
+};
+
+/// What an update mask may name, besides the fields of the settings.
+const FIELDS: &[&str] = &[
+    "slug",
+    "display_name",
+    "external_id",
+    "kind",
+    "trusted_metadata",
+    "untrusted_metadata",
+    "branding",
+    "branding.logo_uri",
+    "branding.primary_color",
+    "branding.sender_name",
+    "limits",
+    "limits.max_members",
+    "limits.max_pending_invitations",
+    "limits.max_custom_roles",
+    "limits.max_service_accounts",
+    "plan",
+];
+const SETTINGS: [&str; 13] = settings::fields!("settings");
+
+/// What the product decides, and nobody inside the organization: see the contract's `Organization`.
+const OF_THE_PROJECT: &[&str] = &[
+    "external_id",
+    "trusted_metadata",
+    "limits.max_members",
+    "limits.max_pending_invitations",
+    "limits.max_custom_roles",
+    "limits.max_service_accounts",
+    "plan",
+    "settings.jit_role_ids",
+    "settings.domain_role_ids",
+];
+
+fn fields() -> Vec<&'static str> {
+    FIELDS.iter().chain(&SETTINGS).copied().collect()
+}
+
+pub fn organization(view: &OrganizationView) -> proto::Organization {
+    proto::Organization { limits: Some(limits::in_force(&view.limits)), ..organization_alone(&view.organization) }
+}
+
+/// Without what it inherits: for events.
+pub fn organization_alone(organization: &Organization) -> proto::Organization {
+    proto::Organization {
+        organization_id: organization.organization_id.to_string(),
+        project_id: organization.project_id.to_string(),
+        slug: organization.slug.as_str().to_owned(),
+        display_name: organization.display_name.as_str().to_owned(),
+        external_id: organization.external_id.clone().map(String::from).unwrap_or_default(),
+        kind: organization.kind.number(),
+        state: organization.state.number(),
+        trusted_metadata: metadata::metadata(&organization.trusted_metadata),
+        untrusted_metadata: metadata::metadata(&organization.untrusted_metadata),
+        settings: settings::settings(&organization.settings),
+        branding: branding::branding(&organization.branding),
+        limits: Some(limits::own(&organization.limits)),
+        plan: organization.plan.clone().map(String::from).unwrap_or_default(),
+        purge_time: organization.purge_time.map(timestamp),
+        create_time: Some(timestamp(organization.create_time)),
+        update_time: Some(timestamp(organization.update_time)),
+        etag: tenancy::mask::etag(organization.revision),
+    }
+}
+
+pub fn entry(entry: &Entry) -> proto::OrganizationEntry {
+    proto::OrganizationEntry {
+        organization_id: entry.organization_id.to_string(),
+        project_id: entry.project_id.to_string(),
+        slug: entry.slug.clone(),
+        state: entry.state.number(),
+        kind: entry.kind.number(),
+        user_pool: entry.user_pool.number(),
+        display_name: entry.display_name.clone(),
+        revision: entry.state_revision,
+    }
+}
+
+/// The fields that are named. `organization` is the one that is there already, if any: its own id is its slug again.
+fn draft(reading: &mut Reading<'_>, organization: Option<OrganizationId>, from: proto::Organization) -> Draft {
+    let slug = Some(from.slug.as_str()).filter(|slug| organization.is_none_or(|id| *slug != id.to_string()));
+    Draft {
+        slug: reading.text("slug", slug.unwrap_or_default(), Slug::parse),
+        display_name: reading.read("display_name", || DisplayName::parse(&from.display_name)),
+        external_id: reading.text("external_id", &from.external_id, ExternalId::parse),
+        kind: reading.read("kind", || Choice::read(from.kind)).flatten().unwrap_or_default(),
+        trusted_metadata: reading
+            .read("trusted_metadata", || metadata::read(from.trusted_metadata))
+            .unwrap_or_default(),
+        untrusted_metadata: reading
+            .read("untrusted_metadata", || metadata::read(from.untrusted_metadata))
+            .unwrap_or_default(),
+        settings: settings::read(reading, "settings", from.settings),
+        branding: branding::read(reading, from.branding),
+        limits: limits::read(reading, from.limits),
+        plan: reading.text("plan", &from.plan, Plan::parse),
+    }
+}
+
+pub fn read_create(request: proto::CreateOrganizationRequest) -> Result<(DisplayName, Draft), Status> {
+    let mask = all_of(&fields());
+    let mut reading = Reading::new("organization", &mask);
+    let draft = draft(&mut reading, None, required("organization", request.organization)?);
+    let mut violations = reading.violations;
+    let fits = draft.settings.idle_timeout_fits();
+    violations.require(fits, IDLE_TIMEOUT, "must not be longer than session_lifetime");
+    let (display_name,) = violations.all((draft.display_name.clone(),))?;
+    Ok((display_name, draft))
+}
+
+/// The field that may be too long only beside another.
+pub const IDLE_TIMEOUT: &str = "organization.settings.session_idle_timeout";
+
+/// `id` is the organization that the caller was let in to.
+pub fn read_update(
+    caller: &Caller,
+    id: OrganizationId,
+    request: proto::UpdateOrganizationRequest,
+) -> Result<Update, Status> {
+    let mask = Mask::parse(&request.update_mask.unwrap_or_default().paths, &fields());
+    let mask = mask.map_err(|fault| access::invalid_field("update_mask", fault))?;
+    if !caller.is_project() {
+        refuse_fields_of_the_project(&mask)?;
+    }
+    let from = required("organization", request.organization)?;
+    let mut reading = Reading::new("organization", &mask);
+    let same = from.organization_id.is_empty() || from.organization_id == id.to_string();
+    reading.violations.require(same, "organization.organization_id", "must be empty or the same as organization_id");
+    let etag = from.etag.clone();
+    let draft = draft(&mut reading, Some(id), from);
+    reading.violations.finish()?;
+    Ok(Update { draft, mask, etag })
+}
+
+fn refuse_fields_of_the_project(mask: &Mask) -> Result<(), Status> {
+    let named: Vec<&str> = OF_THE_PROJECT.iter().copied().filter(|path| names(mask, path)).collect();
+    if named.is_empty() {
+        return Ok(());
+    }
+    let named = named.join(", ");
+    Err(Refusal::new(Code::PermissionDenied, ErrorReason::WrongAudience, format!("only the project may write {named}"))
+        .metadata("audience", "PROJECT")
+        .metadata("fields", named)
+        .into())
+}
+
+pub fn read_state_change(target: Target, etag: Option<String>, reason: &str) -> Result<StateChange, Status> {
+    let mut violations = Violations::default();
+    let reason = violations.check("reason", Reason::parse(reason));
+    let (reason,) = violations.all((reason,))?;
+    Ok(StateChange { target, etag: etag.unwrap_or_default(), reason })
+}
+
+pub fn key(request: proto::LookupOrganizationRequest) -> Result<Key, Status> {
+    match required("key", request.key)? {
+        NamedKey::Slug(slug) => Ok(Key::Slug(slug)),
+        NamedKey::ExternalId(id) => Ok(Key::ExternalId(id)),
+        NamedKey::Host(_) | NamedKey::EmailDomain(_) => Err(Refusal::new(
+            Code::Unimplemented,
+            ErrorReason::NotYetServed,
+            "looking up by a domain is not served by this version",
+        )
+        .into()),
+    }
+}
+
+pub fn filter(request: &proto::ListOrganizationsRequest, violations: &mut Violations) -> Option<Filter> {
+    let state: Option<Option<OrganizationState>> = violations.check("state", Choice::read(request.state));
+    let kind = violations.check("kind", Choice::read(request.kind));
+    let plan = match request.plan.as_deref() {
+        None => Some(None),
+        Some("") => Some(Some(None)),
+        Some(plan) => violations.check("plan", Plan::parse(plan)).map(|plan| Some(Some(plan))),
+    };
+    let prefix = &request.display_name_prefix;
+    let fits = prefix.chars().take(PREFIX + 1).count() <= PREFIX && !prefix.contains('\0');
+    violations.require(fits, "display_name_prefix", "must be at most 200 characters, without U+0000");
+    Some(Filter {
+        states: state?.map_or(vec![OrganizationState::Active, OrganizationState::Suspended], |state| vec![state]),
+        kind: kind?,
+        plan: plan?,
+        display_name_prefix: Some(prefix.clone()).filter(|prefix| fits && !prefix.is_empty()),
+    })
+}
+
+const PREFIX: usize = 200;

@@ -1,0 +1,54 @@
+//! `guildhall.org.v1.DirectoryService`: for the other services of the installation.
+
+use access::{Access, invalid_field, store};
+use api::org::v1::{
+    OrganizationEntry, ProjectEntry, ResolveOrganizationRequest, ResolveOrganizationSlugRequest, ResolveProjectRequest,
+    directory_service_server::DirectoryService,
+};
+use runtime::{Refusal, Violations};
+use tenancy::{Database, ProjectId};
+use tonic::{Request, Response, Status};
+
+use super::{convert, refusal::missing};
+use crate::ops;
+
+#[derive(Debug)]
+pub struct Directory {
+    pub access: Access,
+    pub database: Database,
+}
+
+#[tonic::async_trait]
+impl DirectoryService for Directory {
+    async fn resolve_organization(
+        &self,
+        request: Request<ResolveOrganizationRequest>,
+    ) -> Result<Response<OrganizationEntry>, Status> {
+        let granted = self.access.workload(&request)?;
+        let id = request.get_ref().organization_id.parse().map_err(|fault| invalid_field("organization_id", fault))?;
+        let entry = ops::directory::organization(&self.database, granted.scope, id).await.map_err(store)?;
+        Ok(Response::new(convert::entry(&entry.ok_or_else(missing)?)))
+    }
+
+    async fn resolve_organization_slug(
+        &self,
+        request: Request<ResolveOrganizationSlugRequest>,
+    ) -> Result<Response<OrganizationEntry>, Status> {
+        let granted = self.access.workload(&request)?;
+        let request = request.into_inner();
+        let mut violations = Violations::default();
+        violations.require(!request.slug.is_empty(), "slug", "is required");
+        let project = violations.check("project_id", request.project_id.parse());
+        let (project,): (ProjectId,) = violations.all((project,))?;
+        let scope = granted.in_project(project).scope;
+        let entry = ops::directory::organization_by_slug(&self.database, scope, &request.slug).await.map_err(store)?;
+        Ok(Response::new(convert::entry(&entry.ok_or_else(missing)?)))
+    }
+
+    async fn resolve_project(&self, request: Request<ResolveProjectRequest>) -> Result<Response<ProjectEntry>, Status> {
+        let granted = self.access.workload(&request)?;
+        let id: ProjectId = request.get_ref().project_id.parse().map_err(|fault| invalid_field("project_id", fault))?;
+        let project = ops::project::get(&self.database, granted.in_project(id).scope).await.map_err(store)?;
+        Ok(Response::new(convert::project_entry(&project.ok_or_else(|| Refusal::not_found("project"))?)))
+    }
+}

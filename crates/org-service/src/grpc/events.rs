@@ -1,0 +1,29 @@
+//! The payloads of this service's events, from their stored form to the contract's.
+
+use api::event::v1::{OrganizationChange, ProjectChange, event::Payload};
+use tenancy::Change;
+
+use super::convert;
+use crate::model;
+
+/// None for a kind that is not ours, or a payload that no longer reads.
+pub fn payload(kind: &str, json: &str) -> Option<Payload> {
+    match kind.split('.').next()? {
+        "project" => {
+            let change: Change<model::Project> = serde_json::from_str(json).ok()?;
+            Some(Payload::Project(ProjectChange {
+                before: change.before.as_ref().map(convert::project),
+                after: change.after.as_ref().map(convert::project),
+            }))
+        }
+        "organization" => {
+            let change: model::OrganizationChange = serde_json::from_str(json).ok()?;
+            Some(Payload::Organization(OrganizationChange {
+                before: change.before.as_ref().map(convert::organization_alone),
+                after: change.after.as_ref().map(convert::organization_alone),
+                reason: change.reason,
+            }))
+        }
+        _ => None,
+    }
+}

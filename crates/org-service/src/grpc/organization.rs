@@ -1,0 +1,125 @@
+//! `guildhall.org.v1.OrganizationService`.
+
+use access::{Access, store};
+use api::org::v1::{
+    CreateOrganizationRequest, GetOrganizationRequest, ListOrganizationsRequest, ListOrganizationsResponse,
+    LookupOrganizationRequest, Organization, ReactivateOrganizationRequest, SuspendOrganizationRequest,
+    UpdateOrganizationRequest, organization_service_server::OrganizationService,
+};
+use runtime::Violations;
+use tenancy::{Database, page::Query};
+use tonic::{Request, Response, Status};
+
+use super::{
+    convert,
+    refusal::{change_state, create, missing, page, update},
+};
+use crate::{
+    ops::organization::{self, Target},
+    remote::Others,
+};
+
+#[derive(Debug)]
+pub struct Organizations {
+    pub access: Access,
+    pub database: Database,
+    pub others: Others,
+}
+
+#[tonic::async_trait]
+impl OrganizationService for Organizations {
+    async fn create_organization(
+        &self,
+        request: Request<CreateOrganizationRequest>,
+    ) -> Result<Response<Organization>, Status> {
+        let granted = self.access.project(&request)?;
+        let request = request.into_inner();
+        let once = granted.once(&request.request_id, &request)?;
+        let (display_name, draft) = convert::read_create(request)?;
+        let view =
+            organization::create(&self.database, granted.scope, &granted.origin(), once.as_ref(), display_name, draft)
+                .await
+                .map_err(create)?;
+        Ok(Response::new(convert::organization(&view)))
+    }
+
+    async fn get_organization(
+        &self,
+        request: Request<GetOrganizationRequest>,
+    ) -> Result<Response<Organization>, Status> {
+        let granted = self.access.organization(&request).await?;
+        let view = organization::get(&self.database, granted.scope).await.map_err(store)?;
+        Ok(Response::new(convert::organization(&view.ok_or_else(missing)?)))
+    }
+
+    async fn lookup_organization(
+        &self,
+        request: Request<LookupOrganizationRequest>,
+    ) -> Result<Response<Organization>, Status> {
+        let granted = self.access.project(&request)?;
+        let key = convert::key(request.into_inner())?;
+        let view = organization::lookup(&self.database, granted.scope, &key).await.map_err(store)?;
+        Ok(Response::new(convert::organization(&view.ok_or_else(missing)?)))
+    }
+
+    async fn list_organizations(
+        &self,
+        request: Request<ListOrganizationsRequest>,
+    ) -> Result<Response<ListOrganizationsResponse>, Status> {
+        let granted = self.access.project(&request)?;
+        let request = request.into_inner();
+        let mut violations = Violations::default();
+        let filter = convert::filter(&request, &mut violations);
+        let bound = format!("{filter:?}");
+        let query = Query { method: granted.method().path, scope: granted.scope.into(), filter: &bound };
+        let asked = page(&query, self.database.sealer(), request.page_size, &request.page_token, &mut violations)?;
+        let (filter, asked) = violations.all((filter, asked))?;
+        let listed = organization::list(&self.database, granted.scope, &filter, &asked).await.map_err(store)?;
+        Ok(Response::new(ListOrganizationsResponse {
+            organizations: listed.rows.iter().map(convert::organization).collect(),
+            next_page_token: listed.next.map(|id| query.token(self.database.sealer(), &id)).unwrap_or_default(),
+        }))
+    }
+
+    async fn update_organization(
+        &self,
+        request: Request<UpdateOrganizationRequest>,
+    ) -> Result<Response<Organization>, Status> {
+        let granted = self.access.organization(&request).await?;
+        let request = request.into_inner();
+        let once = granted.once(&request.request_id, &request)?;
+        let command = convert::read_update(&granted.caller, granted.scope.organization_id(), request)?;
+        let view = organization::update(&self.database, granted.scope, &granted.origin(), once.as_ref(), command)
+            .await
+            .map_err(update)?;
+        Ok(Response::new(convert::organization(&view)))
+    }
+
+    async fn suspend_organization(
+        &self,
+        request: Request<SuspendOrganizationRequest>,
+    ) -> Result<Response<Organization>, Status> {
+        let granted = self.access.organization(&request).await?;
+        let request = request.into_inner();
+        let once = granted.once(&request.request_id, &request)?;
+        let command = convert::read_state_change(Target::Suspended, request.etag, &request.reason)?;
+        let view = organization::change_state(&self.database, &self.others, &granted, once.as_ref(), command)
+            .await
+            .map_err(change_state)?;
+        Ok(Response::new(convert::organization(&view)))
+    }
+
+    async fn reactivate_organization(
+        &self,
+        request: Request<ReactivateOrganizationRequest>,
+    ) -> Result<Response<Organization>, Status> {
+        let granted = self.access.organization(&request).await?;
+        let request = request.into_inner();
+        let once = granted.once(&request.request_id, &request)?;
+        let command = convert::read_state_change(Target::Active, request.etag, &request.reason)?;
+        let view = organization::change_state(&self.database, &self.others, &granted, once.as_ref(), command)
+            .await
+            .map_err(change_state)?;
+        Ok(Response::new(convert::organization(&view)))
+    }
+}

@@ -1,0 +1,98 @@
+//! What each failure of an operation is to its caller.
+
+use access::store;
+use api::access::v1::ErrorReason;
+use runtime::{Refusal, Violations};
+use serde::de::DeserializeOwned;
+use tenancy::{
+    Sealer,
+    page::{Page, PageError, Query},
+};
+use tonic::{Code, Status};
+
+use super::convert::IDLE_TIMEOUT;
+use crate::ops::organization::{CreateError, StateError, UpdateError};
+
+pub fn missing() -> Status {
+    Refusal::not_found("organization").into()
+}
+
+pub fn create(error: CreateError) -> Status {
+    match error {
+        CreateError::ProjectUnknown => Refusal::not_found("project").into(),
+        CreateError::ProjectArchived => archived(&error),
+        CreateError::LimitReached { limit } => {
+            Refusal::new(Code::ResourceExhausted, ErrorReason::LimitReached, error.to_string())
+                .metadata("limit", "max_organizations")
+                .quota("project", format!("{limit} of {limit} organizations"))
+                .into()
+        }
+        CreateError::SlugTaken => taken(ErrorReason::SlugTaken, &error),
+        CreateError::ExternalIdTaken => taken(ErrorReason::ExternalIdTaken, &error),
+        CreateError::Store(error) => store(error),
+    }
+}
+
+pub fn update(error: UpdateError) -> Status {
+    match error {
+        UpdateError::Unknown => missing(),
+        UpdateError::ProjectArchived => archived(&error),
+        UpdateError::EtagMismatch => etag_mismatch(&error),
+        UpdateError::KindIsFinal => {
+            Refusal::new(Code::FailedPrecondition, ErrorReason::OrganizationState, error.to_string())
+                .precondition("KIND", "organization", "is TEAM")
+                .into()
+        }
+        UpdateError::IdleTimeoutTooLong => access::invalid_field(IDLE_TIMEOUT, &error),
+        UpdateError::SlugTaken => taken(ErrorReason::SlugTaken, &error),
+        UpdateError::ExternalIdTaken => taken(ErrorReason::ExternalIdTaken, &error),
+        UpdateError::Store(error) => store(error),
+    }
+}
+
+pub fn change_state(error: StateError) -> Status {
+    match error {
+        StateError::Unknown => missing(),
+        StateError::ProjectArchived => archived(&error),
+        StateError::EtagMismatch => etag_mismatch(&error),
+        StateError::Deleted => {
+            Refusal::new(Code::FailedPrecondition, ErrorReason::OrganizationState, error.to_string())
+                .precondition("STATE", "organization", "is DELETED")
+                .into()
+        }
+        StateError::Store(error) => store(error),
+    }
+}
+
+fn archived(error: &dyn std::error::Error) -> Status {
+    Refusal::new(Code::FailedPrecondition, ErrorReason::ProjectArchived, error.to_string()).into()
+}
+
+fn etag_mismatch(error: &dyn std::error::Error) -> Status {
+    Refusal::new(Code::Aborted, ErrorReason::EtagMismatch, error.to_string()).into()
+}
+
+fn taken(reason: ErrorReason, error: &dyn std::error::Error) -> Status {
+    Refusal::new(Code::AlreadyExists, reason, error.to_string()).into()
+}
+
+/// The page that a list asks for. A bad size is one violation among the others; a bad token has a reason of its own.
+pub fn page<C: DeserializeOwned>(
+    query: &Query<'_>,
+    sealer: &Sealer,
+    size: i32,
+    token: &str,
+    violations: &mut Violations,
+) -> Result<Option<Page<C>>, Status> {
+    match query.page(sealer, size, token) {
+        Ok(page) => Ok(Some(page)),
+        Err(error @ PageError::Size) => Ok(violations.check("page_size", Err(error))),
+        // With another field wrong the token cannot fit either.
+        Err(PageError::Token) if !violations.is_empty() => Ok(None),
+        Err(error @ PageError::Token) => {
+            let refusal =
+                Refusal::new(Code::InvalidArgument, ErrorReason::InvalidPageToken, format!("page_token {error}"));
+            Err(refusal.violation("page_token", error.to_string()).into())
+        }
+    }
+}
