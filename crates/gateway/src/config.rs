@@ -98,7 +98,9 @@ impl runtime::Config for Config {
                 faults.push(fault.to_owned());
             }
         };
-        let http = |text: &str| url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        let http = |text: &str| {
+            url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        };
         for (option, url) in [
             ("--org-url (GUILDHALL_ORG_URL)", &self.org_url),
             ("--member-url (GUILDHALL_MEMBER_URL)", &self.member_url),
@@ -113,7 +115,9 @@ impl runtime::Config for Config {
             "--operator-client-id and --operator-secret-sha256: must be given together",
         );
         require(
-            self.operator_client_id.as_deref().is_none_or(|id| !id.is_empty() && id.parse::<tenancy::ServiceAccountId>().is_err()),
+            self.operator_client_id
+                .as_deref()
+                .is_none_or(|id| !id.is_empty() && id.parse::<tenancy::ServiceAccountId>().is_err()),
             "--operator-client-id (GUILDHALL_OPERATOR_CLIENT_ID): must not be empty or look like a service account's id",
         );
         require(

@@ -22,8 +22,7 @@ use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
 
 use access::{Onward, Service};
 use api::{
-    Audience,
-    event::v1::event_service_server::EventServiceServer,
+    Audience, event::v1::event_service_server::EventServiceServer,
     gateway::v1::authentication_service_server::AuthenticationServiceServer,
 };
 use runtime::{Api, Contract, Process};
@@ -45,8 +44,7 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
     let revocations = Arc::new(revocation::Revocations::new(config.revocation_lag));
     let condition = process.readiness().condition("revocations");
     process.background().spawn(revocation::watch(revocations.clone(), condition));
-    let source =
-        feed::Source { service: Service::Member, channel: backends.member.clone(), onward: onward.clone() };
+    let source = feed::Source { service: Service::Member, channel: backends.member.clone(), onward: onward.clone() };
     process.background().spawn(revocation::follow(source, revocations.clone(), SystemTime::now()));
 
     let remote = remote::Remote::new(&backends, onward);

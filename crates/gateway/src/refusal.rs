@@ -31,9 +31,7 @@ pub fn revocations_unknown() -> Status {
 }
 
 pub fn rate_limited(retry_after: Duration) -> Status {
-    Refusal::new(Code::ResourceExhausted, ErrorReason::RateLimited, "too many attempts")
-        .retry_after(retry_after)
-        .into()
+    Refusal::new(Code::ResourceExhausted, ErrorReason::RateLimited, "too many attempts").retry_after(retry_after).into()
 }
 
 pub fn project_archived() -> Status {

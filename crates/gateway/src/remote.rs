@@ -76,7 +76,11 @@ impl Remote {
         found(self.directory.clone().resolve_project(request).await)
     }
 
-    pub async fn organization(&self, call: &CallContext, id: OrganizationId) -> Result<Option<OrganizationEntry>, Status> {
+    pub async fn organization(
+        &self,
+        call: &CallContext,
+        id: OrganizationId,
+    ) -> Result<Option<OrganizationEntry>, Status> {
         let request = self.to_org(call, ResolveOrganizationRequest { organization_id: id.to_string() })?;
         found(self.directory.clone().resolve_organization(request).await)
     }
@@ -119,7 +123,11 @@ impl Remote {
         found(self.credentials.clone().verify_email_challenge(request).await)?.ok_or_else(refusal::sign_in_failed)
     }
 
-    pub async fn create_session(&self, call: &CallContext, message: CreateSessionRequest) -> Result<SessionGrant, Status> {
+    pub async fn create_session(
+        &self,
+        call: &CallContext,
+        message: CreateSessionRequest,
+    ) -> Result<SessionGrant, Status> {
         let request = self.to_member(call, message)?;
         found(self.sessions.clone().create_session(request).await)?.ok_or_else(refusal::sign_in_failed)
     }

@@ -1,5 +1,7 @@
 //! What comes in by the front door, and what does not.
 
+#![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
+
 mod stage;
 
 use access::{Caller, Onward, Service};
@@ -7,7 +9,10 @@ use api::{
     access::v1::ErrorReason,
     gateway::v1::{WhoAmIRequest, authentication_service_client::AuthenticationServiceClient},
     member::v1::{VerifyPasswordRequest, credential_service_client::CredentialServiceClient},
-    org::v1::{CreateProjectRequest, GetOrganizationRequest, organization_service_client::OrganizationServiceClient, project_service_client::ProjectServiceClient},
+    org::v1::{
+        CreateProjectRequest, GetOrganizationRequest, organization_service_client::OrganizationServiceClient,
+        project_service_client::ProjectServiceClient,
+    },
 };
 use runtime::CallContext;
 use stage::{Stage, assert_reason, h2, http_get, http1, with_token};
@@ -62,7 +67,17 @@ async fn what_outsiders_may_not_say_does_not_get_through() {
         let name = name.as_str().replace('_', "-");
         assert!(!name.starts_with("guildhall-") && !name.starts_with("x-guildhall-"), "{name}");
         // The content length is the channel's own count of the body.
-        let known = ["authorization", "content-length", "content-type", "te", "user-agent", "grpc-timeout", "x-request-id", "traceparent", "x-forwarded-for"];
+        let known = [
+            "authorization",
+            "content-length",
+            "content-type",
+            "te",
+            "user-agent",
+            "grpc-timeout",
+            "x-request-id",
+            "traceparent",
+            "x-forwarded-for",
+        ];
         assert!(known.contains(&name.as_str()), "{name}");
     }
     assert_eq!(seen["authorization"], bearer.as_str());
@@ -182,7 +197,9 @@ async fn who_am_i_says_what_the_token_says() {
 #[tokio::test]
 async fn plain_http_finds_documents_and_nothing_else() {
     let stage = Stage::start().await;
-    for (path, expected) in [("/", 404), ("/v1/anything", 404), ("/oauth2/token", 405), (GET, 404), ("/dev/mailbox", 404)] {
+    for (path, expected) in
+        [("/", 404), ("/v1/anything", 404), ("/oauth2/token", 405), (GET, 404), ("/dev/mailbox", 404)]
+    {
         let (status, head, body) = http_get(stage.address, path).await;
         assert_eq!(status, expected, "{path}");
         assert!(head.contains("content-type: application/json"), "{path}: {head}");
@@ -195,7 +212,9 @@ async fn plain_http_finds_documents_and_nothing_else() {
 
     let (answer, _) = h2(stage.address, path, &[("content-type", "application/grpc-web+proto")]).await;
     assert_eq!(answer.status(), 415);
-    let request = format!("POST {GET} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/grpc\r\ncontent-length: 0\r\n\r\n");
+    let request = format!(
+        "POST {GET} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/grpc\r\ncontent-length: 0\r\n\r\n"
+    );
     assert_eq!(http1(stage.address, &request).await.0, 505);
     let large = format!("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-large: {}\r\n\r\n", "a".repeat(40_000));
     assert_eq!(http1(stage.address, &large).await.0, 431);
@@ -205,7 +224,8 @@ async fn plain_http_finds_documents_and_nothing_else() {
 async fn the_dev_mailbox_is_on_the_admin_port() {
     let stage = Stage::start().await;
     let mail = |name: &str, to: &str| {
-        let text = serde_json::json!({"to": to, "subject": name, "text": "t", "html": "", "time": "2026-01-01T00:00:00Z"});
+        let text =
+            serde_json::json!({"to": to, "subject": name, "text": "t", "html": "", "time": "2026-01-01T00:00:00Z"});
         std::fs::write(stage.folder.path().join("mail").join(format!("{name}.json")), text.to_string()).unwrap();
     };
     mail("2", "grace@acme.test");

@@ -1,11 +1,13 @@
 //! Three logs read as one.
 
+#![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
+
 mod stage;
 
+use api::access::v1::ErrorReason;
 use api::event::v1::{
     Event, ListEventsRequest, VerifyChainRequest, WatchEventsRequest, event_service_client::EventServiceClient,
 };
-use api::access::v1::ErrorReason;
 use prost_types::Timestamp;
 use stage::{Stage, assert_reason, backend::Backend, with_token};
 
@@ -68,7 +70,8 @@ async fn a_page_token_is_good_for_its_own_query() {
     let mut client = EventServiceClient::new(stage.channel().await);
     let request = ListEventsRequest { page_size: 1, ..ListEventsRequest::default() };
     let page = client.list_events(with_token(request.clone(), &token)).await.unwrap().into_inner();
-    for (page_token, kinds) in [(page.next_page_token, vec!["member.removed".to_owned()]), ("x".to_owned(), Vec::new())] {
+    for (page_token, kinds) in [(page.next_page_token, vec!["member.removed".to_owned()]), ("x".to_owned(), Vec::new())]
+    {
         let request = ListEventsRequest { page_token, kinds, ..request.clone() };
         let refused = client.list_events(with_token(request, &token)).await.unwrap_err();
         assert_reason(&refused, ErrorReason::InvalidPageToken);

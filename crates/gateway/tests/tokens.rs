@@ -1,11 +1,15 @@
 //! Tokens: how they are got, what verifies them, and how often.
 
+#![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
+
 mod stage;
 
 use access::{Caller, Service, Trust, Verifier};
 use api::{
     access::v1::ErrorReason,
-    gateway::v1::{RefreshSessionRequest, SignInWithPasswordRequest, sign_in_with_password_request::Organization as Named},
+    gateway::v1::{
+        RefreshSessionRequest, SignInWithPasswordRequest, sign_in_with_password_request::Organization as Named,
+    },
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use gateway::LimitOptions;
@@ -44,12 +48,15 @@ async fn a_token_is_verified_by_the_published_keys() {
     assert_eq!((signed.expires_in, signed.refresh_token.as_str()), (300, REFRESH_TOKEN));
 
     let project = verifier.verify(&stage.project_token().await).unwrap();
-    assert_eq!(project.caller, Caller::ServiceAccount {
-        project: stage.world.project,
-        organization: None,
-        id: stage.world.account,
-        key: stage.world.key,
-    });
+    assert_eq!(
+        project.caller,
+        Caller::ServiceAccount {
+            project: stage.world.project,
+            organization: None,
+            id: stage.world.account,
+            key: stage.world.key,
+        }
+    );
     for (issuer, audience) in [("https://evil.test", "guildhall"), (ISSUER, "other")] {
         assert!(Verifier::new(Service::Org, trust(), issuer, audience).verify(&signed.access_token).is_err());
     }
@@ -72,7 +79,8 @@ async fn the_documents_name_the_configured_issuer_and_not_the_host() {
 async fn a_client_authenticates_in_either_way() {
     let stage = Stage::start().await;
     let account = stage.world.account;
-    let basic = |id: &str, secret: &str| format!("authorization: Basic {}\r\n", STANDARD.encode(format!("{id}:{secret}")));
+    let basic =
+        |id: &str, secret: &str| format!("authorization: Basic {}\r\n", STANDARD.encode(format!("{id}:{secret}")));
     let grant = "grant_type=client_credentials";
     let operator = "operator:the+operator%27s+secret";
     let operator = format!("authorization: Basic {}\r\n", STANDARD.encode(operator));

@@ -45,9 +45,9 @@ create table organization (
     update_time         timestamptz not null,
     constraint organization_project_check check (organization_id <> project_id)
 );
--- A project's list, in the order of creation, which is that of the ids; and its count against `max_organizations`.
+-- A project's list: in the order of creation, which is that of the ids, and in the order of the names.
 create index organization_project_idx on organization (project_id, organization_id);
-create index organization_folded_name_idx on organization (project_id, folded_name);
+create index organization_folded_name_idx on organization (project_id, folded_name, organization_id);
 create unique index organization_external_id_key on organization (project_id, external_id) where external_id is not null;
 call protect_tenant_table('organization', 'select, insert, update, delete');
 

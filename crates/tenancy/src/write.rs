@@ -121,8 +121,8 @@ impl Write {
     async fn replay(&mut self) -> Result<(), StoreError> {
         let Some(once) = &self.once else { return Ok(()) };
         let row = sqlx::query!(
-            "select body_hash, answer from answer
-             where organization_id = $1 and caller = $2 and method = $3 and request_id = $4 and expire_time > now()",
+            r#"select body_hash, answer, expire_time <= now() as "expired!" from answer
+               where organization_id = $1 and caller = $2 and method = $3 and request_id = $4"#,
             self.chains[0].head.organization_id.uuid(),
             once.caller,
             once.method,
@@ -130,11 +130,21 @@ impl Write {
         )
         .fetch_optional(&mut *self.transaction)
         .await?;
-        if let Some(row) = row {
-            if row.body_hash != once.body_hash {
-                return Err(StoreError::RequestIdReused);
+        match row {
+            None => {}
+            Some(row) if row.expired => {
+                sqlx::query!(
+                    "delete from answer where organization_id = $1 and caller = $2 and method = $3 and request_id = $4",
+                    self.chains[0].head.organization_id.uuid(),
+                    once.caller,
+                    once.method,
+                    once.request_id
+                )
+                .execute(&mut *self.transaction)
+                .await?;
             }
-            self.answered = Some(row.answer);
+            Some(row) if row.body_hash != once.body_hash => return Err(StoreError::RequestIdReused),
+            Some(row) => self.answered = Some(row.answer),
         }
         Ok(())
     }
@@ -232,10 +242,7 @@ impl Write {
         let project = self.project_id().uuid();
         let answer = serde_json::to_vec(answer).map_err(|_| StoreError::Corrupt("answer"))?;
         sqlx::query!(
-            "with expired as (
-                 delete from answer where organization_id = $1 and caller = $3 and method = $4 and request_id = $5 and expire_time <= now()
-             )
-             insert into answer (organization_id, project_id, caller, method, request_id, body_hash, answer, expire_time)
+            "insert into answer (organization_id, project_id, caller, method, request_id, body_hash, answer, expire_time)
              values ($1, $2, $3, $4, $5, $6, $7, $8)",
             organization,
             project,

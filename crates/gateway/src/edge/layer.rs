@@ -80,7 +80,10 @@ impl EdgeService {
     /// It never comes as far as the gRPC services, whatever its path.
     fn plain(&self, request: Request<Body>) -> BoxFuture<'static, Result<Response<Body>, Infallible>> {
         if header_bytes(request.headers()) > MAX_HEADER_BYTES {
-            return Box::pin(ready(Ok(refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the headers are too large"))));
+            return Box::pin(ready(Ok(refused(
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "the headers are too large",
+            ))));
         }
         let mut http = self.edge.http.clone();
         Box::pin(async move { http.call(request).await.map(|response| response.map(Body::new)) })

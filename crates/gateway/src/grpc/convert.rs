@@ -2,11 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use access::{Caller, Verified};
 use api::gateway::v1::{
     MemberSession, SignInResult, SignInWithPasswordRequest, StartEmailSignInRequest, WhoAmIResponse,
     sign_in_result::Outcome, sign_in_with_password_request, start_email_sign_in_request, who_am_i_response,
 };
-use access::{Caller, Verified};
 use prost_types::Timestamp;
 use runtime::{CallContext, Violations};
 use tenancy::ProjectId;
@@ -24,7 +24,8 @@ use crate::{
 const USER_AGENT_BYTES: usize = 512;
 
 pub fn visitor<T>(request: &Request<T>) -> Visitor {
-    let address = request.extensions().get::<ClientAddress>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |client| client.0);
+    let address =
+        request.extensions().get::<ClientAddress>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |client| client.0);
     let user_agent = request.metadata().get("user-agent").and_then(|value| value.to_str().ok()).unwrap_or_default();
     // Visible ASCII alone gets through `to_str`, so that every byte is a character.
     let user_agent = user_agent.chars().take(USER_AGENT_BYTES).collect();
@@ -35,9 +36,10 @@ pub fn visitor<T>(request: &Request<T>) -> Visitor {
 pub fn project(metadata: &MetadataMap, violations: &mut Violations) -> Option<ProjectId> {
     let mut values = metadata.get_all(PROJECT_HEADER).iter();
     let value = values.next()?;
-    let parsed = value.to_str().map_err(|_| "must be a project's id".to_owned()).and_then(|text| {
-        text.parse::<ProjectId>().map_err(|error| error.to_string())
-    });
+    let parsed = value
+        .to_str()
+        .map_err(|_| "must be a project's id".to_owned())
+        .and_then(|text| text.parse::<ProjectId>().map_err(|error| error.to_string()));
     let parsed = if values.next().is_some() { Err("must stand there once".to_owned()) } else { parsed };
     violations.check(PROJECT_HEADER, parsed)
 }

@@ -39,7 +39,10 @@ impl EventService for MergedEvents {
         Err(refusal::not_yet_served("WatchEvents for callers outside the installation"))
     }
 
-    async fn verify_chain(&self, request: Request<VerifyChainRequest>) -> Result<Response<VerifyChainResponse>, Status> {
+    async fn verify_chain(
+        &self,
+        request: Request<VerifyChainRequest>,
+    ) -> Result<Response<VerifyChainResponse>, Status> {
         let asker = asker(&request)?;
         self.events.verify(&asker, request.into_inner()).await.map(Response::new)
     }

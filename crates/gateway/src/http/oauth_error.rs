@@ -48,7 +48,11 @@ impl OauthError {
     }
 
     pub fn invalid_scope() -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "invalid_scope", "tokens have no scopes: what a caller may do is decided by roles")
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "invalid_scope",
+            "tokens have no scopes: what a caller may do is decided by roles",
+        )
     }
 
     /// Which of id and secret was wrong is not said.

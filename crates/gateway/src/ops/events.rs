@@ -45,9 +45,8 @@ pub struct Events {
 
 impl Events {
     pub fn new(backends: &Backends) -> Self {
-        let log = |channel: &Channel| {
-            EventServiceClient::new(channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES)
-        };
+        let log =
+            |channel: &Channel| EventServiceClient::new(channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
         Self { logs: [log(&backends.org), log(&backends.member), log(&backends.authz)] }
     }
 
@@ -74,7 +73,8 @@ impl Events {
             for log in &mut logs {
                 log.fill(asker, &request).await?;
             }
-            let newest = logs.iter_mut().filter(|log| !log.events.is_empty()).max_by(|a, b| a.next_key().cmp(&b.next_key()));
+            let newest =
+                logs.iter_mut().filter(|log| !log.events.is_empty()).max_by(|a, b| a.next_key().cmp(&b.next_key()));
             let Some(event) = newest.and_then(Log::take) else { break };
             events.push(event);
         }

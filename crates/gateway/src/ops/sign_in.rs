@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use api::{
-    member::v1::{StartEmailChallengeRequest, StartEmailChallengeResponse, VerifyEmailChallengeRequest, VerifyPasswordRequest},
+    member::v1::{
+        StartEmailChallengeRequest, StartEmailChallengeResponse, VerifyEmailChallengeRequest, VerifyPasswordRequest,
+    },
     org::v1::{OrganizationEntry, OrganizationState, ProjectState},
 };
 use runtime::{CallContext, Refusal};
@@ -104,11 +106,8 @@ impl SignIn {
     ) -> Result<Signed, Status> {
         let project = self.named(project)?;
         self.check_project(&visitor.call, project).await?;
-        let request = VerifyEmailChallengeRequest {
-            project_id: project.to_string(),
-            challenge_id: challenge.to_string(),
-            code,
-        };
+        let request =
+            VerifyEmailChallengeRequest { project_id: project.to_string(), challenge_id: challenge.to_string(), code };
         let proven = self.remote.verify_email_challenge(&visitor.call, request).await?;
         if proven.member_id.is_empty() || proven.organization_id.is_empty() {
             return Err(refusal::sign_in_failed());

@@ -25,7 +25,10 @@ pub fn learn(set: &mut Set, event: &Event, now: Instant) {
             sessions(event).into_iter().for_each(|id| set.refuse(id, revision, now));
         }
         "api_key.revoked" => keys(event).into_iter().for_each(|id| set.refuse(id, revision, now)),
-        "service_account.deleted" | "service_account.suspended" | "service_account.reactivated" | "service_account.updated" => {
+        "service_account.deleted"
+        | "service_account.suspended"
+        | "service_account.reactivated"
+        | "service_account.updated" => {
             for id in accounts(event) {
                 match account_may_call(event) {
                     Some(false) => set.refuse_since(id, time, revision, now),
@@ -65,7 +68,9 @@ fn sessions(event: &Event) -> Vec<Uuid> {
 
 fn keys(event: &Event) -> Vec<Uuid> {
     let named = match &event.payload {
-        Some(Payload::ApiKey(change)) => change.after.as_ref().or(change.before.as_ref()).map(|k| k.api_key_id.as_str()),
+        Some(Payload::ApiKey(change)) => {
+            change.after.as_ref().or(change.before.as_ref()).map(|k| k.api_key_id.as_str())
+        }
         _ => None,
     };
     ids(event, named, |id: ApiKeyId| id.uuid())

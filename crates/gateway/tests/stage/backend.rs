@@ -28,7 +28,10 @@ use prost_types::Timestamp;
 use runtime::Refusal;
 use tenancy::{ApiKeyId, MemberId, OrganizationId, ProjectId, ServiceAccountId, SessionId};
 use tokio::{net::TcpListener, sync::broadcast};
-use tokio_stream::{StreamExt, wrappers::{BroadcastStream, TcpListenerStream}};
+use tokio_stream::{
+    StreamExt,
+    wrappers::{BroadcastStream, TcpListenerStream},
+};
 use tonic::{Code, Request, Response, Status, codegen::BoxStream};
 
 use credential_service_server::CredentialServiceServer;
@@ -146,7 +149,10 @@ fn failed() -> Status {
 
 #[tonic::async_trait]
 impl OrganizationService for Backend {
-    async fn get_organization(&self, request: Request<GetOrganizationRequest>) -> Result<Response<Organization>, Status> {
+    async fn get_organization(
+        &self,
+        request: Request<GetOrganizationRequest>,
+    ) -> Result<Response<Organization>, Status> {
         let organization_id = request.into_inner().organization_id;
         if organization_id != self.world.organization.to_string() {
             return Err(Refusal::not_found("organization").into());

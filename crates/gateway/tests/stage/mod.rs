@@ -70,8 +70,7 @@ pub fn generous() -> (LimitOptions, Duration) {
 pub fn new_key() -> (String, SigningKey) {
     let pair = Ed25519KeyPair::generate().unwrap();
     let der: aws_lc_rs::encoding::Pkcs8V1Der<'_> = pair.as_der().unwrap();
-    let pem =
-        format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der.as_ref()));
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der.as_ref()));
     let key = SigningKey::from_pem(&pem).unwrap();
     (pem, key)
 }

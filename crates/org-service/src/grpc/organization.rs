@@ -77,7 +77,7 @@ impl OrganizationService for Organizations {
         let listed = organization::list(&self.database, granted.scope, &filter, &asked).await.map_err(store)?;
         Ok(Response::new(ListOrganizationsResponse {
             organizations: listed.rows.iter().map(convert::organization).collect(),
-            next_page_token: listed.next.map(|id| query.token(self.database.sealer(), &id)).unwrap_or_default(),
+            next_page_token: listed.next.map(|cursor| query.token(self.database.sealer(), &cursor)).unwrap_or_default(),
         }))
     }
 

@@ -159,40 +159,80 @@ pub struct Filter {
     pub display_name_prefix: Option<String>,
 }
 
-/// Up to one organization more than the page holds, in the order of creation.
+/// The place behind one organization in a list.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Cursor {
+    /// In a list by names only.
+    folded_name: Option<String>,
+    organization_id: OrganizationId,
+}
+
+impl Cursor {
+    pub fn behind(organization: &Organization, filter: &Filter) -> Self {
+        let by_name = filter.display_name_prefix.is_some();
+        Self {
+            folded_name: by_name.then(|| fold(organization.display_name.as_str())),
+            organization_id: organization.organization_id,
+        }
+    }
+}
+
+/// Up to one organization more than the page holds: in the order of creation or, with a prefix, of the folded names. Each order has
+/// an index that a page is read from in one range, whatever the page's place in the list.
 pub async fn list(
     connection: &mut PgConnection,
     project: ProjectId,
     filter: &Filter,
-    page: &Page<OrganizationId>,
+    page: &Page<Cursor>,
 ) -> Result<Vec<Found>, StoreError> {
     let states: Vec<String> = filter.states.iter().map(|state| state.as_str().to_owned()).collect();
     let kind = filter.kind.map(|kind| spelled(&kind)).transpose()?;
-    let prefix = filter.display_name_prefix.as_deref().map(fold);
-    // Byte by byte, whatever begins with the prefix is below the prefix with the highest character behind it.
-    let beyond = prefix.as_ref().map(|prefix| format!("{prefix}{}", char::MAX));
-    select!(
-        "where o.project_id = $1 and ($2::uuid is null or o.organization_id > $2) and o.state = any ($3)
-             and ($4::text is null or o.kind = $4)
-             and (not $5 or o.plan is not distinct from $6)
-             and ($7::text is null or o.folded_name >= $7 and o.folded_name < $8)
-         order by o.organization_id
-         limit $9",
-        project.uuid(),
-        page.after.map(OrganizationId::uuid),
-        &states,
-        kind,
-        filter.plan.is_some(),
-        filter.plan.as_ref().and_then(Option::as_ref).map(Plan::as_str),
-        prefix,
-        beyond,
-        page.size + 1,
-    )
-    .fetch_all(connection)
-    .await?
-    .into_iter()
-    .map(Found::try_from)
-    .collect()
+    let plan = filter.plan.as_ref().and_then(Option::as_ref).map(Plan::as_str);
+    // Every id is above the nil uuid.
+    let after = page.after.as_ref().map_or(Uuid::nil(), |cursor| cursor.organization_id.uuid());
+    let rows = match filter.display_name_prefix.as_deref().map(fold) {
+        None => {
+            select!(
+                "where o.project_id = $1 and o.organization_id > $2 and o.state = any ($3)
+                     and ($4::text is null or o.kind = $4) and (not $5 or o.plan is not distinct from $6)
+                 order by o.organization_id
+                 limit $7",
+                project.uuid(),
+                after,
+                &states,
+                kind,
+                filter.plan.is_some(),
+                plan,
+                page.size + 1,
+            )
+            .fetch_all(connection)
+            .await?
+        }
+        Some(prefix) => {
+            // Byte by byte, whatever begins with the prefix is below the prefix with the highest character behind it.
+            let beyond = format!("{prefix}{}", char::MAX);
+            let from = page.after.as_ref().and_then(|cursor| cursor.folded_name.clone()).unwrap_or(prefix);
+            select!(
+                "where o.project_id = $1 and (o.folded_name, o.organization_id) > ($2, $3) and o.folded_name < $4
+                     and o.state = any ($5) and ($6::text is null or o.kind = $6)
+                     and (not $7 or o.plan is not distinct from $8)
+                 order by o.folded_name, o.organization_id
+                 limit $9",
+                project.uuid(),
+                from,
+                after,
+                beyond,
+                &states,
+                kind,
+                filter.plan.is_some(),
+                plan,
+                page.size + 1,
+            )
+            .fetch_all(connection)
+            .await?
+        }
+    };
+    rows.into_iter().map(Found::try_from).collect()
 }
 
 /// How many organizations a project has, counted no further than `most`.

@@ -97,10 +97,10 @@ pub async fn list(
                token_settings as "token_settings: Json<TokenSettings>", branding as "branding: Json<Branding>",
                limits as "limits: Json<ProjectLimits>", state, revision, create_time, update_time
            from project
-           where ($1::uuid is null or organization_id > $1) and ($2::text is null or state = $2)
+           where organization_id > $1 and ($2::text is null or state = $2)
            order by organization_id
            limit $3"#,
-        page.after.map(ProjectId::uuid),
+        page.after.map_or(Uuid::nil(), ProjectId::uuid),
         state,
         page.size + 1
     )

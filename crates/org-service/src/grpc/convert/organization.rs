@@ -133,12 +133,14 @@ pub fn read_update(
     id: OrganizationId,
     request: proto::UpdateOrganizationRequest,
 ) -> Result<Update, Status> {
-    let mask = Mask::parse(&request.update_mask.unwrap_or_default().paths, &fields());
-    let mask = mask.map_err(|fault| access::invalid_field("update_mask", fault))?;
+    let mut violations = Violations::default();
+    let paths = request.update_mask.unwrap_or_default().paths;
+    let mask = violations.check("update_mask", Mask::parse(&paths, &fields()));
+    violations.require(request.organization.is_some(), "organization", "is required");
+    let (mask, from) = violations.all((mask, request.organization))?;
     if !caller.is_project() {
         refuse_fields_of_the_project(&mask)?;
     }
-    let from = required("organization", request.organization)?;
     let mut reading = Reading::new("organization", &mask);
     let same = from.organization_id.is_empty() || from.organization_id == id.to_string();
     reading.violations.require(same, "organization.organization_id", "must be empty or the same as organization_id");
@@ -200,3 +202,100 @@ pub fn filter(request: &proto::ListOrganizationsRequest, violations: &mut Violat
 }
 
 const PREFIX: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use api::event::v1::event::Payload;
+    use prost_types::FieldMask;
+    use tenancy::{MemberId, ProjectId, ServiceAccountId, SessionId};
+    use tonic_types::StatusExt;
+
+    use super::*;
+    use crate::grpc::payload;
+
+    fn update(caller: &Caller, id: OrganizationId, paths: &[&str]) -> Result<Update, Status> {
+        let organization =
+            Some(proto::Organization { display_name: "Acme".to_owned(), ..proto::Organization::default() });
+        let paths = paths.iter().map(|&path| path.to_owned()).collect();
+        let request = proto::UpdateOrganizationRequest {
+            organization_id: id.to_string(),
+            organization,
+            update_mask: Some(FieldMask { paths }),
+            request_id: String::new(),
+        };
+        read_update(caller, id, request)
+    }
+
+    fn member(project: ProjectId, organization: OrganizationId) -> Caller {
+        Caller::Member { project, organization, member: MemberId::new(), session: SessionId::new() }
+    }
+
+    #[test]
+    fn a_member_writes_what_is_not_the_projects() {
+        let (project, id) = (ProjectId::new(), OrganizationId::new());
+        let account = Caller::ServiceAccount {
+            project,
+            organization: None,
+            id: ServiceAccountId::new(),
+            key: tenancy::ApiKeyId::new(),
+        };
+        for field in fields() {
+            assert!(update(&account, id, &[field]).is_ok(), "the project may write {field}");
+            let parents = ["limits", "settings"].contains(&field);
+            let outcome = update(&member(project, id), id, &[field]);
+            assert_eq!(outcome.is_err(), parents || OF_THE_PROJECT.contains(&field), "{field}");
+        }
+        assert!(OF_THE_PROJECT.iter().all(|path| fields().contains(path)));
+    }
+
+    #[test]
+    fn the_refusal_names_the_fields() {
+        let (project, id) = (ProjectId::new(), OrganizationId::new());
+        let refused = update(&member(project, id), id, &["display_name", "plan", "settings"])
+            .expect_err("two fields of the project");
+        let details = refused.get_error_details();
+        let info = details.error_info().expect("ErrorInfo");
+        assert_eq!((refused.code(), info.reason.as_str()), (Code::PermissionDenied, "WRONG_AUDIENCE"));
+        assert_eq!(info.metadata["fields"], "plan, settings.jit_role_ids, settings.domain_role_ids");
+    }
+
+    #[test]
+    fn only_named_fields_are_checked() {
+        let (project, id) = (ProjectId::new(), OrganizationId::new());
+        let request = |paths: &[&str]| proto::UpdateOrganizationRequest {
+            organization: Some(proto::Organization {
+                slug: "www".to_owned(),
+                kind: 99,
+                ..proto::Organization::default()
+            }),
+            update_mask: Some(FieldMask { paths: paths.iter().map(|&path| path.to_owned()).collect() }),
+            ..proto::UpdateOrganizationRequest::default()
+        };
+        assert!(read_update(&member(project, id), id, request(&["branding"])).is_ok());
+        let refused = read_update(&member(project, id), id, request(&["slug", "kind"])).expect_err("both are bad");
+        let details = refused.get_error_details();
+        let fields: Vec<_> =
+            details.bad_request().expect("BadRequest").field_violations.iter().map(|v| v.field.as_str()).collect();
+        assert_eq!(fields, ["organization.slug", "organization.kind"]);
+    }
+
+    #[test]
+    fn an_event_shows_the_organization_without_what_it_inherits() {
+        let request = proto::CreateOrganizationRequest {
+            organization: Some(proto::Organization {
+                display_name: "Acme".to_owned(),
+                ..proto::Organization::default()
+            }),
+            request_id: String::new(),
+        };
+        let (display_name, draft) = read_create(request).expect("a name is enough");
+        assert_eq!((display_name.as_str(), draft.slug), ("Acme", None));
+        let json = r#"{"before":null,"after":null,"reason":"fraud"}"#;
+        let Some(Payload::Organization(change)) = payload("organization.suspended", json) else {
+            panic!("an organization's event has an organization's payload")
+        };
+        assert_eq!((change.before, change.after, change.reason.as_str()), (None, None, "fraud"));
+        assert_eq!(payload("organization.suspended", "{"), None);
+        assert_eq!(payload("member.created", json), None);
+    }
+}

@@ -1,13 +1,13 @@
 //! Reading organizations.
 
 use tenancy::{
-    Database, OrganizationId, OrganizationScope, ProjectScope, StoreError,
+    Database, OrganizationScope, ProjectScope, StoreError,
     page::{Listed, Page},
 };
 
 use crate::{
     model::OrganizationView,
-    store::organization::{self, Filter},
+    store::organization::{self, Cursor, Filter},
 };
 
 pub async fn get(database: &Database, scope: OrganizationScope) -> Result<Option<OrganizationView>, StoreError> {
@@ -43,11 +43,11 @@ pub async fn list(
     database: &Database,
     scope: ProjectScope,
     filter: &Filter,
-    page: &Page<OrganizationId>,
-) -> Result<Listed<OrganizationView, OrganizationId>, StoreError> {
+    page: &Page<Cursor>,
+) -> Result<Listed<OrganizationView, Cursor>, StoreError> {
     let mut read = database.read(scope).await?;
     let rows = organization::list(read.connection(), scope.project_id(), filter, page).await?;
     read.finish().await?;
     let views = rows.into_iter().map(|found| found.view).collect();
-    Ok(Listed::from_rows(views, page.size, |view: &OrganizationView| view.organization.organization_id))
+    Ok(Listed::from_rows(views, page.size, |view: &OrganizationView| Cursor::behind(&view.organization, filter)))
 }

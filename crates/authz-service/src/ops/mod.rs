@@ -1,0 +1,17 @@
+//! What callers may do to what decides, each in one transaction: the change, its events and the answer commit together.
+
+pub mod binding;
+pub mod catalog;
+mod change;
+pub mod explain;
+pub mod group;
+pub mod membership;
+mod refused;
+pub mod resource;
+pub mod role;
+mod rules;
+pub mod subject;
+pub mod subject_roles;
+
+pub use change::Call;
+pub use refused::Refused;

@@ -1,0 +1,206 @@
+//! The two rules that every write path keeps: nobody grants what they do not hold, and nobody removes the last owner.
+
+use engine::{Effect, GroupId, OrganizationData, PermissionPattern, ResourceRef, Snapshot, SubjectId};
+use time::{Duration, OffsetDateTime, macros::datetime};
+
+use super::Refused;
+use crate::model::Grantor;
+
+/// A time at which every grant with an end has ended.
+const FOR_EVER: OffsetDateTime = datetime!(9999-12-31 23:59:59 UTC);
+
+/// What a write hands out: permissions at a scope, until a time. Lifting a deny hands out what it forbade.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Given {
+    pub(super) patterns: Vec<PermissionPattern>,
+    /// None: the organization.
+    pub(super) scope: Option<ResourceRef>,
+    /// None: for ever.
+    pub(super) until: Option<OffsetDateTime>,
+}
+
+impl Given {
+    /// At the organization, for ever.
+    pub(super) fn everywhere(patterns: Vec<PermissionPattern>) -> Self {
+        Self { patterns, scope: None, until: None }
+    }
+
+    /// What a binding gives, or by its end a deny gives back. None once it has expired.
+    pub(super) fn by(binding: &engine::Binding, before: &Snapshot, now: OffsetDateTime) -> Option<Self> {
+        if binding.expire_time.is_some_and(|end| end <= now) {
+            return None;
+        }
+        Some(Self {
+            patterns: before.patterns_of(binding.role).unwrap_or_default(),
+            scope: binding.resource.clone(),
+            until: binding.expire_time,
+        })
+    }
+}
+
+/// Nobody grants what they do not hold, nor for longer than they hold it. `before` is what decides before the write.
+pub(super) fn may_give(
+    grantor: Grantor,
+    given: &[Given],
+    before: &Snapshot,
+    now: OffsetDateTime,
+) -> Result<(), Refused> {
+    let Grantor::Bound(grantor) = grantor else { return Ok(()) };
+    let grantor = SubjectId::from(grantor);
+    let mut excess: Vec<String> = Vec::new();
+    for Given { patterns, scope, until } in given {
+        let end = until.map_or(FOR_EVER, |until| until - Duration::MICROSECOND).max(now);
+        for moment in [now, end] {
+            let lacking = before.not_held(&grantor, patterns, scope.as_ref(), moment);
+            excess.extend(lacking.into_iter().map(ToString::to_string));
+        }
+    }
+    excess.sort_unstable();
+    excess.dedup();
+    if excess.is_empty() { Ok(()) } else { Err(Refused::ExceedsGrantor(excess)) }
+}
+
+/// Whether somebody who is active holds the builtin `owner` itself, for ever, and no deny takes any of it away.
+///
+/// Who holds it through all members is not counted: who the members are is not known here.
+fn has_owner(data: &OrganizationData, now: OffsetDateTime) -> bool {
+    // Bindings at resources give nobody the organization, and take nothing of it.
+    let whole = OrganizationData {
+        catalog: data.catalog.clone(),
+        active: true,
+        roles: data.roles.clone(),
+        groups: data.groups.clone(),
+        bindings: data.bindings.iter().filter(|binding| binding.resource.is_none()).cloned().collect(),
+        resources: Vec::new(),
+        inactive_subjects: data.inactive_subjects.clone(),
+    };
+    Snapshot::build(&whole).holders_of(engine::OWNER, now).iter().any(|holder| {
+        let somebody = matches!(holder.subject, SubjectId::Member(_) | SubjectId::ServiceAccount(_));
+        somebody && holder.effective && holder.held.role == engine::OWNER && holder.held.expire_time.is_none()
+    })
+}
+
+/// Refuses a change that leaves no owner where there was one. An organization that has none yet may go on without.
+pub(super) fn keeps_an_owner(
+    before: &OrganizationData,
+    after: &OrganizationData,
+    now: OffsetDateTime,
+) -> Result<(), Refused> {
+    if !has_owner(after, now) && has_owner(before, now) { Err(Refused::LastOwner) } else { Ok(()) }
+}
+
+/// The group and every group that it is in, at any depth.
+pub(super) fn containing(data: &OrganizationData, group: GroupId) -> Vec<GroupId> {
+    let mut reached = vec![group];
+    let mut at = 0;
+    while let Some(inner) = reached.get(at).copied() {
+        at += 1;
+        for outer in &data.groups {
+            if outer.members.contains(&inner.into()) && !reached.contains(&outer.id) {
+                reached.push(outer.id);
+            }
+        }
+    }
+    reached
+}
+
+/// The bindings of these groups that have an effect.
+pub(super) fn bindings_of<'a>(
+    data: &'a OrganizationData,
+    groups: &'a [GroupId],
+    effect: Effect,
+) -> impl Iterator<Item = &'a engine::Binding> {
+    data.bindings
+        .iter()
+        .filter(move |binding| binding.effect == effect && groups.iter().any(|group| binding.subject == (*group).into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use engine::{Binding, Catalog, Group, OWNER, RoleId, SubjectState};
+    use tenancy::MemberId;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::model::Subject;
+
+    const NOW: OffsetDateTime = datetime!(2030-01-01 00:00 UTC);
+
+    fn member(n: u128) -> SubjectId {
+        SubjectId::Member(Uuid::from_u128(n))
+    }
+
+    fn binding(n: u128, subject: SubjectId, role: RoleId, effect: Effect) -> Binding {
+        Binding {
+            id: Uuid::from_u128(n).into(),
+            subject,
+            role,
+            resource: None,
+            effect,
+            not_before: None,
+            expire_time: None,
+        }
+    }
+
+    fn owned_by(bindings: Vec<Binding>) -> OrganizationData {
+        OrganizationData { bindings, ..OrganizationData::empty(Arc::new(Catalog::system())) }
+    }
+
+    #[test]
+    fn the_last_owner_stays() {
+        let two = owned_by(vec![
+            binding(1, member(1), OWNER, Effect::Allow),
+            binding(2, member(2), OWNER, Effect::Allow),
+        ]);
+        let one = owned_by(two.bindings[..1].to_vec());
+        let none = owned_by(vec![]);
+        assert!(keeps_an_owner(&two, &one, NOW).is_ok());
+        assert!(matches!(keeps_an_owner(&one, &none, NOW), Err(Refused::LastOwner)));
+        assert!(keeps_an_owner(&none, &none, NOW).is_ok(), "there was none to keep");
+
+        let mut suspended = one.clone();
+        suspended.inactive_subjects.push((member(1), SubjectState::Suspended));
+        assert!(matches!(keeps_an_owner(&one, &suspended, NOW), Err(Refused::LastOwner)));
+        let mut ending = one.clone();
+        ending.bindings[0].expire_time = Some(FOR_EVER);
+        assert!(matches!(keeps_an_owner(&one, &ending, NOW), Err(Refused::LastOwner)), "an owner for a time is none");
+        let mut denied = one.clone();
+        denied.bindings.push(binding(3, SubjectId::AllMembers, engine::MEMBER, Effect::Deny));
+        assert!(matches!(keeps_an_owner(&one, &denied, NOW), Err(Refused::LastOwner)));
+    }
+
+    #[test]
+    fn an_owner_through_a_group_counts() {
+        let group = GroupId(Uuid::from_u128(9));
+        let mut data = owned_by(vec![binding(1, group.into(), OWNER, Effect::Allow)]);
+        data.groups.push(Group { id: group, members: vec![member(1)] });
+        let mut left = data.clone();
+        left.groups[0].members.clear();
+        assert!(matches!(keeps_an_owner(&data, &left, NOW), Err(Refused::LastOwner)));
+    }
+
+    #[test]
+    fn nobody_gives_for_longer_than_they_hold() {
+        let end = NOW + Duration::DAY;
+        let mut data = owned_by(vec![binding(1, member(1), OWNER, Effect::Allow)]);
+        data.bindings[0].expire_time = Some(end);
+        let before = Snapshot::build(&data);
+        let grantor = Grantor::Bound(Subject::Member(MemberId::from_uuid(Uuid::from_u128(1))));
+        let given = |until| [Given { patterns: vec![PermissionPattern::All], scope: None, until }];
+        assert!(may_give(grantor, &given(Some(end)), &before, NOW).is_ok());
+        for until in [Some(end + Duration::SECOND), None] {
+            assert!(matches!(may_give(grantor, &given(until), &before, NOW), Err(Refused::ExceedsGrantor(_))));
+        }
+        assert!(may_give(Grantor::Free, &given(None), &before, NOW).is_ok());
+    }
+
+    #[test]
+    fn groups_contain_each_other_in_a_circle_without_an_end() {
+        let groups: Vec<GroupId> = (0..3).map(|n| GroupId(Uuid::from_u128(n))).collect();
+        let mut data = owned_by(vec![]);
+        data.groups = (0..3).map(|n| Group { id: groups[n], members: vec![groups[(n + 2) % 3].into()] }).collect();
+        assert_eq!(containing(&data, groups[0]), [groups[0], groups[1], groups[2]]);
+    }
+}
