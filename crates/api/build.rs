@@ -107,7 +107,7 @@ fn row(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<String, Strin
         _ => return Err("its rule names no audience".into()),
     };
     let permission = text(rule, "permission");
-    if (audience == "Organization") != !permission.is_empty() {
+    if (audience == "Organization") == permission.is_empty() {
         return Err("ORGANIZATION names a permission, and only ORGANIZATION does".into());
     }
     let workloads: Vec<String> = match rule.get_field_by_name("workloads").as_deref() {

@@ -1,5 +1,7 @@
 //! The cluster as its users meet it: real processes, a real PostgreSQL, nothing replaced.
 
+#![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
+
 mod access_matrix;
 mod authorization;
 mod faults;

@@ -122,11 +122,12 @@ impl Verifier {
 }
 
 fn validation(issuer: &str, audience: &str) -> Validation {
-    let mut validation = Validation::default();
-    validation.required_spec_claims =
-        ["exp", "nbf", "aud", "iss", "sub"].into_iter().map(str::to_owned).collect::<HashSet<_>>();
-    validation.leeway = LEEWAY.as_secs();
-    validation.validate_nbf = true;
+    let mut validation = Validation {
+        required_spec_claims: ["exp", "nbf", "aud", "iss", "sub"].into_iter().map(str::to_owned).collect::<HashSet<_>>(),
+        leeway: LEEWAY.as_secs(),
+        validate_nbf: true,
+        ..Validation::default()
+    };
     validation.set_issuer(&[issuer]);
     validation.set_audience(&[audience]);
     validation

@@ -1,5 +1,7 @@
 //! The tenant transaction on a real PostgreSQL: revisions, repeats, the chain, the feed, and what an unfinished write leaves behind.
 
+#![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, future::join_all};

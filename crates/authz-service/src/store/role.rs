@@ -207,3 +207,25 @@ pub async fn delete(connection: &mut PgConnection, tenant: OrganizationId, role:
         .await?;
     Ok(())
 }
+
+/// Those of the tenant's and the project's roles that have one of the ids or keys.
+pub async fn named(
+    connection: &mut PgConnection,
+    owners: Owners,
+    ids: &[RoleId],
+    keys: &[String],
+) -> Result<Vec<Role>, StoreError> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    let rows = sqlx::query_as!(
+        Row,
+        "select organization_id, project_id, role_id, key, display_name, description, permissions, included_role_ids,
+             create_time, update_time, revision
+         from role where organization_id = any ($1) and (role_id = any ($2) or key = any ($3))",
+        &owners.uuids(),
+        &ids,
+        keys
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(Role::from).collect())
+}
