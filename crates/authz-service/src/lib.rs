@@ -1,2 +1,4 @@
 mod model;
+mod ops;
+mod snapshots;
 mod store;

@@ -115,10 +115,13 @@ impl Database {
     async fn begin(&self, mode: &str, scope: Scope) -> Result<Transaction<'static, Postgres>, StoreError> {
         let opening = format!("begin {mode}; {}", scope.settings());
         match self.pool.begin_with(AssertSqlSafe(opening.clone())).await {
-            // A pooled connection that died while idle (the server restarted): its first use tells. Nothing was written, so
-            // another connection may be tried, once.
-            Err(sqlx::Error::Io(_)) => Ok(self.pool.begin_with(AssertSqlSafe(opening)).await?),
-            begun => Ok(begun?),
+            Ok(begun) => Ok(begun),
+            // A pooled connection that died while idle (the server restarted): its first use tells, by a broken socket or by the
+            // server's parting word. Nothing was written, so another connection may be tried, once.
+            Err(error) => match StoreError::from(error) {
+                StoreError::Unreachable(_) => Ok(self.pool.begin_with(AssertSqlSafe(opening)).await?),
+                other => Err(other),
+            },
         }
     }
 

@@ -1,0 +1,60 @@
+use std::{collections::HashMap, sync::Arc};
+
+use engine::{Derivation, Permission, ResourceRef, Verdict};
+use tenancy::{BindingId, OrganizationScope};
+
+use crate::{
+    model::{Binding, Subject},
+    snapshots::{Consistency, SnapshotError, Snapshots, State},
+    store,
+};
+
+/// A question.
+#[derive(Debug, Clone)]
+pub struct Question {
+    pub subject: Subject,
+    pub permission: Permission,
+    pub resource: Option<ResourceRef>,
+}
+
+/// A decision, its reasons, and the bindings that they name, all as of one moment.
+#[derive(Debug)]
+pub struct Explained {
+    pub derivation: Derivation,
+    pub bindings: HashMap<engine::BindingId, Binding>,
+    pub state: Arc<State>,
+}
+
+/// The rows of the bindings are read in the transaction whose snapshot decides, so that they are the ones that decided.
+pub async fn explain(
+    snapshots: &Snapshots,
+    scope: OrganizationScope,
+    consistency: Consistency,
+    question: &Question,
+) -> Result<Explained, SnapshotError> {
+    // Says whether the asked revision was reached; what is read next is at least as new.
+    snapshots.at(scope, consistency).await?;
+    let mut read = snapshots.database().read(scope).await?;
+    let state = snapshots.of_read(&mut read, scope).await?;
+    let subject = question.subject.into();
+    let now = tenancy::event::now();
+    let derivation = state.engine.explain(&subject, &question.permission, question.resource.as_ref(), now);
+    let named = bindings_of(&derivation.verdict);
+    let found = store::binding::find(read.connection(), scope.organization_id(), &named).await?;
+    read.finish().await?;
+    let bindings = found.into_iter().map(|binding| (binding.binding_id.uuid().into(), binding)).collect();
+    Ok(Explained { derivation, bindings, state })
+}
+
+fn bindings_of(verdict: &Verdict) -> Vec<BindingId> {
+    let steps: Vec<&engine::BindingStep> = match verdict {
+        Verdict::Granted { grants } => grants.iter().collect(),
+        Verdict::DeniedBy { denials, grants } => denials.iter().chain(grants).collect(),
+        Verdict::NotGranted { nearest, .. } => nearest.iter().map(|near| &near.step).collect(),
+        Verdict::UnknownPermission
+        | Verdict::OrganizationInactive
+        | Verdict::SubjectInactive { .. }
+        | Verdict::ResourceMisplaced => Vec::new(),
+    };
+    steps.into_iter().map(|step| BindingId::from_uuid(step.binding.0)).collect()
+}
