@@ -169,6 +169,13 @@ impl<S> Granted<S> {
     }
 }
 
+impl Granted<OrganizationScope> {
+    /// The organization's project, for what stands there on the organization's behalf: the identities of a shared user pool.
+    pub fn in_its_project(&self) -> Granted<ProjectScope> {
+        self.clone().with(ProjectScope::granted(self.scope.project_id()))
+    }
+}
+
 impl Granted<ClusterScope> {
     /// The operator's or a service's work in one project.
     pub fn in_project(&self, project: ProjectId) -> Granted<ProjectScope> {

@@ -2,7 +2,6 @@
 //!
 //! One direction: `grpc` converts and calls `ops`, which opens the transaction that `store` borrows; `model` is what they speak of.
 
-mod background;
 mod config;
 mod grpc;
 mod model;
@@ -19,15 +18,16 @@ use api::org::v1::{
 };
 use runtime::{Api, Contract, Process};
 
-pub use config::{Config, MigrateConfig};
+pub use config::Config;
+use schema::MigrateConfig;
 
 /// Serves until the process is told to end.
 pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Error> {
-    let database = config.database()?;
+    let database = config.schema.database()?;
     let (background, readiness) = (process.background(), process.readiness());
-    let (reachable, schema) = (readiness.condition("database"), readiness.condition("schema"));
-    background.spawn(background::watch_database(database.clone(), reachable, schema));
-    background.spawn(background::forget_answers(database.clone()));
+    let (reachable, current) = (readiness.condition("database"), readiness.condition("schema"));
+    background.spawn(schema::watch(database.clone(), store::migrations(), reachable, current));
+    background.spawn(schema::forget_answers(database.clone()));
 
     let contract = Contract::from_descriptor_set(api::FILE_DESCRIPTOR_SET)?;
     let member = runtime::connect(&config.member_url, contract.clone())?;
@@ -54,7 +54,8 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
 
 /// Brings the schema up to date.
 pub async fn migrate(config: MigrateConfig) -> Result<(), runtime::Error> {
-    store::migrations().apply(&config.database_url, &config.runtime_role).await?;
+    let role = config.runtime_role.as_deref().unwrap_or("guildhall_org");
+    store::migrations().apply(&config.database_url, role).await?;
     tracing::info!("the schema is up to date");
     Ok(())
 }

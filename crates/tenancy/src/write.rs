@@ -37,6 +37,38 @@ impl Database {
         tx.commit().await
     }
 
+    /// The answer that a `request_id` got the first time, looked for before the write: for operations with steps in other services,
+    /// which a repetition need not take again. [`Write::first_answer`] stays the guarantee.
+    pub async fn kept_answer<T: DeserializeOwned>(
+        &self,
+        scope: impl Into<Scope>,
+        once: &Once,
+    ) -> Result<Option<T>, StoreError> {
+        let scope = scope.into();
+        let tenant = match scope {
+            Scope::Organization(scope) => scope.organization_id(),
+            Scope::Project(scope) => scope.own_key(),
+            Scope::Cluster(_) => INSTALLATION.into(),
+        };
+        let mut read = self.read(scope).await?;
+        let row = sqlx::query!(
+            "select body_hash, answer from answer
+             where organization_id = $1 and caller = $2 and method = $3 and request_id = $4 and expire_time > now()",
+            tenant.uuid(),
+            once.caller,
+            once.method,
+            once.request_id
+        )
+        .fetch_optional(read.connection())
+        .await?;
+        read.finish().await?;
+        match row {
+            None => Ok(None),
+            Some(row) if row.body_hash != once.body_hash => Err(StoreError::RequestIdReused),
+            Some(row) => open_answer(self.sealer(), tenant, &row.answer).map(Some),
+        }
+    }
+
     /// Deletes the kept answers whose time has passed, up to `limit`; how many they were.
     pub async fn forget_answers(&self, limit: i64) -> Result<u64, StoreError> {
         let mut tx = self.upkeep(ClusterScope::granted()).await?;
@@ -152,11 +184,7 @@ impl Write {
     /// The answer that this `request_id` got the first time, if it was answered before: give it again and write nothing.
     pub fn first_answer<T: DeserializeOwned>(&self) -> Result<Option<T>, StoreError> {
         let Some(sealed) = &self.answered else { return Ok(None) };
-        let answer = self
-            .sealer
-            .open(ANSWER, self.chains[0].head.organization_id.uuid().as_bytes(), sealed)
-            .map_err(|_| StoreError::Corrupt("sealed answer"))?;
-        serde_json::from_slice(&answer).map(Some).map_err(|_| StoreError::Corrupt("kept answer"))
+        open_answer(&self.sealer, self.chains[0].head.organization_id, sealed).map(Some)
     }
 
     pub fn connection(&mut self) -> &mut PgConnection {
@@ -257,6 +285,12 @@ impl Write {
         .await?;
         Ok(())
     }
+}
+
+fn open_answer<T: DeserializeOwned>(sealer: &Sealer, tenant: OrganizationId, sealed: &[u8]) -> Result<T, StoreError> {
+    let answer =
+        sealer.open(ANSWER, tenant.uuid().as_bytes(), sealed).map_err(|_| StoreError::Corrupt("sealed answer"))?;
+    serde_json::from_slice(&answer).map_err(|_| StoreError::Corrupt("kept answer"))
 }
 
 /// Gives a chain's events their place and their hashes, and moves the head: one statement.

@@ -46,16 +46,6 @@ impl Revision {
         }
     }
 
-    /// The last change of one resource of the tenant: in this history, with only the tenant's own counter said.
-    pub fn of_change(self, revision: i64) -> Self {
-        Self { own: revision, template: 0, ..self }
-    }
-
-    /// The last change of a resource of the project itself.
-    pub fn of_template_change(project: OrganizationId, incarnation: Uuid, revision: i64) -> Self {
-        Self { tenant: project, incarnation, own: 0, template: revision }
-    }
-
     fn body(&self) -> [u8; BODY] {
         let mut body = [0; BODY];
         body[0] = FORM;

@@ -48,19 +48,18 @@ pub async fn list(
 /// A subject that may be bound: a group that is there, or somebody who was not removed.
 pub(super) async fn can_hold(change: &mut Change, subjects: &[Subject]) -> Result<(), Refused> {
     let organization = change.organization();
-    let (groups, others): (Vec<_>, Vec<_>) = subjects.iter().partition(|subject| matches!(subject, Subject::Group(_)));
-    let groups: Vec<_> = groups
-        .into_iter()
-        .filter_map(|subject| match subject {
-            Subject::Group(id) => Some(*id),
-            Subject::Member(_) | Subject::ServiceAccount(_) | Subject::AllMembers => None,
-        })
-        .collect();
-    let others: Vec<Subject> = others.into_iter().copied().collect();
+    let (mut groups, mut others) = (Vec::new(), Vec::new());
+    for subject in subjects {
+        match subject {
+            Subject::Group(id) => groups.push(*id),
+            Subject::Member(_) | Subject::ServiceAccount(_) => others.push(*subject),
+            Subject::AllMembers => {}
+        }
+    }
     if !groups.is_empty() && group::missing(change.connection(), organization, &groups).await? {
         return Err(Refused::NotFound("group"));
     }
-    if subject::any_removed(change.connection(), organization, &others).await? {
+    if !others.is_empty() && subject::any_removed(change.connection(), organization, &others).await? {
         return Err(Refused::NotFound("subject"));
     }
     Ok(())

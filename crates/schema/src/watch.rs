@@ -1,12 +1,10 @@
-//! What this service does while nobody calls.
+//! Readiness by the facts: whether the database answers, and whether its schema is the one that this binary was built for.
 
 use std::time::Duration;
 
 use runtime::Condition;
-use tenancy::{Database, StoreError};
+use tenancy::{Database, StoreError, migration::Migrations};
 use tokio::time::sleep;
-
-use crate::store;
 
 /// How often the schema is looked for until it is there, and how often the database is looked after from then on.
 const EAGER: Duration = Duration::from_millis(500);
@@ -14,13 +12,9 @@ const CALM: Duration = Duration::from_secs(5);
 /// One miss is no outage: under load a call may fail to get a connection in time.
 const MISSES: u32 = 3;
 
-const FORGET_EVERY: Duration = Duration::from_secs(60);
-const FORGET_AT_ONCE: i64 = 1000;
-
 /// Keeps the two conditions of readiness true to the facts: that the database answers, and that its schema is the one that this
 /// binary was built for. Never migrates.
-pub async fn watch_database(database: Database, reachable: Condition, schema: Condition) {
-    let migrations = store::migrations();
+pub async fn watch(database: Database, migrations: Migrations, reachable: Condition, schema: Condition) {
     let (mut misses, mut current) = (0, false);
     loop {
         match migrations.behind(&database).await {
@@ -52,23 +46,6 @@ fn told(error: &StoreError) -> &'static str {
         StoreError::Database(_) => "the database refuses this service; the log says why",
         StoreError::RequestIdReused | StoreError::TenantUnknown | StoreError::Corrupt(_) => {
             "the database answers nonsense"
-        }
-    }
-}
-
-/// Drops the kept answers whose 24 hours have passed.
-pub async fn forget_answers(database: Database) {
-    loop {
-        sleep(FORGET_EVERY).await;
-        loop {
-            match database.forget_answers(FORGET_AT_ONCE).await {
-                Ok(forgotten) if forgotten >= FORGET_AT_ONCE.unsigned_abs() => {}
-                Ok(_) => break,
-                Err(error) => {
-                    tracing::warn!(error = %runtime::Chain(&error), "old answers stay for another minute");
-                    break;
-                }
-            }
         }
     }
 }

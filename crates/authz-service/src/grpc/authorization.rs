@@ -1,0 +1,132 @@
+use api::authz::v1::{
+    BatchCheckRequest, BatchCheckResponse, CheckRequest, CheckResponse, CheckResult, Decision, ExplainRequest,
+    ExplainResponse, ListPermissionsRequest, ListPermissionsResponse, authorization_service_server::AuthorizationService,
+};
+use runtime::Violations;
+use tonic::{Request, Response, Status};
+
+use super::{
+    Server,
+    convert::{self, text, tokens::Tokens},
+    question::{Parts, consistency, contextual, declared, parts, question, settle},
+    refusal::snapshot,
+};
+use crate::ops::{self, explain::Question};
+
+const MAX_CHECKS: usize = 10_000;
+
+fn decision(allowed: bool) -> i32 {
+    i32::from(if allowed { Decision::Allowed } else { Decision::Denied })
+}
+
+#[tonic::async_trait]
+impl AuthorizationService for Server {
+    async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
+        let granted = self.access.organization(&request).await?;
+        let asked = request.get_ref();
+        let mut faults = Vec::new();
+        let who = Parts {
+            subject: asked.subject.as_ref(),
+            resource: asked.resource.as_ref(),
+            context: asked.context.as_ref(),
+        };
+        let question = question(who, &asked.permission, &mut faults);
+        let Question { subject, permission, resource } = settle(question, faults, &asked.contextual_bindings)?;
+        let consistency = consistency(self.sealer(), asked.consistency.as_ref())?;
+        let state = self.snapshots.at(granted.scope, consistency).await.map_err(snapshot)?;
+        declared(&state.engine, [(Some(&permission), resource.as_ref())])?;
+        let now = tenancy::event::now();
+        let allowed = state.engine.check(&subject.into(), &permission, resource.as_ref(), now).is_allowed();
+        Ok(Response::new(CheckResponse {
+            decision: decision(allowed),
+            allowed,
+            missing_context: Vec::new(),
+            revision: state.token().to_owned(),
+        }))
+    }
+
+    async fn batch_check(&self, request: Request<BatchCheckRequest>) -> Result<Response<BatchCheckResponse>, Status> {
+        let granted = self.access.organization(&request).await?;
+        let asked = request.get_ref();
+        let mut violations = Violations::default();
+        text::count(&mut violations, "checks", asked.checks.len(), 1, MAX_CHECKS);
+        contextual(&mut violations, &asked.contextual_bindings);
+        let mut questions = Vec::with_capacity(asked.checks.len().min(MAX_CHECKS));
+        let mut faults = Vec::new();
+        for (at, check) in asked.checks.iter().take(MAX_CHECKS).enumerate() {
+            let who = Parts {
+                subject: check.subject.as_ref(),
+                resource: check.resource.as_ref(),
+                context: check.context.as_ref(),
+            };
+            questions.extend(question(who, &check.permission, &mut faults));
+            for (field, fault) in faults.drain(..) {
+                violations.add(format!("checks[{at}].{field}"), fault);
+            }
+        }
+        violations.finish()?;
+        let consistency = consistency(self.sealer(), asked.consistency.as_ref())?;
+        let state = self.snapshots.at(granted.scope, consistency).await.map_err(snapshot)?;
+        declared(&state.engine, questions.iter().map(|q| (Some(&q.permission), q.resource.as_ref())))?;
+        let now = tenancy::event::now();
+        let results = questions
+            .into_iter()
+            .map(|Question { subject, permission, resource }| {
+                let allowed = state.engine.check(&subject.into(), &permission, resource.as_ref(), now).is_allowed();
+                CheckResult { decision: decision(allowed), allowed, missing_context: Vec::new() }
+            })
+            .collect();
+        Ok(Response::new(BatchCheckResponse { results, revision: state.token().to_owned() }))
+    }
+
+    async fn list_permissions(
+        &self,
+        request: Request<ListPermissionsRequest>,
+    ) -> Result<Response<ListPermissionsResponse>, Status> {
+        let granted = self.access.organization(&request).await?;
+        let asked = request.get_ref();
+        let mut faults = Vec::new();
+        let who = Parts {
+            subject: asked.subject.as_ref(),
+            resource: asked.resource.as_ref(),
+            context: asked.context.as_ref(),
+        };
+        let (subject, resource) = settle(parts(who, &mut faults), faults, &asked.contextual_bindings)?;
+        let consistency = consistency(self.sealer(), asked.consistency.as_ref())?;
+        let state = self.snapshots.at(granted.scope, consistency).await.map_err(snapshot)?;
+        declared(&state.engine, [(None, resource.as_ref())])?;
+        let held = state.engine.list_permissions(&subject.into(), resource.as_ref(), tenancy::event::now());
+        let about = |type_name: &str| resource.as_ref().is_none_or(|resource| resource.type_name() == type_name);
+        let mut permissions: Vec<String> = held
+            .into_iter()
+            .filter(|permission| about(permission.type_name()))
+            .map(|permission| permission.as_str().to_owned())
+            .collect();
+        permissions.sort_unstable();
+        Ok(Response::new(ListPermissionsResponse {
+            permissions,
+            conditional_permissions: Vec::new(),
+            revision: state.token().to_owned(),
+        }))
+    }
+
+    async fn explain(&self, request: Request<ExplainRequest>) -> Result<Response<ExplainResponse>, Status> {
+        let granted = self.access.organization(&request).await?;
+        let asked = request.get_ref();
+        let mut faults = Vec::new();
+        let who = Parts {
+            subject: asked.subject.as_ref(),
+            resource: asked.resource.as_ref(),
+            context: asked.context.as_ref(),
+        };
+        let question = question(who, &asked.permission, &mut faults);
+        let question = settle(question, faults, &asked.contextual_bindings)?;
+        let consistency = consistency(self.sealer(), asked.consistency.as_ref())?;
+        let explained = ops::explain::explain(&self.snapshots, granted.scope, consistency, &question)
+            .await
+            .map_err(snapshot)?;
+        declared(&explained.state.engine, [(Some(&question.permission), question.resource.as_ref())])?;
+        let tokens = Tokens::at(self.sealer(), explained.state.revision());
+        Ok(Response::new(convert::explain::to_proto(&explained, &tokens)))
+    }
+}
