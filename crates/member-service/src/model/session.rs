@@ -1,0 +1,85 @@
+//! One member signed in at one organization from one device.
+
+use tenancy::{IdentityId, MemberId, OrganizationId, ProjectId, SessionId};
+use time::{Duration, OffsetDateTime};
+
+use super::{MemberWithRoles, words};
+
+/// How long a session lasts, however busy, and how long it may lie idle.
+pub const LIFETIME: Duration = Duration::days(30);
+pub const IDLE_TIMEOUT: Duration = Duration::days(7);
+
+words! {
+    AuthMethod {
+        Password = "PASSWORD",
+        EmailCode = "EMAIL_CODE",
+        EmailLink = "EMAIL_LINK",
+        Totp = "TOTP",
+        RecoveryCode = "RECOVERY_CODE",
+        Oidc = "OIDC",
+        Saml = "SAML",
+        Passkey = "PASSKEY",
+    }
+
+    /// Why a session ended before its time.
+    EndReason {
+        SignedOut = "SIGNED_OUT",
+        Revoked = "REVOKED",
+        /// A refresh token was used twice: somebody else holds it too.
+        TokenReused = "REFRESH_TOKEN_REUSED",
+        MemberSuspended = "MEMBER_SUSPENDED",
+        MemberRemoved = "MEMBER_REMOVED",
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct AuthFactor {
+    pub method: AuthMethod,
+    #[serde(with = "time::serde::rfc3339")]
+    pub time: OffsetDateTime,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Session {
+    pub session_id: SessionId,
+    pub identity_id: IdentityId,
+    pub member_id: MemberId,
+    pub organization_id: OrganizationId,
+    /// The slug when the session began.
+    pub organization_slug: String,
+    pub auth_factors: Vec<AuthFactor>,
+    pub user_agent: String,
+    pub ip_address: String,
+    #[serde(with = "time::serde::rfc3339")]
+    pub last_active_time: OffsetDateTime,
+    /// However busy it is: see [`Session::ends`].
+    #[serde(with = "time::serde::rfc3339")]
+    pub expire_time: OffsetDateTime,
+    pub revision: i64,
+    #[serde(with = "time::serde::rfc3339")]
+    pub create_time: OffsetDateTime,
+}
+
+impl Session {
+    /// When it ends by itself if it is not refreshed again.
+    pub fn ends(&self) -> OffsetDateTime {
+        self.expire_time.min(self.last_active_time + IDLE_TIMEOUT)
+    }
+}
+
+/// The payload of a session's event.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct SessionChange {
+    pub before: Option<Session>,
+    pub after: Option<Session>,
+    pub end_reason: Option<EndReason>,
+}
+
+/// What a token is minted from.
+#[derive(Debug, Clone)]
+pub struct SessionGrant {
+    pub project_id: ProjectId,
+    pub session: Session,
+    pub member: MemberWithRoles,
+    pub refresh_token: secrecy::SecretString,
+}
