@@ -2,7 +2,6 @@ use std::collections::HashSet;
 
 use engine::{Catalog, Permission, ResourceType};
 use tenancy::{Change as Changed, Database, NewEvent, ProjectScope, StoreError, mask};
-use uuid::Uuid;
 
 use super::{
     Call, Refused,
@@ -16,13 +15,11 @@ use crate::{
 /// How many of the names in use a refusal lists.
 const NAMED: i64 = 100;
 
-/// The catalogue, with the incarnation of the project's history; nil while it has none.
-pub async fn get(database: &Database, scope: ProjectScope) -> Result<(PermissionCatalog, Uuid), StoreError> {
+pub async fn get(database: &Database, scope: ProjectScope) -> Result<PermissionCatalog, StoreError> {
     let mut read = database.read(scope).await?;
     let catalog = store::catalog::find(read.connection(), scope.project_id()).await?;
-    let head = tenancy::Head::find(read.connection(), scope.own_key()).await?;
     read.finish().await?;
-    Ok((catalog, head.map_or(Uuid::nil(), |head| head.incarnation)))
+    Ok(catalog)
 }
 
 /// Replaces the catalogue, or with `validate_only` says what that would answer. The types are checked before.

@@ -1,0 +1,174 @@
+//! What org-service and member-service tell by their feeds, again: usually a call has told it before, and then it changes nothing.
+//! Both are ordered by the revision of the service that speaks, so a late word never undoes a newer one.
+
+use access::{Access, Service};
+use api::{
+    event::v1::{Event, MemberChange, OrganizationChange, ServiceAccountChange, event::Payload},
+    member::v1::{MemberState, ServiceAccountState},
+    org::v1::OrganizationState,
+};
+use feed::{Applied, Consumer};
+use runtime::CallContext;
+use tenancy::{Database, OrganizationId, OrganizationScope, Origin, ProjectId, StoreError};
+use tonic::Code;
+
+use crate::{
+    grpc::organization_state,
+    model::{Grantor, Subject},
+    ops::{
+        self, Call, Refused,
+        subject::{News, OrganizationNews},
+    },
+};
+
+/// Applies the feed of one other service.
+#[derive(Debug, Clone)]
+pub struct Repair {
+    pub access: Access,
+    pub database: Database,
+}
+
+/// What an event means here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    Organization(tenancy::OrganizationState),
+    Suspended(Subject, bool),
+    Removed(Subject),
+}
+
+/// None where it means nothing.
+fn meaning(payload: &Payload) -> Option<Meaning> {
+    match payload {
+        Payload::Organization(OrganizationChange { before, after: Some(after), .. }) => {
+            let was = before.as_ref().map(|before| before.state());
+            let is = after.state();
+            let news = was != Some(is) && is != OrganizationState::Unspecified;
+            if news { organization_state(is).map(Meaning::Organization) } else { None }
+        }
+        Payload::Member(MemberChange { before, after }) => {
+            let named = after.as_ref().or(before.as_ref())?;
+            let subject = Subject::Member(named.member_id.parse().ok()?);
+            let was = before.as_ref().map(|before| before.state() == MemberState::Suspended);
+            standing(subject, was, after.as_ref().map(|after| after.state() == MemberState::Suspended))
+        }
+        Payload::ServiceAccount(ServiceAccountChange { before, after }) => {
+            let named = after.as_ref().or(before.as_ref())?;
+            let subject = Subject::ServiceAccount(named.service_account_id.parse().ok()?);
+            let was = before.as_ref().map(|before| before.state() == ServiceAccountState::Suspended);
+            standing(subject, was, after.as_ref().map(|after| after.state() == ServiceAccountState::Suspended))
+        }
+        _ => None,
+    }
+}
+
+/// From whether it was suspended before and is after; None where it was not there.
+fn standing(subject: Subject, before: Option<bool>, after: Option<bool>) -> Option<Meaning> {
+    match (before, after) {
+        (_, None) => Some(Meaning::Removed(subject)),
+        (before, Some(after)) if before.unwrap_or(false) != after => Some(Meaning::Suspended(subject, after)),
+        (_, Some(_)) => None,
+    }
+}
+
+impl Repair {
+    async fn note(&self, event: &Event, meaning: Meaning) -> Result<(), Refused> {
+        let (Ok(organization), Ok(project)) =
+            (event.organization_id.parse::<OrganizationId>(), event.project_id.parse::<ProjectId>())
+        else {
+            return Ok(());
+        };
+        let scope = OrganizationScope::granted(project, organization);
+        let origin = Origin {
+            on_behalf_of: event.actor.as_ref().and_then(feed::actor_from_proto),
+            request_id: event.request_id.clone(),
+            trace_id: event.trace_id.clone(),
+            ..Origin::background(Service::Authz.name())
+        };
+        let call = Call { origin, once: None, grantor: Grantor::Free };
+        let news =
+            |subject| News { subject, member_revision: event.revision, protect_last_owner: false };
+        match meaning {
+            Meaning::Organization(state) => {
+                let news = OrganizationNews { state, org_revision: event.revision };
+                ops::subject::set_organization_state(&self.database, scope, &call, news).await?;
+            }
+            Meaning::Suspended(subject, suspended) => {
+                ops::subject::set_state(&self.database, scope, &call, news(subject), suspended).await?;
+            }
+            Meaning::Removed(subject) => {
+                ops::subject::remove(&self.database, scope, &call, news(subject)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A member's organization may be new here: org-service is asked for it.
+    async fn knows(&self, organization: &str) -> Result<bool, Code> {
+        let Ok(organization) = organization.parse() else { return Ok(false) };
+        let head = self.access.head(&CallContext::background(), organization).await;
+        head.map(|head| head.is_some()).map_err(|status| status.code())
+    }
+}
+
+impl Consumer for Repair {
+    async fn apply(&self, event: &Event) -> Applied {
+        let Some(meaning) = event.payload.as_ref().and_then(meaning) else { return Applied::Done };
+        if !matches!(meaning, Meaning::Organization(_)) {
+            match self.knows(&event.organization_id).await {
+                Ok(true) => {}
+                Ok(false) => return Applied::Done,
+                Err(code) => {
+                    tracing::warn!(?code, kind = event.kind, "an event waits for its organization");
+                    return Applied::Later;
+                }
+            }
+        }
+        match self.note(event, meaning).await {
+            // The organization is gone for good, and with it whoever was in it.
+            Ok(()) | Err(Refused::Store(StoreError::TenantUnknown)) => Applied::Done,
+            Err(error) => {
+                tracing::warn!(error = %runtime::Chain(&error), kind = event.kind, "an event is left for later");
+                Applied::Later
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use api::{member::v1::Member, org::v1::Organization};
+    use tenancy::MemberId;
+
+    use super::*;
+
+    fn member(id: MemberId, state: MemberState) -> Option<Member> {
+        Some(Member { member_id: id.to_string(), state: state.into(), ..Member::default() })
+    }
+
+    #[test]
+    fn a_member_that_is_gone_is_removed_and_a_change_of_state_is_noted() {
+        let id = MemberId::new();
+        let subject = Subject::Member(id);
+        let (active, suspended) = (member(id, MemberState::Active), member(id, MemberState::Suspended));
+        let means = |before, after| meaning(&Payload::Member(MemberChange { before, after }));
+        assert_eq!(means(active.clone(), None), Some(Meaning::Removed(subject)));
+        assert_eq!(means(active.clone(), suspended.clone()), Some(Meaning::Suspended(subject, true)));
+        assert_eq!(means(suspended.clone(), active.clone()), Some(Meaning::Suspended(subject, false)));
+        assert_eq!(means(None, active.clone()), None);
+        assert_eq!(means(active.clone(), active), None);
+    }
+
+    #[test]
+    fn an_organization_is_noted_when_its_state_changes() {
+        let organization =
+            |state: OrganizationState| Some(Organization { state: state.into(), ..Organization::default() });
+        let means = |before, after| meaning(&Payload::Organization(OrganizationChange { before, after, ..Default::default() }));
+        let (active, deleted) = (organization(OrganizationState::Active), organization(OrganizationState::Deleted));
+        assert_eq!(means(None, active.clone()), Some(Meaning::Organization(tenancy::OrganizationState::Active)));
+        assert_eq!(
+            means(active.clone(), deleted),
+            Some(Meaning::Organization(tenancy::OrganizationState::Deleted))
+        );
+        assert_eq!(means(active.clone(), active), None);
+    }
+}

@@ -1,0 +1,328 @@
+//! What this service asks of the others: org-service for what an organization is, authz-service for who holds which roles.
+
+use std::time::Duration;
+
+use access::{Caller, Granted, Onward, Service};
+use api::{
+    access::v1::ErrorReason,
+    authz::v1::{
+        BatchGetSubjectRolesRequest, CheckGrantRequest, RemoveSubjectRequest, RoleSource as SpokenSource,
+        SetSubjectRolesRequest, SetSubjectStateRequest, Subject, SubjectRole, SubjectStatus,
+        subject::Subject as Named, subject_service_client::SubjectServiceClient,
+    },
+    org::v1::{
+        ResolveOrganizationRequest, ResolveProjectRequest, UserPool, directory_service_client::DirectoryServiceClient,
+    },
+};
+use moka::sync::Cache;
+use runtime::{CallContext, Channel, Refusal, internal};
+use tenancy::{Actor, MemberId, OrganizationId, OrganizationScope, ProjectId, RoleId};
+use tonic::{Code, Request, Response, Status};
+use tonic_types::StatusExt;
+
+use crate::model::{MemberState, RoleHeld, RoleSource};
+
+/// Projects whose user pool is remembered. It never changes, so forgetting costs a call and nothing else.
+const REMEMBERED_PROJECTS: u64 = 100_000;
+/// How long tidying up may take that nobody waits for.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// As many subjects as authz-service takes at once.
+const AT_ONCE: usize = 500;
+
+/// Another service refused, or could not be asked.
+#[derive(Debug, thiserror::Error)]
+#[error("another service refused or could not be reached")]
+pub struct RemoteError(#[source] Status);
+
+impl From<Status> for RemoteError {
+    fn from(status: Status) -> Self {
+        Self(status)
+    }
+}
+
+impl RemoteError {
+    fn has(&self, reason: ErrorReason) -> bool {
+        let name = reason.as_str_name().trim_start_matches("ERROR_REASON_");
+        self.0.get_details_error_info().is_some_and(|info| info.domain == runtime::ERROR_DOMAIN && info.reason == name)
+    }
+
+    /// Whether it is the grantor, or a role since gone, that stands in the way of a grant.
+    pub fn refuses_grant(&self) -> bool {
+        self.has(ErrorReason::GrantExceedsGrantor) || self.has(ErrorReason::NotFound)
+    }
+
+    /// As this service's caller gets it: refusals that speak of what the caller asked for as they are, faults between services as
+    /// faults.
+    pub fn into_status(self) -> Status {
+        let about_the_request = [
+            ErrorReason::GrantExceedsGrantor,
+            ErrorReason::NotFound,
+            ErrorReason::LastOwner,
+            ErrorReason::OrganizationNotActive,
+            ErrorReason::InvalidFields,
+            ErrorReason::Overloaded,
+            ErrorReason::DeadlineExceeded,
+            ErrorReason::Unavailable,
+        ];
+        if about_the_request.into_iter().any(|reason| self.has(reason)) {
+            return self.0;
+        }
+        match self.0.code() {
+            Code::Unavailable | Code::Cancelled => Refusal::unavailable("a service that this call needs").into(),
+            _ => internal(&self),
+        }
+    }
+}
+
+/// Whose call is being served.
+#[derive(Debug, Clone, Copy)]
+pub struct Asker<'a> {
+    caller: &'a Caller,
+    call: &'a CallContext,
+}
+
+impl<'a> Asker<'a> {
+    pub fn new(caller: &'a Caller, call: &'a CallContext) -> Self {
+        Self { caller, call }
+    }
+}
+
+impl<'a, S> From<&'a Granted<S>> for Asker<'a> {
+    fn from(granted: &'a Granted<S>) -> Self {
+        Self { caller: &granted.caller, call: &granted.call }
+    }
+}
+
+/// Whose rights bound a grant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grantor {
+    pub actor: Actor,
+    /// A service account of the project: it holds no roles, and may grant any.
+    pub is_project: bool,
+}
+
+impl Grantor {
+    pub fn of(caller: &Caller) -> Self {
+        Self { actor: caller.principal(), is_project: caller.is_project() }
+    }
+}
+
+/// An organization, as org-service says now.
+#[derive(Debug, Clone)]
+pub struct OrganizationEntry {
+    pub slug: String,
+    pub display_name: String,
+}
+
+#[derive(Debug, Clone)]
+pub struct Remote {
+    directory: DirectoryServiceClient<Channel>,
+    subjects: SubjectServiceClient<Channel>,
+    onward: Onward,
+    /// Whether a project shares one user pool.
+    shared_pools: Cache<ProjectId, bool>,
+}
+
+impl Remote {
+    pub fn new(org: Channel, authz: Channel, onward: Onward) -> Self {
+        Self {
+            directory: DirectoryServiceClient::new(org),
+            subjects: SubjectServiceClient::new(authz),
+            onward,
+            shared_pools: Cache::new(REMEMBERED_PROJECTS),
+        }
+    }
+
+    fn to<T>(&self, asker: Asker<'_>, service: Service, message: T) -> Result<Request<T>, Status> {
+        self.onward.request(asker.caller, asker.call, service, message)
+    }
+
+    /// Whether the project has one user pool for all its organizations. None where there is no such project.
+    pub async fn shares_pool(&self, asker: Asker<'_>, project: ProjectId) -> Result<Option<bool>, RemoteError> {
+        if let Some(shared) = self.shared_pools.get(&project) {
+            return Ok(Some(shared));
+        }
+        let request = self.to(asker, Service::Org, ResolveProjectRequest { project_id: project.to_string() })?;
+        let Some(entry) = found(self.directory.clone().resolve_project(request).await)? else { return Ok(None) };
+        let shared = entry.user_pool() != UserPool::Isolated;
+        self.shared_pools.insert(project, shared);
+        Ok(Some(shared))
+    }
+
+    pub async fn organization(
+        &self,
+        asker: Asker<'_>,
+        organization: OrganizationId,
+    ) -> Result<Option<OrganizationEntry>, RemoteError> {
+        let message = ResolveOrganizationRequest { organization_id: organization.to_string() };
+        let request = self.to(asker, Service::Org, message)?;
+        let entry = found(self.directory.clone().resolve_organization(request).await)?;
+        Ok(entry.map(|entry| OrganizationEntry { slug: entry.slug, display_name: entry.display_name }))
+    }
+
+    /// Which roles these are, if the grantor may grant them all.
+    pub async fn check_grant(
+        &self,
+        asker: Asker<'_>,
+        scope: OrganizationScope,
+        grantor: &Grantor,
+        roles: Vec<String>,
+    ) -> Result<Vec<RoleId>, RemoteError> {
+        if roles.is_empty() {
+            return Ok(Vec::new());
+        }
+        let message = CheckGrantRequest {
+            organization_id: scope.organization_id().to_string(),
+            project_id: scope.project_id().to_string(),
+            grantor: Some(feed::actor_to_proto(&grantor.actor)),
+            roles,
+            grantor_is_project: grantor.is_project,
+        };
+        let request = self.to(asker, Service::Authz, message)?;
+        let answer = self.subjects.clone().check_grant(request).await?.into_inner();
+        let ids = answer.role_ids.iter().map(|id| id.parse()).collect::<Result<_, _>>();
+        ids.map_err(|_| RemoteError(Status::internal("authz-service named no role")))
+    }
+
+    /// Binds roles to a member, who need not be there yet. All the roles that they then hold.
+    pub async fn grant(
+        &self,
+        asker: Asker<'_>,
+        scope: OrganizationScope,
+        member: MemberId,
+        grantor: &Grantor,
+        roles: Vec<String>,
+        source: RoleSource,
+    ) -> Result<Vec<RoleHeld>, RemoteError> {
+        let message = SetSubjectRolesRequest {
+            organization_id: scope.organization_id().to_string(),
+            project_id: scope.project_id().to_string(),
+            subject: Some(subject(&Actor::Member(member))),
+            roles,
+            source: spoken(source).into(),
+            grantor: Some(feed::actor_to_proto(&grantor.actor)),
+            replace: false,
+            grantor_is_project: grantor.is_project,
+        };
+        let request = self.to(asker, Service::Authz, message)?;
+        let answer = self.subjects.clone().set_subject_roles(request).await?.into_inner();
+        Ok(answer.roles.into_iter().map(held).collect())
+    }
+
+    /// The roles of members or service accounts, in their order.
+    pub async fn roles(
+        &self,
+        asker: Asker<'_>,
+        organization: OrganizationId,
+        subjects: &[Actor],
+    ) -> Result<Vec<Vec<RoleHeld>>, RemoteError> {
+        let mut roles = Vec::with_capacity(subjects.len());
+        for some in subjects.chunks(AT_ONCE) {
+            let message = BatchGetSubjectRolesRequest {
+                organization_id: organization.to_string(),
+                subjects: some.iter().map(subject).collect(),
+            };
+            let request = self.to(asker, Service::Authz, message)?;
+            let answer = self.subjects.clone().batch_get_subject_roles(request).await?.into_inner();
+            if answer.subject_roles.len() != some.len() {
+                return Err(RemoteError(Status::internal("authz-service answered for others than were asked about")));
+            }
+            roles.extend(answer.subject_roles.into_iter().map(|of| of.roles.into_iter().map(held).collect()));
+        }
+        Ok(roles)
+    }
+
+    /// Tells of a member's state, as of `revision`. With `protect` a suspension that leaves no owner is refused.
+    pub async fn set_state(
+        &self,
+        asker: Asker<'_>,
+        scope: OrganizationScope,
+        member: MemberId,
+        state: MemberState,
+        revision: i64,
+        protect: bool,
+    ) -> Result<(), RemoteError> {
+        let status = match state {
+            MemberState::Active => SubjectStatus::Active,
+            MemberState::Suspended => SubjectStatus::Suspended,
+        };
+        let message = SetSubjectStateRequest {
+            organization_id: scope.organization_id().to_string(),
+            project_id: scope.project_id().to_string(),
+            subject: Some(subject(&Actor::Member(member))),
+            status: status.into(),
+            member_revision: revision,
+            protect_last_owner: protect,
+        };
+        let request = self.to(asker, Service::Authz, message)?;
+        Ok(self.subjects.clone().set_subject_state(request).await.map(drop)?)
+    }
+
+    /// Takes everything from a member for good. With `protect` it is refused where no owner would be left.
+    pub async fn remove(
+        &self,
+        asker: Asker<'_>,
+        organization: OrganizationId,
+        project: ProjectId,
+        member: MemberId,
+        revision: i64,
+        protect: bool,
+    ) -> Result<(), RemoteError> {
+        let message = RemoveSubjectRequest {
+            organization_id: organization.to_string(),
+            project_id: project.to_string(),
+            subject: Some(subject(&Actor::Member(member))),
+            member_revision: revision,
+            protect_last_owner: protect,
+        };
+        let call = asker.call.clone().within(PATIENCE);
+        let request = self.to(Asker { call: &call, ..asker }, Service::Authz, message)?;
+        Ok(self.subjects.clone().remove_subject(request).await.map(drop)?)
+    }
+}
+
+fn found<T>(answer: Result<Response<T>, Status>) -> Result<Option<T>, RemoteError> {
+    match answer {
+        Ok(response) => Ok(Some(response.into_inner())),
+        Err(status) if status.code() == Code::NotFound => Ok(None),
+        Err(status) => Err(RemoteError(status)),
+    }
+}
+
+fn subject(actor: &Actor) -> Subject {
+    let subject = match actor {
+        Actor::Member(id) => Some(Named::MemberId(id.to_string())),
+        Actor::ServiceAccount(id) => Some(Named::ServiceAccountId(id.to_string())),
+        Actor::Operator | Actor::Workload(_) | Actor::Anonymous => None,
+    };
+    Subject { subject }
+}
+
+fn spoken(source: RoleSource) -> SpokenSource {
+    match source {
+        RoleSource::Direct => SpokenSource::Direct,
+        RoleSource::Invitation => SpokenSource::Invitation,
+        RoleSource::Jit => SpokenSource::Jit,
+        RoleSource::EmailDomain => SpokenSource::EmailDomain,
+        RoleSource::ConnectionGroup => SpokenSource::ConnectionGroup,
+        RoleSource::ScimGroup => SpokenSource::ScimGroup,
+        RoleSource::Group => SpokenSource::Group,
+    }
+}
+
+fn held(role: SubjectRole) -> RoleHeld {
+    let sources = role
+        .sources()
+        .filter_map(|source| match source {
+            SpokenSource::Unspecified => None,
+            SpokenSource::Direct => Some(RoleSource::Direct),
+            SpokenSource::Invitation => Some(RoleSource::Invitation),
+            SpokenSource::Jit => Some(RoleSource::Jit),
+            SpokenSource::EmailDomain => Some(RoleSource::EmailDomain),
+            SpokenSource::ConnectionGroup => Some(RoleSource::ConnectionGroup),
+            SpokenSource::ScimGroup => Some(RoleSource::ScimGroup),
+            SpokenSource::Group => Some(RoleSource::Group),
+        })
+        .collect();
+    RoleHeld { role_id: role.role_id, key: role.key, sources }
+}

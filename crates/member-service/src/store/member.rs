@@ -1,0 +1,242 @@
+//! Members.
+
+use serde_json::Value;
+use sqlx::PgConnection;
+use tenancy::{
+    IdentityId, MemberId, OrganizationId, OrganizationScope, StoreError, constraint,
+    page::{Listed, Page},
+};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{from_json, json};
+use crate::model::{EmailAddress, ExternalId, Member, MemberState, Name};
+
+struct Row {
+    organization_id: Uuid,
+    member_id: Uuid,
+    identity_id: Uuid,
+    email_address: String,
+    email_verified: bool,
+    display_name: String,
+    external_id: Option<String>,
+    state: String,
+    state_revision: i64,
+    is_breakglass: bool,
+    trusted_metadata: Value,
+    untrusted_metadata: Value,
+    epoch: i64,
+    last_sign_in_time: Option<OffsetDateTime>,
+    revision: i64,
+    create_time: OffsetDateTime,
+    update_time: OffsetDateTime,
+}
+
+impl TryFrom<Row> for Member {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            member_id: MemberId::from_uuid(row.member_id),
+            organization_id: OrganizationId::from_uuid(row.organization_id),
+            identity_id: IdentityId::from_uuid(row.identity_id),
+            email_address: EmailAddress::stored(row.email_address),
+            email_verified: row.email_verified,
+            display_name: Name::stored(row.display_name),
+            external_id: row.external_id.map(ExternalId::stored),
+            state: MemberState::from_word(&row.state).ok_or(StoreError::Corrupt("member.state"))?,
+            state_revision: row.state_revision,
+            is_breakglass: row.is_breakglass,
+            trusted_metadata: from_json(row.trusted_metadata, "member.trusted_metadata")?,
+            untrusted_metadata: from_json(row.untrusted_metadata, "member.untrusted_metadata")?,
+            epoch: row.epoch,
+            last_sign_in_time: row.last_sign_in_time,
+            revision: row.revision,
+            create_time: row.create_time,
+            update_time: row.update_time,
+        })
+    }
+}
+
+/// What a write ran into.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    #[error("a member of the organization has this email address")]
+    EmailTaken,
+    #[error("a member of the organization has this external_id")]
+    ExternalIdTaken,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<sqlx::Error> for WriteError {
+    fn from(error: sqlx::Error) -> Self {
+        match constraint(&error) {
+            // One identity has one address: whichever of the two is found first, the person is here already.
+            Some("member_email_key" | "member_identity_key") => Self::EmailTaken,
+            Some("member_external_id_key") => Self::ExternalIdTaken,
+            _ => Self::Store(error.into()),
+        }
+    }
+}
+
+/// How one member is found.
+#[derive(Debug, Clone)]
+pub enum Key {
+    Id(MemberId),
+    Email(EmailAddress),
+    ExternalId(ExternalId),
+    Identity(IdentityId),
+}
+
+pub async fn find(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    key: &Key,
+) -> Result<Option<Member>, StoreError> {
+    let (id, email, external_id, identity) = match key {
+        Key::Id(id) => (Some(id.uuid()), None, None, None),
+        Key::Email(email) => (None, Some(email.as_str()), None, None),
+        Key::ExternalId(external_id) => (None, None, Some(external_id.as_str()), None),
+        Key::Identity(identity) => (None, None, None, Some(identity.uuid())),
+    };
+    sqlx::query_as!(
+        Row,
+        "select organization_id, member_id, identity_id, email_address, email_verified, display_name, external_id, state,
+             state_revision, is_breakglass, trusted_metadata, untrusted_metadata, epoch, last_sign_in_time, revision, create_time,
+             update_time
+         from member
+         where organization_id = $1 and (member_id = $2 or email_address = $3 or external_id = $4 or identity_id = $5)",
+        organization.uuid(),
+        id,
+        email,
+        external_id,
+        identity
+    )
+    .fetch_optional(connection)
+    .await?
+    .map(Member::try_from)
+    .transpose()
+}
+
+/// Which members a list shows.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    pub state: Option<MemberState>,
+    /// Folded as addresses are.
+    pub email_prefix: String,
+}
+
+pub async fn list(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    filter: &Filter,
+    page: &Page<MemberId>,
+) -> Result<Listed<Member, MemberId>, StoreError> {
+    let rows = sqlx::query_as!(
+        Row,
+        "select organization_id, member_id, identity_id, email_address, email_verified, display_name, external_id, state,
+             state_revision, is_breakglass, trusted_metadata, untrusted_metadata, epoch, last_sign_in_time, revision, create_time,
+             update_time
+         from member
+         where organization_id = $1 and ($2::uuid is null or member_id > $2)
+             and ($3::text is null or state = $3) and starts_with(email_address, $4)
+         order by member_id limit $5",
+        organization.uuid(),
+        page.after.map(MemberId::uuid),
+        filter.state.map(MemberState::as_str),
+        filter.email_prefix,
+        page.size + 1
+    )
+    .fetch_all(connection)
+    .await?;
+    let members = rows.into_iter().map(Member::try_from).collect::<Result<Vec<_>, _>>()?;
+    Ok(Listed::from_rows(members, page.size, |member| member.member_id))
+}
+
+pub async fn insert(
+    connection: &mut PgConnection,
+    scope: OrganizationScope,
+    member: &Member,
+) -> Result<(), WriteError> {
+    sqlx::query!(
+        "insert into member (organization_id, project_id, member_id, identity_id, email_address, email_verified, display_name,
+             external_id, is_breakglass, trusted_metadata, untrusted_metadata, revision, create_time, update_time)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+        scope.organization_id().uuid(),
+        scope.project_id().uuid(),
+        member.member_id.uuid(),
+        member.identity_id.uuid(),
+        member.email_address.as_str(),
+        member.email_verified,
+        member.display_name.as_str(),
+        member.external_id.as_ref().map(ExternalId::as_str),
+        member.is_breakglass,
+        json(&member.trusted_metadata)?,
+        json(&member.untrusted_metadata)?,
+        member.revision,
+        member.create_time,
+        member.update_time
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Writes everything that can change of a member.
+pub async fn update(connection: &mut PgConnection, member: &Member) -> Result<(), WriteError> {
+    sqlx::query!(
+        "update member set display_name = $3, external_id = $4, state = $5, state_revision = $6, is_breakglass = $7,
+             trusted_metadata = $8, untrusted_metadata = $9, epoch = $10, revision = $11, update_time = $12
+         where organization_id = $1 and member_id = $2",
+        member.organization_id.uuid(),
+        member.member_id.uuid(),
+        member.display_name.as_str(),
+        member.external_id.as_ref().map(ExternalId::as_str),
+        member.state.as_str(),
+        member.state_revision,
+        member.is_breakglass,
+        json(&member.trusted_metadata)?,
+        json(&member.untrusted_metadata)?,
+        member.epoch,
+        member.revision,
+        member.update_time
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Its sessions must be gone.
+pub async fn delete(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    member: MemberId,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "delete from member where organization_id = $1 and member_id = $2",
+        organization.uuid(),
+        member.uuid()
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A mark of last use: neither the etag nor the time of update moves.
+pub async fn mark_sign_in(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    member: MemberId,
+    time: OffsetDateTime,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "update member set last_sign_in_time = $3 where organization_id = $1 and member_id = $2",
+        organization.uuid(),
+        member.uuid(),
+        time
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

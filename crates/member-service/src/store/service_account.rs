@@ -1,0 +1,311 @@
+//! Service accounts and their keys, of an organization or of the project itself.
+
+use access::Tenant;
+use sqlx::PgConnection;
+use tenancy::{
+    ApiKeyId, ClusterScope, Database, OrganizationId, OrganizationState, ProjectId, ServiceAccountId, StoreError,
+    page::{Listed, Page},
+    secret::{Presented, SecretHash},
+};
+use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
+
+use crate::model::{AccountState, ApiKey, Name, ServiceAccount};
+
+struct AccountRow {
+    organization_id: Uuid,
+    project_id: Uuid,
+    service_account_id: Uuid,
+    display_name: String,
+    state: String,
+    revision: i64,
+    create_time: OffsetDateTime,
+    update_time: OffsetDateTime,
+}
+
+struct KeyRow {
+    organization_id: Uuid,
+    project_id: Uuid,
+    api_key_id: Uuid,
+    service_account_id: Uuid,
+    display_name: String,
+    prefix: String,
+    expire_time: Option<OffsetDateTime>,
+    last_used_time: Option<OffsetDateTime>,
+    revoke_time: Option<OffsetDateTime>,
+    revision: i64,
+    create_time: OffsetDateTime,
+    update_time: OffsetDateTime,
+}
+
+/// None for what stands under the project's own key.
+fn owner(organization: Uuid, project: Uuid) -> Option<OrganizationId> {
+    (organization != project).then(|| OrganizationId::from_uuid(organization))
+}
+
+impl TryFrom<AccountRow> for ServiceAccount {
+    type Error = StoreError;
+
+    fn try_from(row: AccountRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            service_account_id: ServiceAccountId::from_uuid(row.service_account_id),
+            organization_id: owner(row.organization_id, row.project_id),
+            display_name: Name::stored(row.display_name),
+            state: AccountState::from_word(&row.state).ok_or(StoreError::Corrupt("service_account.state"))?,
+            revision: row.revision,
+            create_time: row.create_time,
+            update_time: row.update_time,
+        })
+    }
+}
+
+impl From<KeyRow> for ApiKey {
+    fn from(row: KeyRow) -> Self {
+        Self {
+            api_key_id: ApiKeyId::from_uuid(row.api_key_id),
+            service_account_id: ServiceAccountId::from_uuid(row.service_account_id),
+            organization_id: owner(row.organization_id, row.project_id),
+            display_name: Name::stored(row.display_name),
+            prefix: row.prefix,
+            expire_time: row.expire_time,
+            last_used_time: row.last_used_time,
+            revoke_time: row.revoke_time,
+            revision: row.revision,
+            create_time: row.create_time,
+            update_time: row.update_time,
+        }
+    }
+}
+
+pub async fn insert(
+    connection: &mut PgConnection,
+    tenant: Tenant,
+    account: &ServiceAccount,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "insert into service_account (organization_id, project_id, service_account_id, display_name, revision, create_time, update_time)
+         values ($1, $2, $3, $4, $5, $6, $7)",
+        tenant.key().uuid(),
+        tenant.project_id().uuid(),
+        account.service_account_id.uuid(),
+        account.display_name.as_str(),
+        account.revision,
+        account.create_time,
+        account.update_time
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub async fn find(
+    connection: &mut PgConnection,
+    tenant: Tenant,
+    account: ServiceAccountId,
+) -> Result<Option<ServiceAccount>, StoreError> {
+    sqlx::query_as!(
+        AccountRow,
+        "select organization_id, project_id, service_account_id, display_name, state, revision, create_time, update_time
+         from service_account where organization_id = $1 and service_account_id = $2",
+        tenant.key().uuid(),
+        account.uuid()
+    )
+    .fetch_optional(connection)
+    .await?
+    .map(ServiceAccount::try_from)
+    .transpose()
+}
+
+pub async fn list(
+    connection: &mut PgConnection,
+    tenant: Tenant,
+    page: &Page<ServiceAccountId>,
+) -> Result<Listed<ServiceAccount, ServiceAccountId>, StoreError> {
+    let rows = sqlx::query_as!(
+        AccountRow,
+        "select organization_id, project_id, service_account_id, display_name, state, revision, create_time, update_time
+         from service_account where organization_id = $1 and ($2::uuid is null or service_account_id > $2)
+         order by service_account_id limit $3",
+        tenant.key().uuid(),
+        page.after.map(ServiceAccountId::uuid),
+        page.size + 1
+    )
+    .fetch_all(connection)
+    .await?;
+    let accounts = rows.into_iter().map(ServiceAccount::try_from).collect::<Result<Vec<_>, _>>()?;
+    Ok(Listed::from_rows(accounts, page.size, |account| account.service_account_id))
+}
+
+/// How many of an account's keys are neither expired nor revoked.
+pub async fn live_keys(
+    connection: &mut PgConnection,
+    tenant: Tenant,
+    account: ServiceAccountId,
+) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"select count(*) as "count!" from api_key
+           where organization_id = $1 and service_account_id = $2 and revoke_time is null
+               and (expire_time is null or expire_time > now())"#,
+        tenant.key().uuid(),
+        account.uuid()
+    )
+    .fetch_one(connection)
+    .await?)
+}
+
+pub async fn insert_key(
+    connection: &mut PgConnection,
+    tenant: Tenant,
+    key: &ApiKey,
+    secret: &SecretHash,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "insert into api_key (organization_id, project_id, api_key_id, service_account_id, display_name, prefix, secret_hash,
+             expire_time, revision, create_time, update_time)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        tenant.key().uuid(),
+        tenant.project_id().uuid(),
+        key.api_key_id.uuid(),
+        key.service_account_id.uuid(),
+        key.display_name.as_str(),
+        key.prefix,
+        secret.as_bytes(),
+        key.expire_time,
+        key.revision,
+        key.create_time,
+        key.update_time
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The key of this account, and of no other.
+pub async fn find_key(
+    connection: &mut PgConnection,
+    tenant: Tenant,
+    account: ServiceAccountId,
+    key: ApiKeyId,
+) -> Result<Option<ApiKey>, StoreError> {
+    let row = sqlx::query_as!(
+        KeyRow,
+        "select organization_id, project_id, api_key_id, service_account_id, display_name, prefix, expire_time, last_used_time,
+             revoke_time, revision, create_time, update_time
+         from api_key where organization_id = $1 and api_key_id = $2 and service_account_id = $3",
+        tenant.key().uuid(),
+        key.uuid(),
+        account.uuid()
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(ApiKey::from))
+}
+
+pub async fn list_keys(
+    connection: &mut PgConnection,
+    tenant: Tenant,
+    account: ServiceAccountId,
+    page: &Page<ApiKeyId>,
+) -> Result<Listed<ApiKey, ApiKeyId>, StoreError> {
+    let rows = sqlx::query_as!(
+        KeyRow,
+        "select organization_id, project_id, api_key_id, service_account_id, display_name, prefix, expire_time, last_used_time,
+             revoke_time, revision, create_time, update_time
+         from api_key where organization_id = $1 and service_account_id = $2 and ($3::uuid is null or api_key_id > $3)
+         order by api_key_id limit $4",
+        tenant.key().uuid(),
+        account.uuid(),
+        page.after.map(ApiKeyId::uuid),
+        page.size + 1
+    )
+    .fetch_all(connection)
+    .await?;
+    let keys: Vec<ApiKey> = rows.into_iter().map(ApiKey::from).collect();
+    Ok(Listed::from_rows(keys, page.size, |key| key.api_key_id))
+}
+
+pub async fn revoke_key(connection: &mut PgConnection, tenant: Tenant, key: &ApiKey) -> Result<(), StoreError> {
+    sqlx::query!(
+        "update api_key set revoke_time = $3, revision = $4, update_time = $5 where organization_id = $1 and api_key_id = $2",
+        tenant.key().uuid(),
+        key.api_key_id.uuid(),
+        key.revoke_time,
+        key.revision,
+        key.update_time
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A key that was found by the secret presented, with what decides whether it opens anything.
+#[derive(Debug)]
+pub struct Authenticated {
+    pub account: ServiceAccount,
+    pub project_id: ProjectId,
+    pub api_key_id: ApiKeyId,
+    last_used_time: Option<OffsetDateTime>,
+}
+
+/// Looks a presented key up where it says that it belongs. None where it opens nothing, whatever the reason.
+pub async fn authenticate(
+    connection: &mut PgConnection,
+    presented: &Presented,
+) -> Result<Option<Authenticated>, StoreError> {
+    let row = sqlx::query!(
+        r#"select k.secret_hash, k.last_used_time, k.api_key_id,
+               a.organization_id, a.project_id, a.service_account_id, a.display_name, a.state, a.revision, a.create_time, a.update_time,
+               h.state as tenant_state
+           from api_key k
+           join service_account a on a.organization_id = k.organization_id and a.service_account_id = k.service_account_id
+           join head h on h.organization_id = k.organization_id
+           where k.organization_id = $1 and k.api_key_id = $2 and k.revoke_time is null
+               and (k.expire_time is null or k.expire_time > now())"#,
+        presented.tenant,
+        presented.id
+    )
+    .fetch_optional(connection)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let account = ServiceAccount::try_from(AccountRow {
+        organization_id: row.organization_id,
+        project_id: row.project_id,
+        service_account_id: row.service_account_id,
+        display_name: row.display_name,
+        state: row.state,
+        revision: row.revision,
+        create_time: row.create_time,
+        update_time: row.update_time,
+    })?;
+    let active = OrganizationState::parse(&row.tenant_state)? == OrganizationState::Active
+        && account.state == AccountState::Active;
+    Ok((active && presented.hash.matches(&row.secret_hash)).then_some(Authenticated {
+        account,
+        project_id: ProjectId::from_uuid(row.project_id),
+        api_key_id: ApiKeyId::from_uuid(row.api_key_id),
+        last_used_time: row.last_used_time,
+    }))
+}
+
+/// Marks the key as used, at most once a minute: a busy key is not a busy row.
+pub async fn mark_used(
+    database: &Database,
+    scope: ClusterScope,
+    tenant: Uuid,
+    used: &Authenticated,
+) -> Result<(), StoreError> {
+    let now = OffsetDateTime::now_utc();
+    if used.last_used_time.is_some_and(|time| now - time < Duration::MINUTE) {
+        return Ok(());
+    }
+    let mut tx = database.upkeep(scope).await?;
+    sqlx::query!(
+        "update api_key set last_used_time = $3 where organization_id = $1 and api_key_id = $2",
+        tenant,
+        used.api_key_id.uuid(),
+        now
+    )
+    .execute(tx.connection())
+    .await?;
+    tx.commit().await
+}

@@ -1,0 +1,293 @@
+//! Sessions and their refresh tokens.
+
+use serde_json::Value;
+use sqlx::PgConnection;
+use tenancy::{
+    IdentityId, MemberId, OrganizationId, OrganizationScope, SessionId, StoreError,
+    page::{Listed, Page},
+    secret::SecretHash,
+};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{from_json, json};
+use crate::model::{IDLE_TIMEOUT, Session};
+
+/// Used-up tokens that are remembered for each session. An older one opens nothing either; it only no longer gives the alarm.
+const REMEMBERED: i64 = 100;
+
+struct Row {
+    organization_id: Uuid,
+    session_id: Uuid,
+    identity_id: Uuid,
+    member_id: Uuid,
+    organization_slug: String,
+    auth_factors: Value,
+    user_agent: String,
+    ip_address: String,
+    last_active_time: OffsetDateTime,
+    expire_time: OffsetDateTime,
+    revision: i64,
+    create_time: OffsetDateTime,
+}
+
+impl TryFrom<Row> for Session {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            session_id: SessionId::from_uuid(row.session_id),
+            identity_id: IdentityId::from_uuid(row.identity_id),
+            member_id: MemberId::from_uuid(row.member_id),
+            organization_id: OrganizationId::from_uuid(row.organization_id),
+            organization_slug: row.organization_slug,
+            auth_factors: from_json(row.auth_factors, "session.auth_factors")?,
+            user_agent: row.user_agent,
+            ip_address: row.ip_address,
+            last_active_time: row.last_active_time,
+            expire_time: row.expire_time,
+            revision: row.revision,
+            create_time: row.create_time,
+        })
+    }
+}
+
+fn collect(rows: Vec<Row>) -> Result<Vec<Session>, StoreError> {
+    rows.into_iter().map(Session::try_from).collect()
+}
+
+pub async fn insert(
+    connection: &mut PgConnection,
+    scope: OrganizationScope,
+    session: &Session,
+    token: &SecretHash,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "insert into session (organization_id, project_id, session_id, identity_id, member_id, organization_slug, auth_factors,
+             user_agent, ip_address, refresh_hash, last_active_time, expire_time, revision, create_time)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+        scope.organization_id().uuid(),
+        scope.project_id().uuid(),
+        session.session_id.uuid(),
+        session.identity_id.uuid(),
+        session.member_id.uuid(),
+        session.organization_slug,
+        json(&session.auth_factors)?,
+        session.user_agent,
+        session.ip_address,
+        token.as_bytes(),
+        session.last_active_time,
+        session.expire_time,
+        session.revision,
+        session.create_time
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A session that has not ended.
+pub async fn live(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    session: SessionId,
+) -> Result<Option<Session>, StoreError> {
+    sqlx::query_as!(
+        Row,
+        "select organization_id, session_id, identity_id, member_id, organization_slug, auth_factors, user_agent, ip_address,
+             last_active_time, expire_time, revision, create_time
+         from session where organization_id = $1 and session_id = $2 and expire_time > now() and last_active_time > $3",
+        organization.uuid(),
+        session.uuid(),
+        OffsetDateTime::now_utc() - IDLE_TIMEOUT
+    )
+    .fetch_optional(connection)
+    .await?
+    .map(Session::try_from)
+    .transpose()
+}
+
+/// Sessions that have not ended, newest first.
+pub async fn list(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    member: Option<MemberId>,
+    page: &Page<SessionId>,
+) -> Result<Listed<Session, SessionId>, StoreError> {
+    let rows = sqlx::query_as!(
+        Row,
+        "select organization_id, session_id, identity_id, member_id, organization_slug, auth_factors, user_agent, ip_address,
+             last_active_time, expire_time, revision, create_time
+         from session
+         where organization_id = $1 and ($2::uuid is null or member_id = $2) and ($3::uuid is null or session_id < $3)
+             and expire_time > now() and last_active_time > $4
+         order by session_id desc limit $5",
+        organization.uuid(),
+        member.map(MemberId::uuid),
+        page.after.map(SessionId::uuid),
+        OffsetDateTime::now_utc() - IDLE_TIMEOUT,
+        page.size + 1
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(Listed::from_rows(collect(rows)?, page.size, |session| session.session_id))
+}
+
+pub async fn delete(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    session: SessionId,
+) -> Result<Option<Session>, StoreError> {
+    sqlx::query_as!(
+        Row,
+        "delete from session where organization_id = $1 and session_id = $2
+         returning organization_id, session_id, identity_id, member_id, organization_slug, auth_factors, user_agent, ip_address,
+             last_active_time, expire_time, revision, create_time",
+        organization.uuid(),
+        session.uuid()
+    )
+    .fetch_optional(connection)
+    .await?
+    .map(Session::try_from)
+    .transpose()
+}
+
+pub async fn delete_of_member(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    member: MemberId,
+) -> Result<Vec<Session>, StoreError> {
+    let rows = sqlx::query_as!(
+        Row,
+        "delete from session where organization_id = $1 and member_id = $2
+         returning organization_id, session_id, identity_id, member_id, organization_slug, auth_factors, user_agent, ip_address,
+             last_active_time, expire_time, revision, create_time",
+        organization.uuid(),
+        member.uuid()
+    )
+    .fetch_all(connection)
+    .await?;
+    collect(rows)
+}
+
+/// Of a deleted organization. Its own deletion is the event.
+pub async fn delete_all(connection: &mut PgConnection, organization: OrganizationId) -> Result<(), StoreError> {
+    sqlx::query!("delete from session where organization_id = $1", organization.uuid()).execute(connection).await?;
+    Ok(())
+}
+
+/// What a refresh token is to its session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Good for the next.
+    Current,
+    /// Traded in moments ago, its successors unused: the answer may have been lost.
+    Retried,
+    /// Used up.
+    Used,
+    /// Never this session's.
+    Foreign,
+}
+
+/// What a refresh token is to its session now. With `lock` the session is held until the transaction ends.
+pub async fn standing(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    session: SessionId,
+    token: &SecretHash,
+    retry_until: time::Duration,
+    lock: bool,
+) -> Result<Standing, StoreError> {
+    if lock {
+        sqlx::query!(
+            "select session_id from session where organization_id = $1 and session_id = $2 for update",
+            organization.uuid(),
+            session.uuid()
+        )
+        .fetch_optional(&mut *connection)
+        .await?;
+    }
+    let row = sqlx::query!(
+        r#"select refresh_hash, sibling_hash, previous_hash, rotate_time,
+             exists (select 1 from used_token u where u.organization_id = $1 and u.session_id = $2 and u.hash = $3) as "used!"
+         from session where organization_id = $1 and session_id = $2"#,
+        organization.uuid(),
+        session.uuid(),
+        token.as_bytes()
+    )
+    .fetch_optional(connection)
+    .await?;
+    let Some(row) = row else { return Ok(Standing::Foreign) };
+    let is = |hash: &Option<Vec<u8>>| hash.as_deref().is_some_and(|hash| token.matches(hash));
+    if token.matches(&row.refresh_hash) || is(&row.sibling_hash) {
+        return Ok(Standing::Current);
+    }
+    if is(&row.previous_hash) {
+        let fresh = row.rotate_time.is_some_and(|time| time + retry_until > OffsetDateTime::now_utc());
+        // One retry: whoever asks a third time is not the one who lost an answer.
+        return Ok(if fresh && row.sibling_hash.is_none() { Standing::Retried } else { Standing::Used });
+    }
+    Ok(if row.used { Standing::Used } else { Standing::Foreign })
+}
+
+/// Trades the presented token for the next. Its sibling, if it has one, and the one before it are used up.
+pub async fn rotate(
+    connection: &mut PgConnection,
+    scope: OrganizationScope,
+    session: SessionId,
+    presented: &SecretHash,
+    next: &SecretHash,
+    now: OffsetDateTime,
+) -> Result<Session, StoreError> {
+    sqlx::query_as!(
+        Row,
+        "with before as (
+             select rotation, refresh_hash, sibling_hash, previous_hash from session where organization_id = $1 and session_id = $3
+         ), remembered as (
+             insert into used_token (organization_id, project_id, session_id, hash, rotation)
+             select $1, $2, $3, h.hash, before.rotation
+             from before, unnest(array[refresh_hash, sibling_hash, previous_hash]) as h (hash)
+             where h.hash is not null and h.hash <> $4
+             on conflict do nothing
+         ), forgotten as (
+             delete from used_token u using before
+             where u.organization_id = $1 and u.session_id = $3 and u.rotation < before.rotation - $7
+         )
+         update session set refresh_hash = $5, sibling_hash = null, previous_hash = $4, rotate_time = $6, rotation = rotation + 1,
+             last_active_time = $6
+         where organization_id = $1 and session_id = $3
+         returning organization_id, session_id, identity_id, member_id, organization_slug, auth_factors, user_agent, ip_address,
+             last_active_time, expire_time, revision, create_time",
+        scope.organization_id().uuid(),
+        scope.project_id().uuid(),
+        session.uuid(),
+        presented.as_bytes(),
+        next.as_bytes(),
+        now,
+        REMEMBERED
+    )
+    .fetch_one(connection)
+    .await?
+    .try_into()
+}
+
+/// Gives a second successor beside the one that may have been lost: whichever is used first ends the other.
+pub async fn add_sibling(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    session: SessionId,
+    next: &SecretHash,
+) -> Result<Session, StoreError> {
+    sqlx::query_as!(
+        Row,
+        "update session set sibling_hash = $3 where organization_id = $1 and session_id = $2
+         returning organization_id, session_id, identity_id, member_id, organization_slug, auth_factors, user_agent, ip_address,
+             last_active_time, expire_time, revision, create_time",
+        organization.uuid(),
+        session.uuid(),
+        next.as_bytes()
+    )
+    .fetch_one(connection)
+    .await?
+    .try_into()
+}
