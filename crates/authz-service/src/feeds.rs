@@ -85,8 +85,7 @@ impl Repair {
             ..Origin::background(Service::Authz.name())
         };
         let call = Call { origin, once: None, grantor: Grantor::Free };
-        let news =
-            |subject| News { subject, member_revision: event.revision, protect_last_owner: false };
+        let news = |subject| News { subject, member_revision: event.revision, protect_last_owner: false };
         match meaning {
             Meaning::Organization(state) => {
                 let news = OrganizationNews { state, org_revision: event.revision };
@@ -162,13 +161,11 @@ mod tests {
     fn an_organization_is_noted_when_its_state_changes() {
         let organization =
             |state: OrganizationState| Some(Organization { state: state.into(), ..Organization::default() });
-        let means = |before, after| meaning(&Payload::Organization(OrganizationChange { before, after, ..Default::default() }));
+        let means =
+            |before, after| meaning(&Payload::Organization(OrganizationChange { before, after, ..Default::default() }));
         let (active, deleted) = (organization(OrganizationState::Active), organization(OrganizationState::Deleted));
         assert_eq!(means(None, active.clone()), Some(Meaning::Organization(tenancy::OrganizationState::Active)));
-        assert_eq!(
-            means(active.clone(), deleted),
-            Some(Meaning::Organization(tenancy::OrganizationState::Deleted))
-        );
+        assert_eq!(means(active.clone(), deleted), Some(Meaning::Organization(tenancy::OrganizationState::Deleted)));
         assert_eq!(means(active.clone(), active), None);
     }
 }

@@ -7,8 +7,8 @@ use api::{
     access::v1::ErrorReason,
     authz::v1::{
         BatchGetSubjectRolesRequest, CheckGrantRequest, RemoveSubjectRequest, RoleSource as SpokenSource,
-        SetSubjectRolesRequest, SetSubjectStateRequest, Subject, SubjectRole, SubjectStatus,
-        subject::Subject as Named, subject_service_client::SubjectServiceClient,
+        SetSubjectRolesRequest, SetSubjectStateRequest, Subject, SubjectRole, SubjectStatus, subject::Subject as Named,
+        subject_service_client::SubjectServiceClient,
     },
     org::v1::{
         ResolveOrganizationRequest, ResolveProjectRequest, UserPool, directory_service_client::DirectoryServiceClient,
@@ -44,6 +44,11 @@ impl RemoteError {
     fn has(&self, reason: ErrorReason) -> bool {
         let name = reason.as_str_name().trim_start_matches("ERROR_REASON_");
         self.0.get_details_error_info().is_some_and(|info| info.domain == runtime::ERROR_DOMAIN && info.reason == name)
+    }
+
+    /// Another service contradicts what is known here.
+    pub fn inconsistent(what: &'static str) -> Self {
+        Self(Status::internal(what))
     }
 
     /// Whether it is the grantor, or a role since gone, that stands in the way of a grant.
@@ -181,7 +186,7 @@ impl Remote {
         let request = self.to(asker, Service::Authz, message)?;
         let answer = self.subjects.clone().check_grant(request).await?.into_inner();
         let ids = answer.role_ids.iter().map(|id| id.parse()).collect::<Result<_, _>>();
-        ids.map_err(|_| RemoteError(Status::internal("authz-service named no role")))
+        ids.map_err(|_| RemoteError::inconsistent("authz-service named no role"))
     }
 
     /// Binds roles to a member, who need not be there yet. All the roles that they then hold.
@@ -225,7 +230,7 @@ impl Remote {
             let request = self.to(asker, Service::Authz, message)?;
             let answer = self.subjects.clone().batch_get_subject_roles(request).await?.into_inner();
             if answer.subject_roles.len() != some.len() {
-                return Err(RemoteError(Status::internal("authz-service answered for others than were asked about")));
+                return Err(RemoteError::inconsistent("authz-service answered for others than were asked about"));
             }
             roles.extend(answer.subject_roles.into_iter().map(|of| of.roles.into_iter().map(held).collect()));
         }

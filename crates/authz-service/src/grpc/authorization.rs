@@ -1,6 +1,7 @@
 use api::authz::v1::{
     BatchCheckRequest, BatchCheckResponse, CheckRequest, CheckResponse, CheckResult, Decision, ExplainRequest,
-    ExplainResponse, ListPermissionsRequest, ListPermissionsResponse, authorization_service_server::AuthorizationService,
+    ExplainResponse, ListPermissionsRequest, ListPermissionsResponse,
+    authorization_service_server::AuthorizationService,
 };
 use runtime::Violations;
 use tonic::{Request, Response, Status};
@@ -122,9 +123,8 @@ impl AuthorizationService for Server {
         let question = question(who, &asked.permission, &mut faults);
         let question = settle(question, faults, &asked.contextual_bindings)?;
         let consistency = consistency(self.sealer(), asked.consistency.as_ref())?;
-        let explained = ops::explain::explain(&self.snapshots, granted.scope, consistency, &question)
-            .await
-            .map_err(snapshot)?;
+        let explained =
+            ops::explain::explain(&self.snapshots, granted.scope, consistency, &question).await.map_err(snapshot)?;
         declared(&explained.state.engine, [(Some(&question.permission), question.resource.as_ref())])?;
         let tokens = Tokens::at(self.sealer(), explained.state.revision());
         Ok(Response::new(convert::explain::to_proto(&explained, &tokens)))

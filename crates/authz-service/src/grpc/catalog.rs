@@ -30,10 +30,9 @@ impl CatalogService for Server {
         let types = convert::catalog::types(&asked)?;
         let etag = asked.catalog.map(|catalog| catalog.etag).unwrap_or_default();
         let call = call(&granted, once)?;
-        let catalog =
-            ops::catalog::update(self.database(), granted.scope, &call, types, &etag, asked.validate_only)
-                .await
-                .map_err(refused)?;
+        let catalog = ops::catalog::update(self.database(), granted.scope, &call, types, &etag, asked.validate_only)
+            .await
+            .map_err(refused)?;
         let tokens = Tokens::of_change(self.sealer(), &catalog);
         Ok(Response::new(convert::catalog::to_proto(catalog.value, &tokens)))
     }

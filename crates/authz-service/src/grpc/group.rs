@@ -88,9 +88,8 @@ impl GroupService for Server {
         let once = granted.once(&asked.request_id, &asked)?;
         let (group, subjects) = convert::group::members(&asked.group_id, &asked.subjects)?;
         let call = call(&granted, once)?;
-        let added = ops::membership::add(self.database(), granted.scope, &call, group, &subjects)
-            .await
-            .map_err(refused)?;
+        let added =
+            ops::membership::add(self.database(), granted.scope, &call, group, &subjects).await.map_err(refused)?;
         let revision = added.revision.token(self.sealer());
         Ok(Response::new(AddGroupMembersResponse { revision, added_count: added.value }))
     }
@@ -104,9 +103,8 @@ impl GroupService for Server {
         let once = granted.once(&asked.request_id, &asked)?;
         let (group, subjects) = convert::group::members(&asked.group_id, &asked.subjects)?;
         let call = call(&granted, once)?;
-        let removed = ops::membership::remove(self.database(), granted.scope, &call, group, &subjects)
-            .await
-            .map_err(refused)?;
+        let removed =
+            ops::membership::remove(self.database(), granted.scope, &call, group, &subjects).await.map_err(refused)?;
         let revision = removed.revision.token(self.sealer());
         Ok(Response::new(RemoveGroupMembersResponse { revision, removed_count: removed.value }))
     }

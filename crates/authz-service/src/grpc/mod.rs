@@ -21,7 +21,7 @@ use api::authz::v1::{
 };
 use convert::tokens::Tokens;
 use runtime::{Api, Contract};
-use tenancy::{Database, Head, OrganizationScope, Once, Scope, Sealer};
+use tenancy::{Database, Head, Once, OrganizationScope, Sealer};
 use tonic::Status;
 
 use crate::{
@@ -31,7 +31,6 @@ use crate::{
 };
 
 pub use convert::subject::organization_state;
-pub use events::payload;
 
 /// What every handler has at hand.
 #[derive(Debug, Clone)]
@@ -100,4 +99,3 @@ fn call<S>(granted: &Granted<S>, once: Option<Once>) -> Result<Call, Status> {
     };
     Ok(Call { origin: granted.origin(), once, grantor })
 }
-

@@ -71,11 +71,7 @@ fn shallow(context: &Struct, depth: usize) -> bool {
 }
 
 /// The question, unless something is wrong with it or with what belongs to the whole request.
-pub fn settle<T>(
-    value: Option<T>,
-    faults: Vec<Fault>,
-    contextual_bindings: &[proto::Binding],
-) -> Result<T, Status> {
+pub fn settle<T>(value: Option<T>, faults: Vec<Fault>, contextual_bindings: &[proto::Binding]) -> Result<T, Status> {
     match value {
         Some(value) if faults.is_empty() && contextual_bindings.is_empty() => Ok(value),
         value => {

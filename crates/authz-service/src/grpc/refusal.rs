@@ -6,11 +6,7 @@ use runtime::Refusal;
 use tenancy::page::PageError;
 use tonic::{Code, Status};
 
-use crate::{
-    model::NotARevision,
-    ops::Refused,
-    snapshots::SnapshotError,
-};
+use crate::{model::NotARevision, ops::Refused, snapshots::SnapshotError};
 
 /// How many names a refusal lists.
 const NAMED: usize = 100;
@@ -20,9 +16,9 @@ pub fn refused(error: Refused) -> Status {
     let message = error.to_string();
     let refusal = |code, reason| Refusal::new(code, reason, short(message));
     match error {
-        Refused::NotActive(state) => refusal(FailedPrecondition, ErrorReason::OrganizationNotActive)
-            .metadata("state", state.as_str())
-            .into(),
+        Refused::NotActive(state) => {
+            refusal(FailedPrecondition, ErrorReason::OrganizationNotActive).metadata("state", state.as_str()).into()
+        }
         Refused::NotFound(resource) => Refusal::not_found(resource).into(),
         Refused::EtagMismatch => refusal(Aborted, ErrorReason::EtagMismatch).into(),
         Refused::RoleKeyTaken(key) => refusal(AlreadyExists, ErrorReason::RoleKeyTaken).metadata("key", key).into(),
@@ -94,8 +90,10 @@ pub fn invalid_revision() -> Status {
 pub fn page(error: PageError) -> Status {
     match error {
         PageError::Size => access::invalid_field("page_size", error),
-        PageError::Token => Refusal::new(Code::InvalidArgument, ErrorReason::InvalidPageToken, "not a token of this query")
-            .violation("page_token", error.to_string())
-            .into(),
+        PageError::Token => {
+            Refusal::new(Code::InvalidArgument, ErrorReason::InvalidPageToken, "not a token of this query")
+                .violation("page_token", error.to_string())
+                .into()
+        }
     }
 }

@@ -68,9 +68,8 @@ impl ResourceService for Server {
         let once = granted.once(&asked.request_id, &asked)?;
         let registrations = registrations(&asked)?;
         let call = call(&granted, once)?;
-        let registered = ops::resource::register(&self.snapshots, granted.scope, &call, registrations)
-            .await
-            .map_err(refused)?;
+        let registered =
+            ops::resource::register(&self.snapshots, granted.scope, &call, registrations).await.map_err(refused)?;
         let tokens = Tokens::at(self.sealer(), registered.revision);
         Ok(Response::new(RegisterResourcesResponse {
             revision: registered.revision.token(self.sealer()),
@@ -91,10 +90,9 @@ impl ResourceService for Server {
         let once = granted.once(&asked.request_id, &asked)?;
         let resources = resources(&asked.resources)?;
         let call = call(&granted, once)?;
-        let removed =
-            ops::resource::remove(&self.snapshots, granted.scope, &call, resources, asked.with_descendants)
-                .await
-                .map_err(refused)?;
+        let removed = ops::resource::remove(&self.snapshots, granted.scope, &call, resources, asked.with_descendants)
+            .await
+            .map_err(refused)?;
         Ok(Response::new(RemoveResourcesResponse {
             revision: removed.revision.token(self.sealer()),
             removed_count: removed.value,
@@ -108,10 +106,8 @@ impl ResourceService for Server {
         let granted = self.access.organization(&request).await?;
         let asked = request.get_ref();
         let mut violations = Violations::default();
-        let parent = asked
-            .parent
-            .as_ref()
-            .and_then(|parent| convert::resource::from_proto(&mut violations, "parent", parent));
+        let parent =
+            asked.parent.as_ref().and_then(|parent| convert::resource::from_proto(&mut violations, "parent", parent));
         let named = asked.r#type.as_str();
         let is_type = named.is_empty() || named.parse::<engine::TypeName>().is_ok();
         violations.require(is_type, "type", "must be the name of a resource type");

@@ -1,7 +1,7 @@
 use access::{Tenant, store};
 use api::authz::v1::{
-    CreateRoleRequest, DeleteRoleRequest, GetRoleRequest, ListRolesRequest, ListRolesResponse, Role,
-    UpdateRoleRequest, role_service_server::RoleService,
+    CreateRoleRequest, DeleteRoleRequest, GetRoleRequest, ListRolesRequest, ListRolesResponse, Role, UpdateRoleRequest,
+    role_service_server::RoleService,
 };
 use tenancy::{RoleId, page::Query};
 use tonic::{Request, Response, Status};
@@ -29,8 +29,7 @@ impl RoleService for Server {
         let once = granted.once(&asked.request_id, &asked)?;
         let new = convert::role::new(asked.role)?;
         let call = call(&granted, once)?;
-        let role =
-            ops::role::create(&self.snapshots, granted.scope.into(), &call, new).await.map_err(refused)?;
+        let role = ops::role::create(&self.snapshots, granted.scope.into(), &call, new).await.map_err(refused)?;
         let tokens = Tokens::of_change(self.sealer(), &role);
         Ok(Response::new(convert::role::to_proto(role.value, &tokens)))
     }
@@ -39,8 +38,7 @@ impl RoleService for Server {
         let granted = self.access.tenant(&request).await?;
         let id = role_id(&request.get_ref().role_id)?;
         let get = ops::role::get(self.database(), granted.scope.into(), owners(granted.scope), id);
-        let (role, heads) =
-            tokio::try_join!(async { get.await.map_err(refused) }, self.heads_of(granted.scope))?;
+        let (role, heads) = tokio::try_join!(async { get.await.map_err(refused) }, self.heads_of(granted.scope))?;
         Ok(Response::new(convert::role::to_proto(role, &self.tokens(&heads))))
     }
 
@@ -50,8 +48,7 @@ impl RoleService for Server {
         let query = Query { method: granted.method().path, scope: granted.scope.into(), filter: "" };
         let wanted = query.page(self.sealer(), asked.page_size, &asked.page_token).map_err(page)?;
         let list = ops::role::list(self.database(), granted.scope.into(), owners(granted.scope), &wanted);
-        let (listed, heads) =
-            tokio::try_join!(async { list.await.map_err(store) }, self.heads_of(granted.scope))?;
+        let (listed, heads) = tokio::try_join!(async { list.await.map_err(store) }, self.heads_of(granted.scope))?;
         let tokens = self.tokens(&heads);
         Ok(Response::new(ListRolesResponse {
             roles: listed.rows.into_iter().map(|role| convert::role::to_proto(role, &tokens)).collect(),
@@ -64,8 +61,7 @@ impl RoleService for Server {
         let asked = request.into_inner();
         let patch = convert::role::patch(asked.role, asked.update_mask)?;
         let call = call(&granted, None)?;
-        let role =
-            ops::role::update(&self.snapshots, granted.scope.into(), &call, patch).await.map_err(refused)?;
+        let role = ops::role::update(&self.snapshots, granted.scope.into(), &call, patch).await.map_err(refused)?;
         let tokens = Tokens::of_change(self.sealer(), &role);
         Ok(Response::new(convert::role::to_proto(role.value, &tokens)))
     }
@@ -76,9 +72,8 @@ impl RoleService for Server {
         let once = granted.once(&asked.request_id, &asked)?;
         let id = role_id(&asked.role_id)?;
         let call = call(&granted, once)?;
-        let role = ops::role::delete(self.database(), granted.scope.into(), &call, id, &asked.etag)
-            .await
-            .map_err(refused)?;
+        let role =
+            ops::role::delete(self.database(), granted.scope.into(), &call, id, &asked.etag).await.map_err(refused)?;
         let tokens = Tokens::of_change(self.sealer(), &role);
         Ok(Response::new(convert::role::to_proto(role.value, &tokens)))
     }

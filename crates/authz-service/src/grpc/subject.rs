@@ -26,7 +26,11 @@ use crate::{
 const MAX_SUBJECTS: usize = 500;
 
 /// The organization and project that every method names.
-fn tenant(violations: &mut Violations, organization: &str, project: &str) -> (Option<OrganizationId>, Option<ProjectId>) {
+fn tenant(
+    violations: &mut Violations,
+    organization: &str,
+    project: &str,
+) -> (Option<OrganizationId>, Option<ProjectId>) {
     (
         violations.check("organization_id", organization.parse::<OrganizationId>()),
         violations.check("project_id", project.parse::<ProjectId>()),
@@ -76,8 +80,7 @@ impl SubjectService for Server {
         };
         let suspended = status == SubjectStatus::Suspended;
         let call = call(&granted, Grantor::Free);
-        let state =
-            ops::subject::set_state(self.database(), scope, &call, news, suspended).await.map_err(refused)?;
+        let state = ops::subject::set_state(self.database(), scope, &call, news, suspended).await.map_err(refused)?;
         let tokens = Tokens::at(self.sealer(), state.revision);
         Ok(Response::new(SetSubjectStateResponse {
             revision: state.revision.token(self.sealer()),
@@ -121,8 +124,7 @@ impl SubjectService for Server {
         let scope = granted.in_organization(project, organization).scope;
         let news = OrganizationNews { state, org_revision: asked.org_revision };
         let call = call(&granted, Grantor::Free);
-        let noted =
-            ops::subject::set_organization_state(self.database(), scope, &call, news).await.map_err(refused)?;
+        let noted = ops::subject::set_organization_state(self.database(), scope, &call, news).await.map_err(refused)?;
         let (state, org_revision) = noted.value;
         Ok(Response::new(SetOrganizationStateResponse {
             state: subject::organization_state_to_proto(state).into(),
@@ -141,10 +143,9 @@ impl SubjectService for Server {
         let (organization, project) = tenant(&mut violations, &asked.organization_id, &asked.project_id);
         let about = violations.check("subject", subject::one(asked.subject.as_ref()));
         let roles = convert::role::names(&mut violations, "roles", &asked.roles);
-        let source = violations
-            .check("source", subject::source_from_proto(asked.source()).ok_or("is required, and not GROUP"));
-        let grantor =
-            violations.check("grantor", subject::grantor(asked.grantor.as_ref(), asked.grantor_is_project));
+        let source =
+            violations.check("source", subject::source_from_proto(asked.source()).ok_or("is required, and not GROUP"));
+        let grantor = violations.check("grantor", subject::grantor(asked.grantor.as_ref(), asked.grantor_is_project));
         let (organization, project, about, source, grantor) =
             violations.all((organization, project, about, source, grantor))?;
         let scope = self.enter(&granted, Some(project), organization).await?;
@@ -164,12 +165,10 @@ impl SubjectService for Server {
         let mut violations = Violations::default();
         let (organization, project) = tenant(&mut violations, &asked.organization_id, &asked.project_id);
         let roles = convert::role::names(&mut violations, "roles", &asked.roles);
-        let grantor =
-            violations.check("grantor", subject::grantor(asked.grantor.as_ref(), asked.grantor_is_project));
+        let grantor = violations.check("grantor", subject::grantor(asked.grantor.as_ref(), asked.grantor_is_project));
         let (organization, project, grantor) = violations.all((organization, project, grantor))?;
         let scope = self.enter(&granted, Some(project), organization).await?;
-        let roles =
-            ops::subject_roles::check_grant(&self.snapshots, scope, grantor, &roles).await.map_err(refused)?;
+        let roles = ops::subject_roles::check_grant(&self.snapshots, scope, grantor, &roles).await.map_err(refused)?;
         Ok(Response::new(CheckGrantResponse { role_ids: roles.iter().map(ToString::to_string).collect() }))
     }
 

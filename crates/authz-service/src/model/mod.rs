@@ -13,5 +13,5 @@ pub use catalog::PermissionCatalog;
 pub use group::{Group, GroupMembership};
 pub use resource::{Registration, Resource};
 pub use revision::{At, NotARevision, Revision};
-pub use role::{KeyError, MAX_ROLES, Role, RoleKey, RoleName};
+pub use role::{MAX_ROLES, Role, RoleKey, RoleName};
 pub use subject::{Grantor, Standing, Subject, SubjectStatus};

@@ -121,7 +121,6 @@ impl From<&BuiltinRole> for Role {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -1,5 +1,4 @@
 use serde::{Serialize, de::DeserializeOwned};
-use sqlx::PgConnection;
 use tenancy::{
     Database, Head, NewEvent, Once, OrganizationId, OrganizationState, Origin, ProjectId, Scope, StoreError, Write,
 };
@@ -8,7 +7,7 @@ use time::OffsetDateTime;
 use super::Refused;
 use crate::{
     model::{At, Grantor, Revision},
-    store::{role::Owners, template},
+    store::{Connection, role::Owners, template},
 };
 
 /// Who asks for a change, and how often it may happen.
@@ -30,6 +29,7 @@ pub(super) struct Change {
     changed: bool,
 }
 
+#[expect(clippy::large_enum_variant, reason = "it lives for one match, and mostly as the larger one")]
 pub(super) enum Opened<T> {
     Change(Change),
     /// The same request was answered before.
@@ -103,7 +103,7 @@ impl Change {
         self.now
     }
 
-    pub(super) fn connection(&mut self) -> &mut PgConnection {
+    pub(super) fn connection(&mut self) -> &mut Connection {
         self.write.connection()
     }
 

@@ -150,9 +150,8 @@ async fn may_dissolve(change: &mut Change, call: &Call, id: GroupId) -> Result<(
     let data = store::organization::load(change.connection(), &head).await?.data;
     let before = Snapshot::build(&data);
     let sets = rules::containing(&data, group);
-    let lifted: Vec<Given> = rules::bindings_of(&data, &sets, Effect::Deny)
-        .filter_map(|binding| Given::by(binding, &before, now))
-        .collect();
+    let lifted: Vec<Given> =
+        rules::bindings_of(&data, &sets, Effect::Deny).filter_map(|binding| Given::by(binding, &before, now)).collect();
     rules::may_give(call.grantor, &lifted, &before, now)?;
     let mut after = data.clone();
     after.groups.retain(|other| other.id != group);

@@ -172,9 +172,8 @@ async fn may_leave(change: &mut Change, call: &Call, group: GroupId, subjects: &
     }
     let before = Snapshot::build(&data);
     let sets = rules::containing(&data, id);
-    let lifted: Vec<Given> = rules::bindings_of(&data, &sets, Effect::Deny)
-        .filter_map(|binding| Given::by(binding, &before, now))
-        .collect();
+    let lifted: Vec<Given> =
+        rules::bindings_of(&data, &sets, Effect::Deny).filter_map(|binding| Given::by(binding, &before, now)).collect();
     rules::may_give(call.grantor, &lifted, &before, now)?;
     rules::keeps_an_owner(&data, &after, now)
 }

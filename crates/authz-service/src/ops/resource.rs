@@ -32,8 +32,7 @@ pub async fn children(
     page: &Page<Resource>,
 ) -> Result<Listed<Registration, Resource>, StoreError> {
     let mut read = database.read(scope).await?;
-    let rows =
-        store::resource::children(read.connection(), scope.organization_id(), parent, type_name, page).await?;
+    let rows = store::resource::children(read.connection(), scope.organization_id(), parent, type_name, page).await?;
     read.finish().await?;
     Ok(Listed::from_rows(rows, page.size, |registration| registration.resource.clone()))
 }

@@ -1,12 +1,21 @@
 use engine::{Catalog, OrganizationData, PermissionPattern, RoleId as EngineRoleId, Snapshot};
-use sqlx::PgConnection;
-use tenancy::{Change as Changed, Database, NewEvent, RoleId, Scope, StoreError, mask, page::{Listed, Page}};
+use tenancy::{
+    Change as Changed, Database, NewEvent, RoleId, Scope, StoreError, mask,
+    page::{Listed, Page},
+};
 
-use super::{Call, Refused, change::{Change, Opened}, rules};
+use super::{
+    Call, Refused,
+    change::{Change, Opened},
+    rules,
+};
 use crate::{
     model::{At, Grantor, MAX_ROLES, Role, RoleKey, RoleName},
     snapshots::Snapshots,
-    store::{self, role::{Owners, RoleCursor}},
+    store::{
+        self, Connection,
+        role::{Owners, RoleCursor},
+    },
 };
 
 /// A role to be made.
@@ -67,7 +76,7 @@ fn cursor(role: &Role) -> RoleCursor {
 
 /// The roles of these names, in their order.
 pub(super) async fn named(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     owners: Owners,
     names: &[RoleName],
 ) -> Result<Vec<RoleId>, Refused> {
@@ -163,12 +172,7 @@ async fn own(change: &mut Change, id: RoleId, etag: &str) -> Result<Role, Refuse
     if mask::etag_matches(etag, role.revision) { Ok(role) } else { Err(Refused::EtagMismatch) }
 }
 
-pub async fn update(
-    snapshots: &Snapshots,
-    scope: Scope,
-    call: &Call,
-    patch: RolePatch,
-) -> Result<At<Role>, Refused> {
+pub async fn update(snapshots: &Snapshots, scope: Scope, call: &Call, patch: RolePatch) -> Result<At<Role>, Refused> {
     let mut change = match Change::open(snapshots.database(), scope, call).await? {
         Opened::Change(change) => change,
         Opened::Answered(first) => return Ok(first),

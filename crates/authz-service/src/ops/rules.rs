@@ -110,9 +110,9 @@ pub(super) fn bindings_of<'a>(
     groups: &'a [GroupId],
     effect: Effect,
 ) -> impl Iterator<Item = &'a engine::Binding> {
-    data.bindings
-        .iter()
-        .filter(move |binding| binding.effect == effect && groups.iter().any(|group| binding.subject == (*group).into()))
+    data.bindings.iter().filter(move |binding| {
+        binding.effect == effect && groups.iter().any(|group| binding.subject == (*group).into())
+    })
 }
 
 #[cfg(test)]
@@ -150,10 +150,8 @@ mod tests {
 
     #[test]
     fn the_last_owner_stays() {
-        let two = owned_by(vec![
-            binding(1, member(1), OWNER, Effect::Allow),
-            binding(2, member(2), OWNER, Effect::Allow),
-        ]);
+        let two =
+            owned_by(vec![binding(1, member(1), OWNER, Effect::Allow), binding(2, member(2), OWNER, Effect::Allow)]);
         let one = owned_by(two.bindings[..1].to_vec());
         let none = owned_by(vec![]);
         assert!(keeps_an_owner(&two, &one, NOW).is_ok());

@@ -78,12 +78,7 @@ pub async fn set_state(
 }
 
 /// Drops a subject's bindings and memberships, and remembers it as removed for ever.
-pub async fn remove(
-    database: &Database,
-    scope: OrganizationScope,
-    call: &Call,
-    news: News,
-) -> Result<At<()>, Refused> {
+pub async fn remove(database: &Database, scope: OrganizationScope, call: &Call, news: News) -> Result<At<()>, Refused> {
     let mut change = match Change::open_in_any_state(database, scope, call).await? {
         Opened::Change(change) => change,
         Opened::Answered(first) => return Ok(first),

@@ -17,7 +17,13 @@ use moka::{
 };
 use tenancy::{Database, Head, OrganizationId, OrganizationScope, Read, Sealer, StoreError, Write};
 
-use crate::{model::Revision, store::organization};
+use crate::{
+    model::Revision,
+    store::{
+        Connection,
+        organization::{self, Faults},
+    },
+};
 
 pub use state::State;
 
@@ -45,15 +51,14 @@ pub struct Snapshots {
     database: Database,
     /// Bounded by the bytes that the snapshots take, about.
     cache: Cache<OrganizationId, Arc<State>>,
+    /// The unreadable rows that the log has been told of: each once, not with every reading.
+    told: moka::sync::Cache<(OrganizationId, Faults), ()>,
 }
 
 impl Snapshots {
     pub fn new(database: Database, max_bytes: u64) -> Self {
-        let cache = Cache::builder()
-            .max_capacity(max_bytes)
-            .weigher(|_, state: &Arc<State>| state.bytes())
-            .build();
-        Self { database, cache }
+        let cache = Cache::builder().max_capacity(max_bytes).weigher(|_, state: &Arc<State>| state.bytes()).build();
+        Self { database, cache, told: moka::sync::Cache::new(MAX_TOLD) }
     }
 
     pub fn database(&self) -> &Database {
@@ -100,10 +105,21 @@ impl Snapshots {
         }
     }
 
+    /// Reads all of it as the open transaction sees it.
+    async fn read(&self, connection: &mut Connection, head: Head) -> Result<Arc<State>, StoreError> {
+        let loaded = organization::load(connection, &head).await?;
+        let (organization, faults) = (head.organization_id, loaded.faults);
+        if faults.count > 0 && self.told.get(&(organization, faults)).is_none() {
+            self.told.insert((organization, faults), ());
+            let (rows, example) = (faults.count, faults.last);
+            tracing::error!(%organization, rows, example, "stored rows cannot be read and grant nothing");
+        }
+        Ok(Arc::new(State::build(head, loaded, self.sealer()).await))
+    }
+
     async fn read_through(&self, read: &mut Read, scope: OrganizationScope) -> Result<Arc<State>, StoreError> {
         let head = Head::find(read.connection(), scope.organization_id()).await?.ok_or(StoreError::TenantUnknown)?;
-        let loaded = organization::load(read.connection(), &head).await?;
-        Ok(Arc::new(State::build(head, loaded, self.sealer()).await))
+        self.read(read.connection(), head).await
     }
 
     /// The snapshot of exactly what an open reading transaction sees, for answers that also read rows in it.
@@ -115,8 +131,7 @@ impl Snapshots {
         {
             return Ok(state);
         }
-        let loaded = organization::load(read.connection(), &head).await?;
-        Ok(Arc::new(State::build(head, loaded, self.sealer()).await))
+        self.read(read.connection(), head).await
     }
 
     /// The snapshot of what an open write found, before it changes anything. The head is locked and the templates are held, so the
@@ -128,8 +143,7 @@ impl Snapshots {
         {
             return Ok(state);
         }
-        let loaded = organization::load(write.connection(), &head).await?;
-        Ok(Arc::new(State::build(head, loaded, self.sealer()).await))
+        self.read(write.connection(), head).await
     }
 }
 
@@ -168,6 +182,9 @@ impl Heads {
         }
     }
 }
+
+/// For how many organizations the log remembers what it was told.
+const MAX_TOLD: u64 = 10_000;
 
 /// Snapshots of fewer rows are built where they are read; larger ones where they hold up nobody else.
 const SMALL: usize = 2_000;

@@ -150,11 +150,7 @@ pub async fn at_resources(
     bindings(rows)
 }
 
-pub async fn insert(
-    connection: &mut PgConnection,
-    project: ProjectId,
-    bindings: &[Binding],
-) -> Result<(), StoreError> {
+pub async fn insert(connection: &mut PgConnection, project: ProjectId, bindings: &[Binding]) -> Result<(), StoreError> {
     for binding in bindings {
         let (kind, subject) = binding.subject.columns();
         sqlx::query!(
@@ -189,12 +185,8 @@ pub async fn delete(
     ids: &[BindingId],
 ) -> Result<(), StoreError> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
-    sqlx::query!(
-        "delete from binding where organization_id = $1 and binding_id = any ($2)",
-        organization.uuid(),
-        &ids
-    )
-    .execute(connection)
-    .await?;
+    sqlx::query!("delete from binding where organization_id = $1 and binding_id = any ($2)", organization.uuid(), &ids)
+        .execute(connection)
+        .await?;
     Ok(())
 }

@@ -11,5 +11,8 @@ pub mod subject;
 pub mod template;
 pub mod tree;
 
+/// An open transaction's connection, as those who only pass it on call it.
+pub use sqlx::PgConnection as Connection;
+
 /// This service's own migrations, after those that every schema has.
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");

@@ -1,13 +1,13 @@
 //! Everything that decides in one organization, read at once for the engine.
 //!
 //! A row that cannot be read never fails the rest, and never widens access: an allow that it concerns is left out, a deny reaches
-//! further instead. Such rows can only come from outside this service; each reading says so in the log, once.
+//! further instead. Such rows can only come from outside this service; how many there are is said, for the log.
 
 use std::{collections::HashSet, sync::Arc};
 
 use engine::{Catalog, OrganizationData, PermissionPattern, ResourceRef, SubjectId, SubjectState};
 use sqlx::PgConnection;
-use tenancy::{Head, OrganizationState, OrganizationId, RoleId, StoreError};
+use tenancy::{Head, OrganizationId, OrganizationState, RoleId, StoreError};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -26,6 +26,7 @@ pub struct Loaded {
     pub template: i64,
     /// About how much there is, in rows.
     pub rows: usize,
+    pub faults: Faults,
 }
 
 /// Reads all of it, within the caller's transaction. `head` is the organization's, as that transaction sees it.
@@ -34,7 +35,9 @@ pub async fn load(connection: &mut PgConnection, head: &Head) -> Result<Loaded, 
     let mut faults = Faults::default();
     let template = template::revision(&mut *connection, head.project_id).await?;
     let catalog = match catalog::find(&mut *connection, head.project_id).await {
-        Ok(stored) => Catalog::new(stored.resource_types).unwrap_or_else(|_| faults.note("catalogue", Catalog::system())),
+        Ok(stored) => {
+            Catalog::new(stored.resource_types).unwrap_or_else(|_| faults.note("catalogue", Catalog::system()))
+        }
         Err(StoreError::Corrupt(_)) => faults.note("catalogue", Catalog::system()),
         Err(error) => return Err(error),
     };
@@ -50,18 +53,17 @@ pub async fn load(connection: &mut PgConnection, head: &Head) -> Result<Loaded, 
     data.bindings = bindings;
     data.resources = resources(&mut *connection, organization, &mut faults).await?;
     data.inactive_subjects = inactive_subjects(&mut *connection, organization, &mut faults).await?;
-    faults.tell(organization);
 
     let members: usize = data.groups.iter().map(|group| group.members.len()).sum();
     let rows = data.bindings.len() + data.resources.len() + data.inactive_subjects.len() + members + roles.len() + 8;
-    Ok(Loaded { data, roles, sources, template, rows })
+    Ok(Loaded { data, roles, sources, template, rows, faults })
 }
 
 /// Rows that could not be read: how many, and of which kind the last was.
-#[derive(Debug, Default)]
-struct Faults {
-    count: usize,
-    last: &'static str,
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Faults {
+    pub count: usize,
+    pub last: &'static str,
 }
 
 impl Faults {
@@ -69,12 +71,6 @@ impl Faults {
         self.count += 1;
         self.last = kind;
         instead
-    }
-
-    fn tell(&self, organization: OrganizationId) {
-        if self.count > 0 {
-            tracing::error!(%organization, rows = self.count, example = self.last, "stored rows cannot be read and grant nothing");
-        }
     }
 }
 

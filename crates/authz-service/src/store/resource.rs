@@ -92,10 +92,8 @@ pub async fn insert(
     time: OffsetDateTime,
     revision: i64,
 ) -> Result<(), StoreError> {
-    let (types, ids): (Vec<String>, Vec<String>) = registrations
-        .iter()
-        .map(|r| (r.resource.type_name.clone(), r.resource.id.clone()))
-        .unzip();
+    let (types, ids): (Vec<String>, Vec<String>) =
+        registrations.iter().map(|r| (r.resource.type_name.clone(), r.resource.id.clone())).unzip();
     let (parent_types, parent_ids): (Vec<Option<String>>, Vec<Option<String>>) =
         registrations.iter().map(|r| r.parent.clone().map(|p| (p.type_name, p.id)).unzip()).unzip();
     sqlx::query!(

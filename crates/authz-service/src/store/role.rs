@@ -114,12 +114,10 @@ pub async fn list(
 }
 
 pub async fn count(connection: &mut PgConnection, tenant: OrganizationId) -> Result<i64, StoreError> {
-    let count = sqlx::query_scalar!(
-        r#"select count(*) as "count!" from role where organization_id = $1"#,
-        tenant.uuid()
-    )
-    .fetch_one(connection)
-    .await?;
+    let count =
+        sqlx::query_scalar!(r#"select count(*) as "count!" from role where organization_id = $1"#, tenant.uuid())
+            .fetch_one(connection)
+            .await?;
     Ok(count)
 }
 

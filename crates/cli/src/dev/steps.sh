@@ -23,12 +23,12 @@ ADA_TOKEN=$(anyone gateway.v1.AuthenticationService/SignInWithPassword '{"email_
 
 # Step 5: Ada invites Grace; the mail lands in the dev mailbox.
 call "$ADA_TOKEN" member.v1.InvitationService/CreateInvitation '{"organization_id":"'$ORG'","invitation":{"email_address":"grace@acme.test"},"roles":["member"]}'
-INVITATION=$(curl -sS "http://$ADMIN/dev/mailbox" | show | grep -o 'invitation?token=[A-Za-z0-9._~-]*' | tail -n 1 | cut -d = -f 2)
+INVITATION=$(sleep 1; curl -sS "http://$ADMIN/dev/mailbox" | show | grep -o 'invitation?token=[A-Za-z0-9._~-]*' | tail -n 1 | cut -d = -f 2)
 
 # Step 6: Grace accepts, and signs in by the code that is mailed to her.
 GRACE=$(anyone member.v1.InvitationService/AcceptInvitation '{"token":"'$INVITATION'","display_name":"Grace"}' | show | pick memberId)
 CHALLENGE=$(anyone gateway.v1.AuthenticationService/StartEmailSignIn '{"email_address":"grace@acme.test","organization_slug":"acme"}' | show | pick challengeId)
-CODE=$(curl -sS "http://$ADMIN/dev/mailbox" | grep -o '"text": *"[^"]*' | tail -n 1 | grep -oE '(^|[^0-9A-Za-z_-])[0-9]{3} ?[0-9]{3}($|[^0-9A-Za-z_-])' | tr -dc '0-9\n' | head -n 1)
+CODE=$(sleep 1; curl -sS "http://$ADMIN/dev/mailbox" | grep -o '"text": *"[^"]*' | tail -n 1 | grep -oE '(^|[^0-9A-Za-z_-])[0-9]{3} ?[0-9]{3}($|[^0-9A-Za-z_-])' | tr -dc '0-9\n' | head -n 1)
 GRACE_SIGNED_IN=$(anyone gateway.v1.AuthenticationService/CompleteEmailSignIn '{"challenge_id":"'$CHALLENGE'","code":"'$CODE'"}' | show)
 GRACE_TOKEN=$(echo "$GRACE_SIGNED_IN" | pick accessToken)
 GRACE_REFRESH=$(echo "$GRACE_SIGNED_IN" | pick refreshToken)

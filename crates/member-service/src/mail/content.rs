@@ -2,7 +2,7 @@
 
 use access::Tenant;
 use serde::{Deserialize, Serialize};
-use tenancy::Connection;
+use sqlx::PgConnection;
 use tenancy::{OrganizationId, Sealer, StoreError};
 use time::OffsetDateTime;
 use uuid::Uuid;

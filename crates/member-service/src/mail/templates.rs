@@ -56,8 +56,11 @@ pub fn sign_in_code(to: &EmailAddress, organization: &str, code: &str, minutes: 
     Mail {
         to: to.clone(),
         subject: "Your sign-in code".to_owned(),
-        text: format!("{purpose}\n\n{code}\n\n{rest}\n"),
-        html: page(&format!("<p>{}</p><p style=\"font-size:1.5em\"><strong>{code}</strong></p><p>{rest}</p>", escape(&purpose))),
+        text: format!("{purpose} {code}\n\n{rest}\n"),
+        html: page(&format!(
+            "<p>{}</p><p style=\"font-size:1.5em\"><strong>{code}</strong></p><p>{rest}</p>",
+            escape(&purpose)
+        )),
     }
 }
 
@@ -110,8 +113,8 @@ mod tests {
     }
 
     #[test]
-    fn the_code_stands_alone_on_its_line() {
+    fn the_code_ends_its_line() {
         let mail = sign_in_code(&EmailAddress::parse("grace@acme.test").unwrap(), "Acme", "012345", 10);
-        assert!(mail.text.lines().any(|line| line == "012345") && !mail.subject.contains("012345"));
+        assert!(mail.text.lines().any(|line| line.ends_with(": 012345")) && !mail.subject.contains("012345"));
     }
 }

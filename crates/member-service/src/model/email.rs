@@ -171,16 +171,46 @@ mod tests {
     #[test]
     fn what_is_no_address_is_refused() {
         for bad in [
-            "", "@", "ada", "ada@", "@acme.test", "ada@acme", "ada@acme.test.", "ada@acme.test。", "ada@@acme.test",
-            "a@b@acme.test", " ada@acme.test", "ada@acme.test ", "ada@acme.test\n", "a da@acme.test", "ada@ac me.test",
-            "ada\u{200B}@acme.test", "ada@ac\u{AD}me.test", "ada@acme\u{202E}.test", "\u{FEFF}ada@acme.test", "a\0@acme.test",
-            ".ada@acme.test", "ada.@acme.test", "a..b@acme.test", "\"ada\"@acme.test", "ada@[127.0.0.1]", "ada@127.0.0.1",
-            "ada@-acme.test", "ada@acme..test", "ada@.test", "ada@ac_me.test", "<ada@acme.test>", "a,b@acme.test",
+            "",
+            "@",
+            "ada",
+            "ada@",
+            "@acme.test",
+            "ada@acme",
+            "ada@acme.test.",
+            "ada@acme.test。",
+            "ada@@acme.test",
+            "a@b@acme.test",
+            " ada@acme.test",
+            "ada@acme.test ",
+            "ada@acme.test\n",
+            "a da@acme.test",
+            "ada@ac me.test",
+            "ada\u{200B}@acme.test",
+            "ada@ac\u{AD}me.test",
+            "ada@acme\u{202E}.test",
+            "\u{FEFF}ada@acme.test",
+            "a\0@acme.test",
+            ".ada@acme.test",
+            "ada.@acme.test",
+            "a..b@acme.test",
+            "\"ada\"@acme.test",
+            "ada@[127.0.0.1]",
+            "ada@127.0.0.1",
+            "ada@-acme.test",
+            "ada@acme..test",
+            "ada@.test",
+            "ada@ac_me.test",
+            "<ada@acme.test>",
+            "a,b@acme.test",
         ] {
             assert!(normal(bad).is_err(), "{bad:?}");
         }
         assert!(normal(&format!("{}@acme.test", "a".repeat(65))).is_err());
-        assert!(normal(&format!("a@{}", ["b".repeat(63), "c".repeat(63), "d".repeat(63), "e".repeat(63)].join("."))).is_err());
+        assert!(
+            normal(&format!("a@{}", ["b".repeat(63), "c".repeat(63), "d".repeat(63), "e".repeat(63)].join(".")))
+                .is_err()
+        );
         assert!(normal(&"a".repeat(100_000)).is_err());
     }
 

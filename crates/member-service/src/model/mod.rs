@@ -6,20 +6,22 @@ mod identity;
 mod invitation;
 mod member;
 mod metadata;
+mod names;
 mod password;
 mod service_account;
 mod session;
-mod text;
 
 pub use email::EmailAddress;
 pub use identity::{AddressTag, Identity, IdentityState};
 pub use invitation::{Invitation, InvitationDraft, InvitationState, IssuedInvitation};
 pub use member::{Changes, Member, MemberDraft, MemberState, MemberWithRoles, RoleHeld, RoleSource};
 pub use metadata::Metadata;
+pub use names::{ExternalId, InvitationMessage, Name, cut};
 pub use password::{MAX_CHARACTERS, NewPassword, WeakPassword};
-pub use service_account::{AccountState, ApiKey, ApiKeyDraft, IssuedApiKey, MAX_LIVE_KEYS, NewProjectAccount, ServiceAccount};
+pub use service_account::{
+    AccountState, ApiKey, ApiKeyDraft, IssuedApiKey, MAX_LIVE_KEYS, NewProjectAccount, ServiceAccount,
+};
 pub use session::{AuthFactor, AuthMethod, EndReason, IDLE_TIMEOUT, LIFETIME, Session, SessionChange, SessionGrant};
-pub use text::{ExternalId, InvitationMessage, Name, cut};
 
 /// What is wrong with a value, in words for its sender. Never repeats the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -13,16 +13,94 @@ pub const MAX_CHARACTERS: usize = 256;
 
 /// In lower case, of 8 characters or more: shorter ones are refused by length.
 const COMMONEST: &[&str] = &[
-    "password", "password1", "password12", "password123", "password1234", "password!", "passw0rd", "p@ssword", "p@ssw0rd",
-    "passwort", "contraseña", "motdepasse", "qwertyui", "qwertyuiop", "qwerty123", "qwerty12", "qwerty1234", "qwertz123",
-    "azertyuiop", "1q2w3e4r", "1q2w3e4r5t", "1qaz2wsx", "zaq12wsx", "qazwsxedc", "asdfghjkl", "zxcvbnm123", "letmein1",
-    "letmein123", "iloveyou", "iloveyou1", "princess", "sunshine", "football", "baseball", "superman", "trustno1", "welcome1",
-    "welcome123", "admin123", "admin1234", "administrator", "changeme", "changeme1", "changeme123", "whatever", "computer",
-    "internet", "starwars", "michelle", "jennifer", "charlie1", "monkey123", "dragon123", "master123", "shadow123", "abc12345",
-    "abcd1234", "a1b2c3d4", "aa123456", "test1234", "testtest", "secret123", "samsung1", "liverpool", "chelsea1", "arsenal1",
-    "11223344", "12344321", "12341234", "123123123", "147258369", "741852963", "987654321", "1234567890", "0123456789",
-    "12345678910", "123456789a", "a123456789", "q1w2e3r4", "guest123", "default1", "temp1234", "summer2024", "winter2024",
-    "summer2025", "winter2025", "summer2026", "winter2026",
+    "password",
+    "password1",
+    "password12",
+    "password123",
+    "password1234",
+    "password!",
+    "passw0rd",
+    "p@ssword",
+    "p@ssw0rd",
+    "passwort",
+    "contraseña",
+    "motdepasse",
+    "qwertyui",
+    "qwertyuiop",
+    "qwerty123",
+    "qwerty12",
+    "qwerty1234",
+    "qwertz123",
+    "azertyuiop",
+    "1q2w3e4r",
+    "1q2w3e4r5t",
+    "1qaz2wsx",
+    "zaq12wsx",
+    "qazwsxedc",
+    "asdfghjkl",
+    "zxcvbnm123",
+    "letmein1",
+    "letmein123",
+    "iloveyou",
+    "iloveyou1",
+    "princess",
+    "sunshine",
+    "football",
+    "baseball",
+    "superman",
+    "trustno1",
+    "welcome1",
+    "welcome123",
+    "admin123",
+    "admin1234",
+    "administrator",
+    "changeme",
+    "changeme1",
+    "changeme123",
+    "whatever",
+    "computer",
+    "internet",
+    "starwars",
+    "michelle",
+    "jennifer",
+    "charlie1",
+    "monkey123",
+    "dragon123",
+    "master123",
+    "shadow123",
+    "abc12345",
+    "abcd1234",
+    "a1b2c3d4",
+    "aa123456",
+    "test1234",
+    "testtest",
+    "secret123",
+    "samsung1",
+    "liverpool",
+    "chelsea1",
+    "arsenal1",
+    "11223344",
+    "12344321",
+    "12341234",
+    "123123123",
+    "147258369",
+    "741852963",
+    "987654321",
+    "1234567890",
+    "0123456789",
+    "12345678910",
+    "123456789a",
+    "a123456789",
+    "q1w2e3r4",
+    "guest123",
+    "default1",
+    "temp1234",
+    "summer2024",
+    "winter2024",
+    "summer2025",
+    "winter2025",
+    "summer2026",
+    "winter2026",
 ];
 
 /// Why a password is not taken.
@@ -63,7 +141,11 @@ impl NewPassword {
     pub fn fits(&self, address: &EmailAddress) -> Result<(), WeakPassword> {
         let folded = self.0.to_lowercase();
         let local = address.as_str().split('@').next();
-        if folded == address.as_str() || Some(folded.as_str()) == local { Err(WeakPassword::OwnAddress) } else { Ok(()) }
+        if folded == address.as_str() || Some(folded.as_str()) == local {
+            Err(WeakPassword::OwnAddress)
+        } else {
+            Ok(())
+        }
     }
 
     pub fn into_text(self) -> String {
@@ -85,7 +167,9 @@ mod tests {
     #[test]
     fn the_first_guesses_are_refused() {
         let parse = |text: &str| NewPassword::parse(text.to_owned()).map(drop);
-        for common in ["password", "PassWord", "aaaaaaaaaa", "12345678", "23456789", "abcdefgh", "87654321", "Qwertyuiop"] {
+        for common in
+            ["password", "PassWord", "aaaaaaaaaa", "12345678", "23456789", "abcdefgh", "87654321", "Qwertyuiop"]
+        {
             assert_eq!(parse(common), Err(WeakPassword::Common), "{common}");
         }
         for (text, outcome) in [

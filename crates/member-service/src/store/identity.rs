@@ -120,11 +120,7 @@ pub async fn insert(connection: &mut PgConnection, pool: Tenant, identity: &Iden
 }
 
 /// Marks an address as proven, for the identity and for all its members that the transaction's scope shows.
-pub async fn set_verified(
-    connection: &mut PgConnection,
-    pool: Tenant,
-    identity: &Identity,
-) -> Result<(), StoreError> {
+pub async fn set_verified(connection: &mut PgConnection, pool: Tenant, identity: &Identity) -> Result<(), StoreError> {
     sqlx::query!(
         "with members as (
              update member set email_verified = true where project_id = $2 and identity_id = $3 and not email_verified

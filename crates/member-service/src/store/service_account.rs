@@ -77,11 +77,7 @@ impl From<KeyRow> for ApiKey {
     }
 }
 
-pub async fn insert(
-    connection: &mut PgConnection,
-    tenant: Tenant,
-    account: &ServiceAccount,
-) -> Result<(), StoreError> {
+pub async fn insert(connection: &mut PgConnection, tenant: Tenant, account: &ServiceAccount) -> Result<(), StoreError> {
     sqlx::query!(
         "insert into service_account (organization_id, project_id, service_account_id, display_name, revision, create_time, update_time)
          values ($1, $2, $3, $4, $5, $6, $7)",

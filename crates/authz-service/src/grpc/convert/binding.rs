@@ -41,9 +41,8 @@ pub fn filter(request: &proto::ListBindingsRequest) -> Result<BindingFilter, Sta
     let mut violations = Violations::default();
     violations.require(request.page_size >= 0, "page_size", "must not be negative");
     let holder = request.subject.as_ref().and_then(|named| violations.check("subject", subject::any(Some(named))));
-    let role = (!request.role_id.is_empty())
-        .then(|| violations.check("role_id", request.role_id.parse::<RoleId>()))
-        .flatten();
+    let role =
+        (!request.role_id.is_empty()).then(|| violations.check("role_id", request.role_id.parse::<RoleId>())).flatten();
     let at = request.resource.as_ref().and_then(|at| resource::from_proto(&mut violations, "resource", at));
     violations.finish()?;
     Ok(BindingFilter { subject: holder, role, resource: at })

@@ -14,11 +14,7 @@ pub fn reference(resource: &proto::Resource) -> Result<ResourceRef, (&'static st
 }
 
 /// A resource in a request, faults under `field`.
-pub fn from_proto(
-    violations: &mut runtime::Violations,
-    field: &str,
-    resource: &proto::Resource,
-) -> Option<Resource> {
+pub fn from_proto(violations: &mut runtime::Violations, field: &str, resource: &proto::Resource) -> Option<Resource> {
     match reference(resource) {
         Ok(reference) => Some(Resource::from(&reference)),
         Err((at, fault)) => {

@@ -96,7 +96,7 @@ pub fn names(violations: &mut Violations, field: &str, texts: &[String]) -> Vec<
 
 pub fn to_proto(role: Role, tokens: &Tokens<'_>) -> proto::Role {
     let revision = match (role.builtin, role.organization_id) {
-        (true, _) => tokens.from_the_start(),
+        (true, _) => tokens.at_the_start(),
         (false, Some(_)) => tokens.own(role.revision),
         (false, None) => tokens.template(role.revision),
     };

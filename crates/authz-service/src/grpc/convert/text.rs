@@ -10,13 +10,19 @@ pub fn display_name(violations: &mut Violations, field: &str, text: &str) -> Opt
 /// Up to 1,000 characters; line breaks are fine.
 pub fn description(violations: &mut Violations, field: &str, text: &str) -> Option<String> {
     let fits = text.chars().count() <= 1000 && !text.chars().any(|c| c.is_control() && c != '\n' && c != '\t');
-    violations.check(field, if fits { Ok(text.to_owned()) } else { Err("must be at most 1000 characters, without control characters") })
+    violations.check(
+        field,
+        if fits { Ok(text.to_owned()) } else { Err("must be at most 1000 characters, without control characters") },
+    )
 }
 
 /// A key in somebody else's system: up to 256 bytes.
 pub fn external_id(violations: &mut Violations, field: &str, text: &str) -> Option<String> {
     let fits = text.len() <= 256 && !text.chars().any(char::is_control);
-    violations.check(field, if fits { Ok(text.to_owned()) } else { Err("must be at most 256 bytes, without control characters") })
+    violations.check(
+        field,
+        if fits { Ok(text.to_owned()) } else { Err("must be at most 256 bytes, without control characters") },
+    )
 }
 
 fn one_line(text: &str, least: usize, most: usize) -> Result<String, String> {

@@ -61,7 +61,7 @@ impl<'a> Tokens<'a> {
     }
 
     /// The token of what never changes: any history of the tenant has it from the start.
-    pub fn from_the_start(&self) -> String {
+    pub fn at_the_start(&self) -> String {
         if self.own.is_some() { self.own(0) } else { self.template(0) }
     }
 }

@@ -13,8 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tenancy::{ClusterScope, Database, StoreError};
 use tokio::{sync::Notify, time::timeout};
 
-use super::Mail;
-use crate::store::outbox;
+use crate::{mail::Mail, store::outbox};
 
 /// Less than the first loan: what is being sent does not fall due meanwhile.
 const SEND_LIMIT: Duration = Duration::from_secs(45);

@@ -1,0 +1,24 @@
+//! What this service does while nobody calls: it looks after its database, sweeps up what has lapsed, sends mail, and reads what the
+//! other services tell.
+
+mod database;
+mod others;
+mod prospects;
+mod sender;
+mod sweep;
+
+pub use database::watch_database;
+pub use others::{Organizations, Subjects};
+pub use prospects::take_back_for_ever;
+pub use sender::{SmtpOptions, send_for_ever};
+pub use sweep::sweep_for_ever;
+
+use access::{Caller, Service};
+use tenancy::Origin;
+
+/// As whom this service acts of itself.
+const MYSELF: Caller = Caller::Workload { service: Service::Member, on_behalf_of: None };
+
+fn origin() -> Origin {
+    Origin::background(Service::Member.name())
+}

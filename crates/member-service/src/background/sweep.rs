@@ -1,0 +1,33 @@
+//! Deleting what has lapsed: kept answers, challenges, counts of tries, sessions, mails that nobody took.
+
+use std::time::Duration;
+
+use tenancy::{ClusterScope, Database, StoreError};
+use tokio::time::sleep;
+
+use crate::store::sweep;
+
+const EVERY: Duration = Duration::from_secs(60);
+/// Small enough that no sweep holds rows for long.
+const AT_ONCE: i64 = 1000;
+
+pub async fn sweep_for_ever(database: Database) {
+    loop {
+        sleep(EVERY).await;
+        if let Err(error) = sweep_all(&database).await {
+            tracing::warn!(error = %runtime::Chain(&error), "what has lapsed stays for another minute");
+        }
+    }
+}
+
+async fn sweep_all(database: &Database) -> Result<(), StoreError> {
+    while database.forget_answers(AT_ONCE).await? >= AT_ONCE.unsigned_abs() {}
+    loop {
+        let mut tx = database.upkeep(ClusterScope::granted()).await?;
+        let most = sweep::lapsed(tx.connection(), AT_ONCE).await?;
+        tx.commit().await?;
+        if most < AT_ONCE.unsigned_abs() {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Between the contract's messages and the model. Reading collects every bad field; writing cannot fail.
+
+mod identity;
+mod invitation;
+mod member;
+mod metadata;
+mod service_account;
+mod session;
+mod time;
+
+pub use identity::identity;
+pub use invitation::{
+    invitation, issued_invitation, read_invitation, read_state as read_invitation_state, stored_invitation,
+};
+pub use member::{member, member_alone, read_create, read_key, read_state, read_update};
+pub use service_account::{
+    api_key, authenticated, issued_api_key, project_account, read_api_key, read_display_name, service_account,
+};
+pub use session::{auth_factor, end_reason, grant, read_beginning, session};
+pub use time::timestamp;
+
+use runtime::Violations;
+
+/// At most so many roles in one request.
+const MAX_ROLES: usize = 50;
+
+/// Ids or keys of roles. What they name is for authz-service to say.
+fn read_roles(roles: Vec<String>, violations: &mut Violations) -> Vec<String> {
+    violations.require(roles.len() <= MAX_ROLES, "roles", "must be at most 50");
+    for (at, role) in roles.iter().take(MAX_ROLES).enumerate() {
+        let good = (1..=64).contains(&role.len()) && role.bytes().all(|b| b.is_ascii_graphic());
+        violations.require(good, format!("roles[{at}]"), "must be the id or the key of a role");
+    }
+    roles
+}

@@ -1,0 +1,117 @@
+//! `guildhall.member.v1.CredentialService`.
+
+use access::Granted;
+use api::member::v1::{
+    SetPasswordRequest, StartEmailChallengeRequest, StartEmailChallengeResponse, VerifyEmailChallengeRequest,
+    VerifyEmailChallengeResponse, VerifyPasswordRequest, VerifyPasswordResponse,
+    credential_service_server::CredentialService,
+};
+use runtime::Violations;
+use tenancy::{ChallengeId, ClusterScope, MemberId, OrganizationId, ProjectId};
+use tonic::{Request, Response, Status};
+
+use super::{Door, convert, refusal};
+use crate::{
+    model::{EmailAddress, NewPassword},
+    ops::credential::{self, Entrance, SetPasswordError},
+};
+
+impl Door {
+    /// Where somebody wants in, with what is known of it here.
+    async fn entrance(
+        &self,
+        granted: &Granted<ClusterScope>,
+        project: &str,
+        organization: &str,
+    ) -> Result<Entrance, Status> {
+        let mut violations = Violations::default();
+        let project = violations.check("project_id", project.parse::<ProjectId>());
+        let organization = match organization {
+            "" => Some(None),
+            text => violations.check("organization_id", text.parse::<OrganizationId>()).map(Some),
+        };
+        let (project, organization) = violations.all((project, organization))?;
+        let organization = match organization {
+            None => None,
+            Some(id) => Some((id, self.access.head(&granted.call, id).await?)),
+        };
+        Ok(Entrance { project, organization })
+    }
+}
+
+#[tonic::async_trait]
+impl CredentialService for Door {
+    async fn set_password(&self, request: Request<SetPasswordRequest>) -> Result<Response<()>, Status> {
+        let granted = self.access.organization(&request).await?;
+        let request = request.into_inner();
+        let once = granted.once(&request.request_id, &request)?;
+        let member: MemberId = request.member_id.parse().map_err(|error| access::invalid_field("member_id", error))?;
+        let password =
+            NewPassword::parse(request.password).map_err(|weak| refusal::set_password(SetPasswordError::Weak(weak)))?;
+        credential::set_password(&self.context, &granted, once.as_ref(), member, password)
+            .await
+            .map_err(refusal::set_password)?;
+        Ok(Response::new(()))
+    }
+
+    async fn verify_password(
+        &self,
+        request: Request<VerifyPasswordRequest>,
+    ) -> Result<Response<VerifyPasswordResponse>, Status> {
+        let granted = self.access.workload(&request)?;
+        let request = request.into_inner();
+        let entrance = self.entrance(&granted, &request.project_id, &request.organization_id).await?;
+        let address = EmailAddress::parse(&request.email_address).ok();
+        let proven = credential::verify_password(&self.context, &granted, entrance, address, request.password)
+            .await
+            .map_err(refusal::sign_in)?;
+        let (organization, member) = proven.member.unzip();
+        Ok(Response::new(VerifyPasswordResponse {
+            identity_id: proven.identity.to_string(),
+            member_id: member.map(|id| id.to_string()).unwrap_or_default(),
+            organization_id: organization.map(|id| id.to_string()).unwrap_or_default(),
+            auth_factor: Some(convert::auth_factor(&proven.factor)),
+            mfa_methods: Vec::new(),
+        }))
+    }
+
+    async fn start_email_challenge(
+        &self,
+        request: Request<StartEmailChallengeRequest>,
+    ) -> Result<Response<StartEmailChallengeResponse>, Status> {
+        let granted = self.access.workload(&request)?;
+        let request = request.into_inner();
+        let entrance = self.entrance(&granted, &request.project_id, &request.organization_id).await?;
+        let address = EmailAddress::parse(&request.email_address).ok();
+        let started = credential::start_email_challenge(&self.context, &granted, entrance, address)
+            .await
+            .map_err(refusal::sign_in)?;
+        Ok(Response::new(StartEmailChallengeResponse {
+            challenge_id: started.challenge.to_string(),
+            expire_time: Some(convert::timestamp(started.expire_time)),
+        }))
+    }
+
+    async fn verify_email_challenge(
+        &self,
+        request: Request<VerifyEmailChallengeRequest>,
+    ) -> Result<Response<VerifyEmailChallengeResponse>, Status> {
+        let granted = self.access.workload(&request)?;
+        let request = request.into_inner();
+        let mut violations = Violations::default();
+        let project = violations.check("project_id", request.project_id.parse::<ProjectId>());
+        let challenge = violations.check("challenge_id", request.challenge_id.parse::<ChallengeId>());
+        let (project, challenge) = violations.all((project, challenge))?;
+        let proven = credential::verify_email_challenge(&self.context, &granted, project, challenge, &request.code)
+            .await
+            .map_err(refusal::sign_in)?;
+        let (organization, member) = proven.member.unzip();
+        Ok(Response::new(VerifyEmailChallengeResponse {
+            identity_id: proven.identity.to_string(),
+            member_id: member.map(|id| id.to_string()).unwrap_or_default(),
+            organization_id: organization.map(|id| id.to_string()).unwrap_or_default(),
+            auth_factor: Some(convert::auth_factor(&proven.factor)),
+            mfa_methods: Vec::new(),
+        }))
+    }
+}

@@ -1,0 +1,252 @@
+//! What each failure of an operation is to its caller.
+
+use access::store;
+use api::access::v1::ErrorReason;
+use runtime::{Refusal, Violations, internal};
+use serde::de::DeserializeOwned;
+use tenancy::{
+    OrganizationState, Sealer,
+    page::{Page, PageError, Query},
+};
+use time::OffsetDateTime;
+use tonic::{Code, Status};
+
+use crate::{
+    model::MAX_LIVE_KEYS,
+    ops::{
+        NotActive,
+        credential::{SetPasswordError, SignInError},
+        invitation::{AcceptError, InviteError, RevokeError},
+        member::{CreateError, ReadError, RemoveError, StateError, UpdateError},
+        service_account::AccountError,
+        session::{BeginError, EndError, RefreshError},
+    },
+};
+
+pub fn missing(resource: &'static str) -> Status {
+    Refusal::not_found(resource).into()
+}
+
+pub fn sign_in_failed() -> Status {
+    Refusal::new(Code::Unauthenticated, ErrorReason::SignInFailed, "the sign-in failed").into()
+}
+
+pub fn refresh_refused() -> Status {
+    Refusal::new(Code::Unauthenticated, ErrorReason::RefreshTokenRefused, "the refresh token is refused").into()
+}
+
+pub fn invitation_unknown() -> Status {
+    Refusal::new(Code::NotFound, ErrorReason::InvitationUnknown, "the secret opens no invitation").into()
+}
+
+pub fn for_projects_only(fields: &str) -> Status {
+    Refusal::new(
+        Code::PermissionDenied,
+        ErrorReason::WrongAudience,
+        format!("{fields}: for a project's credential only"),
+    )
+    .metadata("audience", "PROJECT")
+    .metadata("fields", fields)
+    .into()
+}
+
+fn refuse(code: Code, reason: ErrorReason, error: &dyn std::error::Error) -> Status {
+    Refusal::new(code, reason, error.to_string()).into()
+}
+
+fn etag_mismatch(error: &dyn std::error::Error) -> Status {
+    refuse(Code::Aborted, ErrorReason::EtagMismatch, error)
+}
+
+fn email_taken(error: &dyn std::error::Error) -> Status {
+    refuse(Code::AlreadyExists, ErrorReason::MemberEmailTaken, error)
+}
+
+fn not_active(NotActive(state): NotActive) -> Status {
+    // To everybody but the project's own credential there is no deleted organization, and that one is told of by org-service.
+    if state == OrganizationState::Deleted {
+        return missing("organization");
+    }
+    Refusal::new(Code::FailedPrecondition, ErrorReason::OrganizationNotActive, "the organization is not active")
+        .metadata("state", state.as_str())
+        .into()
+}
+
+pub fn create(error: CreateError) -> Status {
+    match error {
+        CreateError::EmailTaken => email_taken(&error),
+        CreateError::ExternalIdTaken => refuse(Code::AlreadyExists, ErrorReason::MemberExternalIdTaken, &error),
+        CreateError::NotActive(error) => not_active(error),
+        CreateError::TooLate => refuse(Code::Unavailable, ErrorReason::Unavailable, &error),
+        CreateError::Remote(error) => error.into_status(),
+        CreateError::Store(error) => store(error),
+    }
+}
+
+pub fn read(error: ReadError) -> Status {
+    match error {
+        ReadError::Unknown => missing("member"),
+        ReadError::Remote(error) => error.into_status(),
+        ReadError::Store(error) => store(error),
+    }
+}
+
+pub fn update(error: UpdateError) -> Status {
+    match error {
+        UpdateError::Unknown => missing("member"),
+        UpdateError::EtagMismatch => etag_mismatch(&error),
+        UpdateError::ExternalIdTaken => refuse(Code::AlreadyExists, ErrorReason::MemberExternalIdTaken, &error),
+        UpdateError::NotActive(error) => not_active(error),
+        UpdateError::Remote(error) => error.into_status(),
+        UpdateError::Store(error) => store(error),
+    }
+}
+
+pub fn change_state(error: StateError) -> Status {
+    match error {
+        StateError::Unknown => missing("member"),
+        StateError::EtagMismatch => etag_mismatch(&error),
+        StateError::NotActive(error) => not_active(error),
+        StateError::Remote(error) => error.into_status(),
+        StateError::Store(error) => store(error),
+    }
+}
+
+pub fn remove(error: RemoveError) -> Status {
+    match error {
+        RemoveError::EtagMismatch => etag_mismatch(&error),
+        RemoveError::NotActive(error) => not_active(error),
+        RemoveError::Remote(error) => error.into_status(),
+        RemoveError::Store(error) => store(error),
+    }
+}
+
+pub fn invite(error: InviteError) -> Status {
+    match error {
+        InviteError::Pending => refuse(Code::AlreadyExists, ErrorReason::InvitationPending, &error),
+        InviteError::EmailTaken => email_taken(&error),
+        InviteError::NotActive(error) => not_active(error),
+        InviteError::Remote(error) => error.into_status(),
+        InviteError::Store(error) => store(error),
+    }
+}
+
+pub fn revoke_invitation(error: RevokeError) -> Status {
+    match error {
+        RevokeError::Unknown => missing("invitation"),
+        RevokeError::EtagMismatch => etag_mismatch(&error),
+        RevokeError::NotPending => refuse(Code::FailedPrecondition, ErrorReason::InvitationNotPending, &error),
+        RevokeError::NotActive(error) => not_active(error),
+        RevokeError::Store(error) => store(error),
+    }
+}
+
+pub fn accept(error: AcceptError) -> Status {
+    match error {
+        AcceptError::Unknown => invitation_unknown(),
+        AcceptError::NotPending => refuse(Code::FailedPrecondition, ErrorReason::InvitationNotPending, &error),
+        AcceptError::InviterLostRights => refuse(Code::FailedPrecondition, ErrorReason::InviterLostRights, &error),
+        AcceptError::EmailTaken => email_taken(&error),
+        AcceptError::TooLate => refuse(Code::Unavailable, ErrorReason::Unavailable, &error),
+        // Whoever has the secret may know that the organization was there.
+        AcceptError::NotActive(NotActive(state)) => {
+            Refusal::new(Code::FailedPrecondition, ErrorReason::OrganizationNotActive, "the organization is not active")
+                .metadata("state", state.as_str())
+                .into()
+        }
+        AcceptError::Remote(error) => error.into_status(),
+        AcceptError::Store(error) => store(error),
+    }
+}
+
+pub fn set_password(error: SetPasswordError) -> Status {
+    match error {
+        SetPasswordError::Unknown => missing("member"),
+        SetPasswordError::Weak(weak) => {
+            Refusal::new(Code::InvalidArgument, ErrorReason::PasswordTooWeak, format!("the password {weak}"))
+                .violation("password", weak.to_string())
+                .into()
+        }
+        SetPasswordError::NotActive(error) => not_active(error),
+        SetPasswordError::Hash(error) => internal(&error),
+        SetPasswordError::Remote(error) => error.into_status(),
+        SetPasswordError::Store(error) => store(error),
+    }
+}
+
+pub fn sign_in(error: SignInError) -> Status {
+    match error {
+        SignInError::Failed => sign_in_failed(),
+        SignInError::RateLimited { until } => {
+            let wait = (until - OffsetDateTime::now_utc()).max(time::Duration::SECOND);
+            Refusal::new(Code::ResourceExhausted, ErrorReason::RateLimited, "too many tries")
+                .retry_after(wait.unsigned_abs())
+                .into()
+        }
+        SignInError::OrganizationRequired => access::invalid_field("organization_id", &error),
+        SignInError::Hash(error) => internal(&error),
+        SignInError::Remote(error) => error.into_status(),
+        SignInError::Store(error) => store(error),
+    }
+}
+
+pub fn begin_session(error: BeginError) -> Status {
+    match error {
+        BeginError::Refused => sign_in_failed(),
+        BeginError::Remote(error) => error.into_status(),
+        BeginError::Store(error) => store(error),
+    }
+}
+
+pub fn refresh(error: RefreshError) -> Status {
+    match error {
+        RefreshError::Refused => refresh_refused(),
+        RefreshError::Remote(error) => error.into_status(),
+        RefreshError::Store(error) => store(error),
+    }
+}
+
+pub fn end_session(error: EndError) -> Status {
+    match error {
+        EndError::MemberUnknown => missing("member"),
+        EndError::Store(error) => store(error),
+    }
+}
+
+pub fn account(error: AccountError) -> Status {
+    match error {
+        AccountError::ProjectUnknown => missing("project"),
+        AccountError::AccountUnknown => missing("service_account"),
+        AccountError::KeyUnknown => missing("api_key"),
+        AccountError::TooManyKeys => {
+            Refusal::new(Code::ResourceExhausted, ErrorReason::LimitReached, error.to_string())
+                .metadata("limit", "api_keys")
+                .quota("service_account", format!("{MAX_LIVE_KEYS} of {MAX_LIVE_KEYS} keys"))
+                .into()
+        }
+        AccountError::NotActive(error) => not_active(error),
+        AccountError::Remote(error) => error.into_status(),
+        AccountError::Store(error) => store(error),
+    }
+}
+
+/// The page that a list asks for. A bad size is one violation among the others; a bad token has a reason of its own.
+pub fn page<C: DeserializeOwned>(
+    query: &Query<'_>,
+    sealer: &Sealer,
+    size: i32,
+    token: &str,
+    violations: &mut Violations,
+) -> Result<Option<Page<C>>, Status> {
+    match query.page(sealer, size, token) {
+        Ok(page) => Ok(Some(page)),
+        Err(error @ PageError::Size) => Ok(violations.check("page_size", Err(error))),
+        // With another field wrong the token cannot fit either.
+        Err(PageError::Token) if !violations.is_empty() => Ok(None),
+        Err(error @ PageError::Token) => {
+            let refusal =
+                Refusal::new(Code::InvalidArgument, ErrorReason::InvalidPageToken, format!("page_token {error}"));
+            Err(refusal.violation("page_token", error.to_string()).into())
+        }
+    }
+}

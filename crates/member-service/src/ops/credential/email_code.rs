@@ -1,0 +1,162 @@
+//! One-time codes by email.
+//!
+//! A code has six digits, so it is guarded by counts, not by its length: five tries for each challenge, and for each address ten
+//! in fifteen minutes of challenges begun and codes got wrong together.
+
+use access::{Granted, Tenant};
+use tenancy::{ChallengeId, ClusterScope, OrganizationId, ProjectId, event::now, sealing::random};
+use time::{Duration, OffsetDateTime};
+
+use super::{Entrance, MAX_TRIES, Proven, SignInError, WINDOW, active_member, tag};
+use crate::{
+    mail,
+    model::{AuthFactor, AuthMethod, EmailAddress, IdentityState},
+    ops::{Context, identity as identities},
+    store::{
+        attempt::{self, Kind},
+        challenge::{self, NewChallenge, Tried},
+        identity,
+    },
+};
+
+const LIFETIME: Duration = Duration::minutes(10);
+const TRIES: i32 = 5;
+
+/// A challenge under way, whether or not anybody got a mail.
+#[derive(Debug)]
+pub struct Started {
+    pub challenge: ChallengeId,
+    pub expire_time: OffsetDateTime,
+}
+
+/// `address` is None where what was given is no address at all.
+pub async fn start_email_challenge(
+    context: &Context,
+    granted: &Granted<ClusterScope>,
+    entrance: Entrance,
+    address: Option<EmailAddress>,
+) -> Result<Started, SignInError> {
+    let target = entrance.target(context, granted).await?;
+    let started = Started { challenge: ChallengeId::new(), expire_time: now() + LIFETIME };
+    let Some(address) = address else { return Ok(started) };
+    let pool = target.pool;
+    let address_tag = tag(context, pool, &address);
+    let mut tx = context.database.upkeep(pool).await?;
+    let count = attempt::count(tx.connection(), pool, Kind::EmailCode, address_tag, WINDOW).await?;
+    let known = identity::by_address(tx.connection(), pool, &address).await?;
+    tx.commit().await?;
+    if count.tries > MAX_TRIES {
+        return Err(SignInError::RateLimited { until: count.window_end });
+    }
+    let able = known.map(|known| known.identity).filter(|identity| identity.state == IdentityState::Active);
+    let (mut receiver, mut organization_name) = (able.filter(|_| target.open), String::new());
+    if let Some(organization) = target.organization {
+        let someone = receiver.as_ref().map_or_else(tenancy::IdentityId::new, |identity| identity.identity_id);
+        let member = active_member(context, granted, entrance.project, organization, someone).await?;
+        receiver = receiver.filter(|_| member.is_some());
+        let named = context.remote.organization(granted.into(), organization).await?;
+        organization_name = named.map(|named| named.display_name).unwrap_or_default();
+    }
+    let code = six_digits();
+    let new = NewChallenge {
+        challenge_id: started.challenge,
+        address_tag,
+        identity_id: receiver.as_ref().map(|identity| identity.identity_id),
+        code_tag: context.database.sealer().tag("code", &code_message(started.challenge, &code)),
+        expire_time: started.expire_time,
+    };
+    let mut tx = context.database.upkeep(target.tenant).await?;
+    challenge::replace(tx.connection(), target.tenant, &new).await?;
+    if receiver.is_some() {
+        let mail = mail::sign_in_code(&address, &organization_name, &code, LIFETIME.whole_minutes());
+        mail.put(tx.connection(), context.database.sealer(), target.tenant, started.expire_time).await?;
+    }
+    tx.commit().await?;
+    context.mail_waiting.notify_one();
+    Ok(started)
+}
+
+/// Checks a code. Right, it is used up; wrong, it costs a try.
+pub async fn verify_email_challenge(
+    context: &Context,
+    granted: &Granted<ClusterScope>,
+    project: ProjectId,
+    challenge: ChallengeId,
+    code: &str,
+) -> Result<Proven, SignInError> {
+    let code: String = code.chars().filter(|c| !c.is_whitespace()).take(7).collect();
+    let scope = granted.in_project(project).scope;
+    let shared = context.remote.shares_pool(granted.into(), project).await?.ok_or(SignInError::Failed)?;
+    let mut tx = context.database.upkeep(scope).await?;
+    let tried = challenge::take_try(tx.connection(), scope, challenge, TRIES).await?.ok_or(SignInError::Failed)?;
+    let message = code_message(challenge, &code);
+    let right = context.database.sealer().verify("code", &message, &tried.code_tag).is_ok();
+    let pool = if shared {
+        Tenant::Project(scope)
+    } else {
+        Tenant::Organization(granted.in_organization(project, tried.tenant).scope)
+    };
+    if !right {
+        attempt::count(tx.connection(), pool, Kind::EmailCode, tried.address_tag, WINDOW).await?;
+        tx.commit().await?;
+        return Err(SignInError::Failed);
+    }
+    challenge::end(tx.connection(), tried.tenant, challenge).await?;
+    attempt::forgive(tx.connection(), pool, Kind::EmailCode, tried.address_tag).await?;
+    tx.commit().await?;
+    enter(context, granted, project, pool, tried).await
+}
+
+/// Who it was, as things stand now.
+async fn enter(
+    context: &Context,
+    granted: &Granted<ClusterScope>,
+    project: ProjectId,
+    pool: Tenant,
+    tried: Tried,
+) -> Result<Proven, SignInError> {
+    let someone = tried.identity_id.ok_or(SignInError::Failed)?;
+    let mut read = context.database.read(pool).await?;
+    let person = identity::get(read.connection(), pool, someone).await?;
+    read.finish().await?;
+    let person = person.filter(|person| person.state == IdentityState::Active).ok_or(SignInError::Failed)?;
+    identities::verify(context, pool, &granted.origin(), person, true).await?;
+    let named = (tried.tenant != OrganizationId::from(project)).then_some(tried.tenant);
+    let member = match named {
+        None => None,
+        Some(organization) => {
+            let member = active_member(context, granted, project, organization, someone).await?;
+            Some((organization, member.ok_or(SignInError::Failed)?.member_id))
+        }
+    };
+    let factor = AuthFactor { method: AuthMethod::EmailCode, time: now() };
+    Ok(Proven { identity: someone, member, factor })
+}
+
+fn code_message(challenge: ChallengeId, code: &str) -> Vec<u8> {
+    [challenge.uuid().as_bytes().as_slice(), code.as_bytes()].concat()
+}
+
+/// Each of the million codes as likely as another: numbers beyond the last whole million are drawn again.
+fn six_digits() -> String {
+    const CODES: u32 = 1_000_000;
+    loop {
+        let number = u32::from_be_bytes(random());
+        if number < u32::MAX - u32::MAX % CODES {
+            return format!("{:06}", number % CODES);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_six_digits() {
+        for _ in 0..1000 {
+            let code = six_digits();
+            assert!(code.len() == 6 && code.bytes().all(|b| b.is_ascii_digit()), "{code}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Proving who one is: passwords and emailed codes.
+//!
+//! An address that nobody has, a wrong secret, a person who is no active member, an organization that is not active: the answer is the
+//! same after the same work. Tries are counted for each address, whether somebody has it or not, by a keyed tag: a count kept only
+//! for known addresses would tell which ones are known.
+
+mod email_code;
+mod password;
+
+pub use email_code::{start_email_challenge, verify_email_challenge};
+pub use password::{SetPasswordError, set_password, verify_password};
+
+use access::{Granted, Tenant};
+use tenancy::{ClusterScope, Head, IdentityId, MemberId, OrganizationId, OrganizationState, ProjectId, StoreError};
+use time::{Duration, OffsetDateTime};
+
+use super::Context;
+use crate::{
+    hashing::HashError,
+    model::{AddressTag, AuthFactor, EmailAddress, Member, MemberState},
+    remote::RemoteError,
+    store::member::{self, Key},
+};
+
+/// Tries of one address before it has to wait, and how long it then waits at most.
+const MAX_TRIES: i32 = 10;
+const WINDOW: Duration = Duration::minutes(15);
+
+#[derive(Debug, thiserror::Error)]
+pub enum SignInError {
+    #[error("wrong address, secret or organization")]
+    Failed,
+    #[error("too many tries")]
+    RateLimited { until: OffsetDateTime },
+    /// Without an organization there is no telling whose address is meant.
+    #[error("must name the organization: this project has a user pool for each")]
+    OrganizationRequired,
+    #[error(transparent)]
+    Hash(#[from] HashError),
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Where somebody wants in.
+#[derive(Debug)]
+pub struct Entrance {
+    pub project: ProjectId,
+    /// The organization with what is known of it here; None where none was named.
+    pub organization: Option<(OrganizationId, Option<Head>)>,
+}
+
+/// Who somebody has proven to be.
+#[derive(Debug)]
+pub struct Proven {
+    pub identity: IdentityId,
+    /// In the organization that was named.
+    pub member: Option<(OrganizationId, MemberId)>,
+    pub factor: AuthFactor,
+}
+
+/// Where an entrance leads.
+#[derive(Debug, Clone, Copy)]
+struct Target {
+    pool: Tenant,
+    /// Under which a challenge stands.
+    tenant: Tenant,
+    organization: Option<OrganizationId>,
+    /// There is such an organization in the project, and it is active.
+    open: bool,
+}
+
+impl Entrance {
+    async fn target(&self, context: &Context, granted: &Granted<ClusterScope>) -> Result<Target, SignInError> {
+        let shared = context.remote.shares_pool(granted.into(), self.project).await?;
+        let shared = shared.ok_or(SignInError::Failed)?;
+        let project = Tenant::Project(granted.in_project(self.project).scope);
+        let Some((organization, head)) = &self.organization else {
+            if !shared {
+                return Err(SignInError::OrganizationRequired);
+            }
+            return Ok(Target { pool: project, tenant: project, organization: None, open: true });
+        };
+        let here = head.as_ref().filter(|head| head.project_id == self.project);
+        let open = here.is_some_and(|head| head.state == OrganizationState::Active);
+        // Where there is none in this project: the same statements, under an id that nobody has.
+        let organization = &if here.is_some() { *organization } else { OrganizationId::new() };
+        let own = Tenant::Organization(granted.in_organization(self.project, *organization).scope);
+        let pool = if shared { project } else { own };
+        Ok(Target { pool, tenant: own, organization: Some(*organization), open })
+    }
+}
+
+fn tag(context: &Context, pool: Tenant, address: &EmailAddress) -> AddressTag {
+    let message = [pool.key().uuid().as_bytes().as_slice(), address.as_str().as_bytes()].concat();
+    AddressTag(context.database.sealer().tag("address", &message))
+}
+
+/// The active member that an identity has in an organization.
+async fn active_member(
+    context: &Context,
+    granted: &Granted<ClusterScope>,
+    project: ProjectId,
+    organization: OrganizationId,
+    identity: IdentityId,
+) -> Result<Option<Member>, StoreError> {
+    let scope = granted.in_organization(project, organization).scope;
+    let mut read = context.database.read(scope).await?;
+    let found = member::find(read.connection(), organization, &Key::Identity(identity)).await?;
+    read.finish().await?;
+    Ok(found.filter(|member| member.state == MemberState::Active))
+}

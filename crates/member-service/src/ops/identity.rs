@@ -1,0 +1,83 @@
+//! Identities: made before the member that needs them, in a write of their own under their pool. One without a member is harmless.
+
+use access::Tenant;
+use tenancy::{Change, IdentityId, NewEvent, Origin, StoreError, Write, event::now};
+
+use super::Context;
+use crate::{
+    model::{EmailAddress, Identity, IdentityState, Name},
+    store::identity,
+};
+
+/// The identity of an address; with `proven`, the address counts as verified from then on.
+pub async fn find_or_create(
+    context: &Context,
+    pool: Tenant,
+    origin: &Origin,
+    address: &EmailAddress,
+    display_name: &Name,
+    proven: bool,
+) -> Result<Identity, StoreError> {
+    let mut read = context.database.read(pool).await?;
+    let found = identity::by_address(read.connection(), pool, address).await?;
+    read.finish().await?;
+    if let Some(found) = found {
+        return verify(context, pool, origin, found.identity, proven).await;
+    }
+    let mut tx = context.database.write(pool, origin, None).await?;
+    // Behind the lock of the pool's head: whoever else was making it is done.
+    if let Some(found) = identity::by_address(tx.connection(), pool, address).await? {
+        drop(tx);
+        return verify(context, pool, origin, found.identity, proven).await;
+    }
+    let now = now();
+    let new = Identity {
+        identity_id: IdentityId::new(),
+        pool: pool.key(),
+        pool_is_project: matches!(pool, Tenant::Project(_)),
+        email_address: address.clone(),
+        email_verified: proven,
+        display_name: display_name.clone(),
+        has_password: false,
+        state: IdentityState::Active,
+        revision: tx.revision(),
+        create_time: now,
+        update_time: now,
+    };
+    if !identity::insert(tx.connection(), pool, &new).await? {
+        return Err(StoreError::Corrupt("an identity that the pool's lock did not show"));
+    }
+    tx.append(NewEvent::new("identity.created", vec![new.identity_id.to_string()], &Change::created(new.clone())));
+    tx.commit(new).await
+}
+
+/// Notes that a person has proven their address, if they had not yet.
+pub async fn verify(
+    context: &Context,
+    pool: Tenant,
+    origin: &Origin,
+    identity: Identity,
+    proven: bool,
+) -> Result<Identity, StoreError> {
+    if !proven || identity.email_verified {
+        return Ok(identity);
+    }
+    let mut tx = context.database.write(pool, origin, None).await?;
+    let Some(before) = identity::get(tx.connection(), pool, identity.identity_id).await? else { return Ok(identity) };
+    if before.email_verified {
+        return Ok(before);
+    }
+    let after = Identity { email_verified: true, ..changed(&tx, &before) };
+    identity::set_verified(tx.connection(), pool, &after).await?;
+    append_update(&mut tx, before, after.clone());
+    tx.commit(after).await
+}
+
+pub(super) fn changed(tx: &Write, before: &Identity) -> Identity {
+    Identity { revision: tx.revision(), update_time: now(), ..before.clone() }
+}
+
+pub(super) fn append_update(tx: &mut Write, before: Identity, after: Identity) {
+    let ids = vec![after.identity_id.to_string()];
+    tx.append(NewEvent::new("identity.updated", ids, &Change::updated(before, after)));
+}

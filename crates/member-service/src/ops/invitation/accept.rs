@@ -1,0 +1,187 @@
+//! Accepting an invitation by its secret.
+//!
+//! The roles are bound to a member who is not there yet, with the inviter as grantor, so that authz-service checks them again; then
+//! one write takes the invitation from PENDING to ACCEPTED and inserts the member. That one statement decides who was first. Whoever
+//! was not takes their bindings back, and a sweep takes back those of a process that died (see `prospect`).
+
+use access::Granted;
+use tenancy::{
+    Change, ClusterScope, Head, InvitationId, NewEvent, Once, OrganizationId, OrganizationScope, OrganizationState,
+    StoreError, event::now, secret::Presented,
+};
+
+use super::create::may_still_invite;
+use crate::{
+    model::{Identity, Invitation, InvitationState, MemberWithRoles, Metadata, Name, RoleSource},
+    ops::{
+        Context, NotActive, active, identity,
+        member::{MemberParts, insert},
+        prospect::{BindError, Prospect},
+    },
+    remote::{Grantor, RemoteError},
+    store::{
+        invitation,
+        member::{self, Key, WriteError},
+    },
+};
+
+#[derive(Debug, thiserror::Error)]
+pub enum AcceptError {
+    #[error("the secret opens no invitation")]
+    Unknown,
+    #[error("the invitation was accepted, revoked, or has expired")]
+    NotPending,
+    #[error("the inviter may no longer grant what the invitation promises")]
+    InviterLostRights,
+    #[error("a member of the organization has this email address")]
+    EmailTaken,
+    #[error("the call took too long to be completed")]
+    TooLate,
+    #[error(transparent)]
+    NotActive(#[from] NotActive),
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<BindError> for AcceptError {
+    fn from(error: BindError) -> Self {
+        match error {
+            BindError::Remote(error) if error.refuses_grant() => Self::InviterLostRights,
+            BindError::Remote(error) => Self::Remote(error),
+            BindError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl From<WriteError> for AcceptError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::EmailTaken => Self::EmailTaken,
+            // A new member by invitation has none.
+            WriteError::ExternalIdTaken => Self::Store(StoreError::Corrupt("member_external_id_key")),
+            WriteError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+/// What is presented, and how the person wants to be called.
+#[derive(Debug)]
+pub struct Acceptance {
+    pub secret: Presented,
+    pub display_name: Name,
+}
+
+pub async fn accept(
+    context: &Context,
+    anyone: &Granted<ClusterScope>,
+    head: &Head,
+    once: Option<&Once>,
+    acceptance: Acceptance,
+) -> Result<MemberWithRoles, AcceptError> {
+    let organization: OrganizationId = head.organization_id;
+    let granted = anyone.in_organization(head.project_id, organization);
+    let id = InvitationId::from_uuid(acceptance.secret.id);
+    let _turn = context.gates.of(id).lock().await;
+
+    let invitation = look(context, &granted, &acceptance.secret, once).await?;
+    let invitation = match invitation {
+        Looked::Answered(first) => return Ok(*first),
+        Looked::Pending(invitation) => invitation,
+    };
+    let inviter = invitation.inviter.parse().map_err(|_| StoreError::Corrupt("invitation.inviter"))?;
+    let grantor = Grantor { actor: inviter, is_project: invitation.inviter_is_project };
+    if !may_still_invite(context, &granted, &grantor).await? {
+        return Err(AcceptError::InviterLostRights);
+    }
+    let pool = context.pool(&granted).await?;
+    // The secret reached the address: it is proven, whoever turns out to have been first.
+    let (address, name) = (&invitation.email_address, &acceptance.display_name);
+    let person = identity::find_or_create(context, pool, &granted.origin(), address, name, true).await?;
+    let roles = invitation.role_ids.iter().map(ToString::to_string).collect();
+    let prospect = Prospect::bind(context, &granted, &grantor, roles, RoleSource::Invitation).await?;
+    match write(context, &granted, once, &invitation, person, acceptance.display_name, &prospect).await {
+        Ok(made) if made.member.member_id == prospect.member => Ok(made),
+        outcome => {
+            prospect.withdraw(context, &granted).await;
+            outcome
+        }
+    }
+}
+
+enum Looked {
+    Answered(Box<MemberWithRoles>),
+    Pending(Invitation),
+}
+
+/// Refuses at once what would be refused after steps in other services. Nothing is told to who has no secret.
+async fn look(
+    context: &Context,
+    granted: &Granted<OrganizationScope>,
+    secret: &Presented,
+    once: Option<&Once>,
+) -> Result<Looked, AcceptError> {
+    let organization = granted.scope.organization_id();
+    let mut read = context.database.read(granted.scope).await?;
+    let id = InvitationId::from_uuid(secret.id);
+    let found = invitation::open(read.connection(), organization, id, &secret.hash).await?;
+    let head = Head::find(read.connection(), organization).await?;
+    let taken = match &found {
+        Some(found) => {
+            member::find(read.connection(), organization, &Key::Email(found.email_address.clone())).await?.is_some()
+        }
+        None => false,
+    };
+    read.finish().await?;
+    let found = found.ok_or(AcceptError::Unknown)?;
+    if let Some(once) = once
+        && let Some(first) = context.database.kept_answer(granted.scope, once).await?
+    {
+        return Ok(Looked::Answered(Box::new(first)));
+    }
+    active(head.map_or(OrganizationState::Deleted, |head| head.state))?;
+    match found.state_at(now()) {
+        InvitationState::Pending if taken => Err(AcceptError::EmailTaken),
+        InvitationState::Pending => Ok(Looked::Pending(found)),
+        InvitationState::Accepted | InvitationState::Revoked | InvitationState::Expired => Err(AcceptError::NotPending),
+    }
+}
+
+async fn write(
+    context: &Context,
+    granted: &Granted<OrganizationScope>,
+    once: Option<&Once>,
+    before: &Invitation,
+    person: Identity,
+    display_name: Name,
+    prospect: &Prospect,
+) -> Result<MemberWithRoles, AcceptError> {
+    let mut tx = context.database.write(granted.scope, &granted.origin(), once).await?;
+    if let Some(first) = tx.first_answer()? {
+        return Ok(first);
+    }
+    active(tx.head().state)?;
+    let (revision, member_id) = (tx.revision(), Some(prospect.member));
+    let accepted =
+        invitation::settle(tx.connection(), before, InvitationState::Accepted, member_id, revision, now()).await?;
+    let accepted = accepted.ok_or(AcceptError::NotPending)?;
+    if !prospect.arrive(&mut tx).await? {
+        return Err(AcceptError::TooLate);
+    }
+    let ids = vec![before.invitation_id.to_string(), prospect.member.to_string()];
+    tx.append(NewEvent::new("invitation.accepted", ids, &Change::updated(before.clone(), accepted)));
+    let parts = MemberParts {
+        member_id: prospect.member,
+        identity_id: person.identity_id,
+        email_address: person.email_address,
+        email_verified: true,
+        display_name: if display_name.is_empty() { person.display_name } else { display_name },
+        external_id: None,
+        is_breakglass: false,
+        trusted_metadata: Metadata::default(),
+        untrusted_metadata: Metadata::default(),
+    };
+    let member = insert(&mut tx, granted.scope, parts).await?;
+    Ok(tx.commit(MemberWithRoles { member, roles: prospect.roles.clone() }).await?)
+}

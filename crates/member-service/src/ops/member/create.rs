@@ -1,0 +1,167 @@
+//! Adding a member: the identity, the roles, then the member.
+
+use access::Granted;
+use tenancy::{Change, Head, IdentityId, MemberId, NewEvent, Once, OrganizationScope, StoreError, Write, event::now};
+
+use crate::{
+    model::{EmailAddress, ExternalId, Member, MemberDraft, MemberState, MemberWithRoles, Metadata, Name, RoleSource},
+    ops::{
+        Context, NotActive, active, identity,
+        prospect::{BindError, Prospect},
+    },
+    remote::{Grantor, RemoteError},
+    store::member::{self, Key, WriteError},
+};
+
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    #[error("a member of the organization has this email address")]
+    EmailTaken,
+    #[error("a member of the organization has this external_id")]
+    ExternalIdTaken,
+    #[error(transparent)]
+    NotActive(#[from] NotActive),
+    /// The call took so long that its roles were taken back.
+    #[error("the call took too long to be completed")]
+    TooLate,
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<WriteError> for CreateError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::EmailTaken => Self::EmailTaken,
+            WriteError::ExternalIdTaken => Self::ExternalIdTaken,
+            WriteError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl From<BindError> for CreateError {
+    fn from(error: BindError) -> Self {
+        match error {
+            BindError::Remote(error) => Self::Remote(error),
+            BindError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+pub async fn create(
+    context: &Context,
+    granted: &Granted<OrganizationScope>,
+    once: Option<&Once>,
+    draft: MemberDraft,
+    roles: Vec<String>,
+) -> Result<MemberWithRoles, CreateError> {
+    let _turn = match once {
+        Some(once) => Some(context.gates.of((&once.caller, once.method, &once.request_id)).lock().await),
+        None => None,
+    };
+    // Looked at before the kept answer: of two equal calls at once, the one that finds the address taken finds the answer too.
+    let looked = look(context, granted.scope, &draft.email_address).await;
+    if let Some(once) = once
+        && let Some(first) = context.database.kept_answer(granted.scope, once).await?
+    {
+        return Ok(first);
+    }
+    looked?;
+    let pool = context.pool(granted).await?;
+    let origin = granted.origin();
+    let identity =
+        identity::find_or_create(context, pool, &origin, &draft.email_address, &draft.display_name, false).await?;
+    let prospect = Prospect::bind(context, granted, &Grantor::of(&granted.caller), roles, RoleSource::Direct).await?;
+    let parts = MemberParts {
+        member_id: prospect.member,
+        identity_id: identity.identity_id,
+        email_address: identity.email_address,
+        email_verified: identity.email_verified,
+        display_name: draft.display_name,
+        external_id: draft.external_id,
+        is_breakglass: draft.is_breakglass,
+        trusted_metadata: draft.trusted_metadata,
+        untrusted_metadata: draft.untrusted_metadata,
+    };
+    match write(context, granted, once, parts, &prospect).await {
+        Ok(made) if made.member.member_id == prospect.member => Ok(made),
+        // The first answer to the same request, or a refusal: the roles were bound for nobody.
+        outcome => {
+            prospect.withdraw(context, granted).await;
+            outcome
+        }
+    }
+}
+
+/// Refuses at once what would be refused after steps in other services.
+async fn look(context: &Context, scope: OrganizationScope, address: &EmailAddress) -> Result<(), CreateError> {
+    let organization = scope.organization_id();
+    let mut read = context.database.read(scope).await?;
+    let head = Head::find(read.connection(), organization).await?.ok_or(StoreError::TenantUnknown)?;
+    let found = member::find(read.connection(), organization, &Key::Email(address.clone())).await?;
+    read.finish().await?;
+    active(head.state)?;
+    if found.is_some() { Err(CreateError::EmailTaken) } else { Ok(()) }
+}
+
+async fn write(
+    context: &Context,
+    granted: &Granted<OrganizationScope>,
+    once: Option<&Once>,
+    parts: MemberParts,
+    prospect: &Prospect,
+) -> Result<MemberWithRoles, CreateError> {
+    let mut tx = context.database.write(granted.scope, &granted.origin(), once).await?;
+    if let Some(first) = tx.first_answer()? {
+        return Ok(first);
+    }
+    active(tx.head().state)?;
+    if !prospect.arrive(&mut tx).await? {
+        return Err(CreateError::TooLate);
+    }
+    let member = insert(&mut tx, granted.scope, parts).await?;
+    Ok(tx.commit(MemberWithRoles { member, roles: prospect.roles.clone() }).await?)
+}
+
+/// What a member is made of.
+#[derive(Debug)]
+pub struct MemberParts {
+    pub member_id: MemberId,
+    pub identity_id: IdentityId,
+    pub email_address: EmailAddress,
+    pub email_verified: bool,
+    pub display_name: Name,
+    pub external_id: Option<ExternalId>,
+    pub is_breakglass: bool,
+    pub trusted_metadata: Metadata,
+    pub untrusted_metadata: Metadata,
+}
+
+/// The member's row and event.
+pub async fn insert(tx: &mut Write, scope: OrganizationScope, parts: MemberParts) -> Result<Member, WriteError> {
+    let now = now();
+    let member = Member {
+        member_id: parts.member_id,
+        organization_id: scope.organization_id(),
+        identity_id: parts.identity_id,
+        email_address: parts.email_address,
+        email_verified: parts.email_verified,
+        display_name: parts.display_name,
+        external_id: parts.external_id,
+        state: MemberState::Active,
+        state_revision: 0,
+        is_breakglass: parts.is_breakglass,
+        trusted_metadata: parts.trusted_metadata,
+        untrusted_metadata: parts.untrusted_metadata,
+        epoch: 1,
+        last_sign_in_time: None,
+        revision: tx.revision(),
+        create_time: now,
+        update_time: now,
+    };
+    member::insert(tx.connection(), scope, &member).await?;
+    let ids = vec![member.member_id.to_string(), member.identity_id.to_string()];
+    tx.append(NewEvent::new("member.created", ids, &Change::created(member.clone())));
+    Ok(member)
+}

@@ -1,0 +1,197 @@
+//! Suspending members and letting them back in.
+//!
+//! Rights go first and come back last: a suspension is told to authz-service before the row is written, a reactivation after. A
+//! suspension that stops half-way denies everything already, and is finished when this service reads of it in authz-service's feed;
+//! a reactivation that stops half-way is repaired by asking again, or by authz-service reading of it here.
+
+use access::Granted;
+use tenancy::{
+    Actor, Change, Head, MemberId, NewEvent, Once, OrganizationId, OrganizationScope, Origin, StoreError, Write,
+    event::now, mask::etag_matches,
+};
+
+use crate::{
+    model::{EndReason, Member, MemberState, MemberWithRoles, RoleHeld},
+    ops::{Context, NotActive, active, append_session_end},
+    remote::RemoteError,
+    store::{
+        member::{self, Key, WriteError},
+        session,
+    },
+};
+
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    #[error("no such member")]
+    Unknown,
+    #[error("the member changed since the etag was read")]
+    EtagMismatch,
+    #[error(transparent)]
+    NotActive(#[from] NotActive),
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<WriteError> for StateError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            // Neither is written by a change of state.
+            WriteError::EmailTaken | WriteError::ExternalIdTaken => Self::Store(StoreError::Corrupt("member key")),
+            WriteError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+pub async fn suspend(
+    context: &Context,
+    granted: &Granted<OrganizationScope>,
+    once: Option<&Once>,
+    id: MemberId,
+    etag: &str,
+) -> Result<MemberWithRoles, StateError> {
+    let (scope, organization) = (granted.scope, granted.scope.organization_id());
+    if let Some(once) = once
+        && let Some(first) = context.database.kept_answer(scope, once).await?
+    {
+        return Ok(first);
+    }
+    let mut read = context.database.read(scope).await?;
+    let head = Head::find(read.connection(), organization).await?.ok_or(StoreError::TenantUnknown)?;
+    let found = member::find(read.connection(), organization, &Key::Id(id)).await?;
+    read.finish().await?;
+    active(head.state)?;
+    let found = found.ok_or(StateError::Unknown)?;
+    if !etag_matches(etag, found.revision) {
+        return Err(StateError::EtagMismatch);
+    }
+    let roles = roles(context, granted, id).await?;
+    if found.state == MemberState::Suspended {
+        return Ok(MemberWithRoles { member: found, roles });
+    }
+    // The write to come takes this revision or a later one; a reactivation that is still on its way had an earlier one.
+    let told = head.revision + 1;
+    context.remote.set_state(granted.into(), scope, id, MemberState::Suspended, told, true).await?;
+
+    let mut tx = context.database.write(scope, &granted.origin(), once).await?;
+    if let Some(first) = tx.first_answer()? {
+        return Ok(first);
+    }
+    let before = member::find(tx.connection(), organization, &Key::Id(id)).await?.ok_or(StateError::Unknown)?;
+    let member = write_suspension(&mut tx, before).await?;
+    let suspended = tx.commit(MemberWithRoles { member, roles }).await?;
+    let revision = suspended.member.state_revision;
+    if revision > told {
+        // Somebody else wrote in between: what they told may be newer than what was told above.
+        context.remote.set_state(granted.into(), scope, id, MemberState::Suspended, revision, false).await?;
+    }
+    Ok(suspended)
+}
+
+/// The row, the sessions and the events. A member who is suspended already stays as they are.
+async fn write_suspension(tx: &mut Write, before: Member) -> Result<Member, StateError> {
+    if before.state == MemberState::Suspended {
+        return Ok(before);
+    }
+    let member = Member { epoch: before.epoch + 1, ..in_state(tx, &before, MemberState::Suspended) };
+    member::update(tx.connection(), &member).await?;
+    append(tx, "member.suspended", before, member.clone());
+    let ended = session::delete_of_member(tx.connection(), member.organization_id, member.member_id).await?;
+    for session in ended {
+        append_session_end(tx, session, EndReason::MemberSuspended);
+    }
+    Ok(member)
+}
+
+/// Writes a suspension that authz-service was told of, as of `told`, and that never got further.
+pub async fn finish_suspension(
+    context: &Context,
+    scope: OrganizationScope,
+    origin: &Origin,
+    id: MemberId,
+    told: i64,
+) -> Result<(), StateError> {
+    let overdue = |member: &Member| member.state == MemberState::Active && member.state_revision < told;
+    let organization: OrganizationId = scope.organization_id();
+    let mut read = context.database.read(scope).await?;
+    let found = member::find(read.connection(), organization, &Key::Id(id)).await?;
+    read.finish().await?;
+    if !found.as_ref().is_some_and(overdue) {
+        return Ok(());
+    }
+    let mut tx = context.database.write(scope, origin, None).await?;
+    match member::find(tx.connection(), organization, &Key::Id(id)).await? {
+        Some(before) if overdue(&before) => {
+            write_suspension(&mut tx, before).await?;
+            Ok(tx.commit(()).await?)
+        }
+        _ => Ok(()),
+    }
+}
+
+pub async fn reactivate(
+    context: &Context,
+    granted: &Granted<OrganizationScope>,
+    once: Option<&Once>,
+    id: MemberId,
+    etag: &str,
+) -> Result<MemberWithRoles, StateError> {
+    let roles = roles(context, granted, id).await?;
+    let active_again = write_reactivation(context, granted, once, id, etag, roles).await?;
+    let revision = active_again.member.state_revision;
+    if revision > 0 {
+        // Also when nothing changed here: the call after the change may have been lost.
+        let told = context.remote.set_state(granted.into(), granted.scope, id, MemberState::Active, revision, false);
+        told.await?;
+    }
+    Ok(active_again)
+}
+
+async fn write_reactivation(
+    context: &Context,
+    granted: &Granted<OrganizationScope>,
+    once: Option<&Once>,
+    id: MemberId,
+    etag: &str,
+    roles: Vec<RoleHeld>,
+) -> Result<MemberWithRoles, StateError> {
+    let mut tx = context.database.write(granted.scope, &granted.origin(), once).await?;
+    if let Some(first) = tx.first_answer()? {
+        return Ok(first);
+    }
+    active(tx.head().state)?;
+    let organization = granted.scope.organization_id();
+    let before = member::find(tx.connection(), organization, &Key::Id(id)).await?.ok_or(StateError::Unknown)?;
+    if !etag_matches(etag, before.revision) {
+        return Err(StateError::EtagMismatch);
+    }
+    let member = if before.state == MemberState::Active {
+        before
+    } else {
+        let member = in_state(&tx, &before, MemberState::Active);
+        member::update(tx.connection(), &member).await?;
+        append(&mut tx, "member.reactivated", before, member.clone());
+        member
+    };
+    Ok(tx.commit(MemberWithRoles { member, roles }).await?)
+}
+
+fn in_state(tx: &Write, before: &Member, state: MemberState) -> Member {
+    let revision = tx.revision();
+    Member { state, state_revision: revision, revision, update_time: now(), ..before.clone() }
+}
+
+fn append(tx: &mut Write, kind: &'static str, before: Member, after: Member) {
+    let ids = vec![after.member_id.to_string(), after.identity_id.to_string()];
+    tx.append(NewEvent::new(kind, ids, &Change::updated(before, after)));
+}
+
+async fn roles(
+    context: &Context,
+    granted: &Granted<OrganizationScope>,
+    id: MemberId,
+) -> Result<Vec<RoleHeld>, RemoteError> {
+    let organization = granted.scope.organization_id();
+    Ok(context.remote.roles(granted.into(), organization, &[Actor::Member(id)]).await?.pop().unwrap_or_default())
+}

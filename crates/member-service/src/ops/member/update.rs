@@ -1,0 +1,56 @@
+//! Changing what may be written of a member.
+
+use access::Granted;
+use tenancy::{Actor, Change, MemberId, NewEvent, OrganizationScope, StoreError, event::now, mask::etag_matches};
+
+use crate::{
+    model::{Changes, Member, MemberWithRoles},
+    ops::{Context, NotActive, active},
+    remote::RemoteError,
+    store::member::{self, Key, WriteError},
+};
+
+#[derive(Debug, thiserror::Error)]
+pub enum UpdateError {
+    #[error("no such member")]
+    Unknown,
+    #[error("the member changed since the etag was read")]
+    EtagMismatch,
+    #[error("a member of the organization has this external_id")]
+    ExternalIdTaken,
+    #[error(transparent)]
+    NotActive(#[from] NotActive),
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+pub async fn update(
+    context: &Context,
+    granted: &Granted<OrganizationScope>,
+    id: MemberId,
+    etag: &str,
+    changes: Changes,
+) -> Result<MemberWithRoles, UpdateError> {
+    let organization = granted.scope.organization_id();
+    let roles =
+        context.remote.roles(granted.into(), organization, &[Actor::Member(id)]).await?.pop().unwrap_or_default();
+    let mut tx = context.database.write(granted.scope, &granted.origin(), None).await?;
+    active(tx.head().state)?;
+    let before = member::find(tx.connection(), organization, &Key::Id(id)).await?.ok_or(UpdateError::Unknown)?;
+    if !etag_matches(etag, before.revision) {
+        return Err(UpdateError::EtagMismatch);
+    }
+    let mut member = Member { revision: tx.revision(), update_time: now(), ..before.clone() };
+    changes.apply(&mut member);
+    member::update(tx.connection(), &member).await.map_err(|error| match error {
+        // The address is not written here.
+        WriteError::EmailTaken => UpdateError::Store(StoreError::Corrupt("member_email_key")),
+        WriteError::ExternalIdTaken => UpdateError::ExternalIdTaken,
+        WriteError::Store(error) => UpdateError::Store(error),
+    })?;
+    let ids = vec![member.member_id.to_string(), member.identity_id.to_string()];
+    tx.append(NewEvent::new("member.updated", ids, &Change::updated(before, member.clone())));
+    Ok(tx.commit(MemberWithRoles { member, roles }).await?)
+}

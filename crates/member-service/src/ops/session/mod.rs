@@ -1,0 +1,9 @@
+//! Sessions: begun by a sign-in, kept alive by refresh tokens, ended by many things.
+
+mod begin;
+mod end;
+mod refresh;
+
+pub use begin::{BeginError, Beginning, begin};
+pub use end::{EndError, end_by_token, end_own, list, revoke, revoke_of_member};
+pub use refresh::{RefreshError, refresh};

@@ -1,0 +1,29 @@
+//! What org-service tells of organizations.
+
+use tenancy::{Head, OrganizationScope, OrganizationState, Origin, StoreError};
+
+use super::Context;
+use crate::store::session;
+
+/// Takes note of a state as of a revision of org-service, and says which state is in force. Older news change nothing.
+///
+/// A suspension ends no session: it makes every refresh fail for as long as it lasts. A deletion ends them, so that none comes back
+/// with an organization that is undeleted. org-service's own event is the record of both.
+pub async fn set_state(
+    context: &Context,
+    scope: OrganizationScope,
+    origin: &Origin,
+    state: OrganizationState,
+    revision: i64,
+) -> Result<(OrganizationState, i64), StoreError> {
+    let organization = scope.organization_id();
+    // Whoever asks org-service at this moment may take up the state from before: it must find a newer one here.
+    context.database.admit(scope.project_id(), organization, state, revision).await?;
+    let mut tx = context.database.write(scope, origin, None).await?;
+    tx.set_state(state, revision).await?;
+    let head = Head::find(tx.connection(), organization).await?.ok_or(StoreError::TenantUnknown)?;
+    if head.state == OrganizationState::Deleted {
+        session::delete_all(tx.connection(), organization).await?;
+    }
+    tx.commit((head.state, head.state_revision)).await
+}
