@@ -12,24 +12,24 @@ mod permissions;
 mod snapshots;
 mod store;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use access::{Access, Onward, Service};
 use feed::Source;
-use runtime::{Chain, Condition, Contract, Process};
-use tenancy::{Database, migration::Migrations};
+use runtime::{Contract, Process};
 
-pub use config::{Config, MigrateConfig};
+pub use config::Config;
+use schema::MigrateConfig;
 
-/// How often the schema is looked at while it is behind, and once it is not.
-const SCHEMA_AWAITED: Duration = Duration::from_secs(1);
-const SCHEMA_WATCHED: Duration = Duration::from_secs(30);
-const FORGETTING: Duration = Duration::from_secs(60);
-const FORGOTTEN_AT_ONCE: i64 = 1_000;
-
+/// Serves until the process is told to end.
 pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Error> {
+    let database = config.schema.database()?;
+    let (background, readiness) = (process.background(), process.readiness());
+    let (reachable, current) = (readiness.condition("database"), readiness.condition("schema"));
+    background.spawn(schema::watch(database.clone(), store::migrations(), reachable, current));
+    background.spawn(schema::forget_answers(database.clone()));
+
     let contract = Contract::from_descriptor_set(api::FILE_DESCRIPTOR_SET)?;
-    let database = Database::new(&config.database(), config.sealer()?)?;
     let onward = Onward::new(Service::Authz, config.access.signing_key()?);
     let org = runtime::connect(&config.org_url, contract.clone())?;
     let member = runtime::connect(&config.member_url, contract.clone())?;
@@ -42,9 +42,6 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
         Arc::new(permissions::OwnPermissions::new(snapshots.clone())),
     );
 
-    let background = process.background();
-    background.spawn(watch_schema(database.clone(), process.readiness().condition("schema")));
-    background.spawn(forget_answers(database.clone()));
     for (service, channel) in [(Service::Org, org), (Service::Member, member)] {
         let source = Source { service, channel, onward: onward.clone() };
         let repair = feeds::Repair { access: access.clone(), database: database.clone() };
@@ -57,41 +54,7 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
     Ok(())
 }
 
+/// Brings the schema up to date.
 pub async fn migrate(config: MigrateConfig) -> Result<(), runtime::Error> {
-    Migrations::of(&store::MIGRATIONS).apply(&config.database_url, &config.runtime_role).await?;
-    Ok(())
-}
-
-/// A server whose schema is behind says so and serves nobody.
-async fn watch_schema(database: Database, schema: Condition) {
-    let migrations = Migrations::of(&store::MIGRATIONS);
-    loop {
-        let pause = match migrations.behind(&database).await {
-            Ok(None) => {
-                schema.met();
-                SCHEMA_WATCHED
-            }
-            Ok(Some(what)) => {
-                schema.unmet(what);
-                SCHEMA_AWAITED
-            }
-            Err(error) => {
-                tracing::debug!(error = %Chain(&error), "the schema cannot be looked at");
-                schema.unmet("the database cannot be reached");
-                SCHEMA_AWAITED
-            }
-        };
-        tokio::time::sleep(pause).await;
-    }
-}
-
-/// Answers kept for repeated requests, once their day has passed.
-async fn forget_answers(database: Database) {
-    loop {
-        tokio::time::sleep(FORGETTING).await;
-        match database.forget_answers(FORGOTTEN_AT_ONCE).await {
-            Ok(_) => {}
-            Err(error) => tracing::warn!(error = %Chain(&error), "expired answers were not forgotten"),
-        }
-    }
+    schema::migrate(config, store::migrations(), "guildhall_authz").await
 }

@@ -25,14 +25,16 @@ use api::member::v1::{
 use runtime::{Api, Contract, Process};
 use tokio::sync::Notify;
 
-pub use config::{Config, MigrateConfig};
+pub use config::Config;
+use schema::MigrateConfig;
 
 /// Serves until the process is told to end.
 pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Error> {
-    let database = config.database()?;
+    let database = config.schema.database()?;
     let (background, readiness) = (process.background(), process.readiness());
-    let (reachable, schema) = (readiness.condition("database"), readiness.condition("schema"));
-    background.spawn(background::watch_database(database.clone(), reachable, schema));
+    let (reachable, current) = (readiness.condition("database"), readiness.condition("schema"));
+    background.spawn(schema::watch(database.clone(), store::migrations(), reachable, current));
+    background.spawn(schema::forget_answers(database.clone()));
     background.spawn(background::sweep_for_ever(database.clone()));
 
     let contract = Contract::from_descriptor_set(api::FILE_DESCRIPTOR_SET)?;
@@ -77,7 +79,5 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
 
 /// Brings the schema up to date.
 pub async fn migrate(config: MigrateConfig) -> Result<(), runtime::Error> {
-    store::migrations().apply(&config.database_url, &config.runtime_role).await?;
-    tracing::info!("the schema is up to date");
-    Ok(())
+    schema::migrate(config, store::migrations(), "guildhall_member").await
 }

@@ -54,8 +54,5 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
 
 /// Brings the schema up to date.
 pub async fn migrate(config: MigrateConfig) -> Result<(), runtime::Error> {
-    let role = config.runtime_role.as_deref().unwrap_or("guildhall_org");
-    store::migrations().apply(&config.database_url, role).await?;
-    tracing::info!("the schema is up to date");
-    Ok(())
+    schema::migrate(config, store::migrations(), "guildhall_org").await
 }

@@ -5,6 +5,6 @@ mod options;
 mod sweep;
 mod watch;
 
-pub use options::{MigrateConfig, SchemaOptions, url_fault};
+pub use options::{MigrateConfig, SchemaOptions, migrate, url_fault};
 pub use sweep::forget_answers;
 pub use watch::watch;

@@ -1,11 +1,11 @@
 //! How a service reaches its schema.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 use runtime::TelemetryOptions;
 use secrecy::{ExposeSecret, SecretString};
-use tenancy::{Database, DatabaseOptions, Sealer};
+use tenancy::{Database, DatabaseOptions, Sealer, migration::Migrations};
 
 /// Of `serve`.
 #[derive(Args, Clone, Debug)]
@@ -13,6 +13,14 @@ pub struct SchemaOptions {
     /// The database of this service, as the runtime role: postgres://user:password@host:port/database.
     #[arg(long, env = "GUILDHALL_DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: SecretString,
+    /// Connections to the database that this process holds at most. More does not mean faster: a transaction that waits for a
+    /// connection is sooner done than one that fights for a core.
+    #[arg(long, env = "GUILDHALL_DATABASE_CONNECTIONS", value_name = "COUNT", default_value_t = 16)]
+    pub database_connections: u32,
+    /// Seconds that a call waits for one of them, before it is refused with RESOURCE_EXHAUSTED.
+    #[arg(long, env = "GUILDHALL_DATABASE_WAIT", value_name = "SECONDS", default_value = "0.25",
+        value_parser = runtime::seconds)]
+    pub database_wait: Duration,
     /// The sealing keys: a file of lines `<id>:<base64 of 32 bytes>`, of which the first seals and all open.
     #[arg(long, env = "GUILDHALL_SEALING_KEYS", value_name = "FILE")]
     pub sealing_keys: PathBuf,
@@ -22,12 +30,23 @@ impl SchemaOptions {
     /// The database behind the options. Connects when first used.
     pub fn database(&self) -> Result<Database, runtime::Error> {
         let sealer = Arc::new(Sealer::read(&self.sealing_keys)?);
-        Ok(Database::new(&DatabaseOptions::new(self.database_url.clone()), sealer)?)
+        let options = DatabaseOptions {
+            max_connections: self.database_connections,
+            acquire_timeout: self.database_wait,
+            ..DatabaseOptions::new(self.database_url.clone())
+        };
+        Ok(Database::new(&options, sealer)?)
     }
 
     /// Every fault of these options.
     pub fn faults(&self) -> Vec<String> {
         let mut faults = database_fault(&self.database_url);
+        if self.database_connections < 2 {
+            faults.push("--database-connections (GUILDHALL_DATABASE_CONNECTIONS): must be at least 2".to_owned());
+        }
+        if self.database_wait.is_zero() {
+            faults.push("--database-wait (GUILDHALL_DATABASE_WAIT): must be more than 0".to_owned());
+        }
         if let Err(error) = Sealer::read(&self.sealing_keys) {
             faults.push(format!("--sealing-keys (GUILDHALL_SEALING_KEYS): {}", runtime::Chain(&error)));
         }
@@ -35,7 +54,7 @@ impl SchemaOptions {
     }
 }
 
-/// Of `migrate`. The service names its runtime role by `#[command(mut_arg(..))]` or takes it from here by its own default.
+/// Of `migrate`.
 #[derive(Args, Clone, Debug)]
 pub struct MigrateConfig {
     #[command(flatten)]
@@ -61,6 +80,13 @@ impl runtime::MigrateConfig for MigrateConfig {
         }
         if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
+}
+
+/// Brings the schema up to date, as `migrate` does. `runtime_role` is the one that the service has by default.
+pub async fn migrate(config: MigrateConfig, migrations: Migrations, runtime_role: &str) -> Result<(), runtime::Error> {
+    migrations.apply(&config.database_url, config.runtime_role.as_deref().unwrap_or(runtime_role)).await?;
+    tracing::info!("the schema is up to date");
+    Ok(())
 }
 
 /// Never shows the text, which may hold a password.

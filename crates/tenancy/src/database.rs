@@ -15,14 +15,14 @@ use sqlx::{
 use crate::{
     Head, OrganizationId, OrganizationScope, Scope, Sealer,
     heads::HeadReader,
-    write::{Once, Write},
+    turns::Turns,
+    write::{self, Once, Write},
 };
 
 /// How a service reaches its schema.
 #[derive(Debug, Clone)]
 pub struct DatabaseOptions {
     pub url: SecretString,
-    /// More does not mean faster: a transaction that waits for a connection is sooner done than one that fights for a core.
     pub max_connections: u32,
     /// How long a call may wait for a connection before it is shed.
     pub acquire_timeout: Duration,
@@ -85,6 +85,7 @@ pub struct Database {
     pool: PgPool,
     sealer: Arc<Sealer>,
     heads: HeadReader,
+    turns: Turns,
 }
 
 impl Database {
@@ -101,7 +102,7 @@ impl Database {
             .acquire_timeout(options.acquire_timeout)
             .test_before_acquire(false)
             .connect_lazy_with(connect);
-        Ok(Self { pool, sealer, heads: HeadReader::default() })
+        Ok(Self { pool, sealer, heads: HeadReader::default(), turns: Turns::default() })
     }
 
     pub fn sealer(&self) -> &Sealer {
@@ -138,7 +139,7 @@ impl Database {
     }
 
     /// A transaction that changes an organization's rows (or, with a project scope, the project's): locks the tenant's head first,
-    /// which orders all its writes. With the cluster's scope, the operator's, it locks the head of the installation. See [`Write`].
+    /// which orders all its writes. Those of one tenant wait for each other without a connection. With the cluster's scope, the operator's, it locks the head of the installation. See [`Write`].
     pub async fn write(
         &self,
         scope: impl Into<Scope>,
@@ -146,8 +147,9 @@ impl Database {
         once: Option<&Once>,
     ) -> Result<Write, StoreError> {
         let scope = scope.into();
+        let turn = self.turns.take(write::tenant(scope)).await?;
         let transaction = self.begin("", scope).await?;
-        Write::open(transaction, scope, origin.clone(), once.cloned(), self.sealer.clone()).await
+        Write::open(transaction, turn, scope, origin.clone(), once.cloned(), self.sealer.clone()).await
     }
 
     /// What this service knows of an organization: its project, state and revision. None where it knows none. As of a moment after

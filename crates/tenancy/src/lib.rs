@@ -17,6 +17,7 @@ pub mod page;
 pub mod scope;
 pub mod sealing;
 pub mod secret;
+mod turns;
 mod write;
 
 pub use database::{Database, DatabaseOptions, Read, StoreError, constraint};

@@ -14,6 +14,7 @@ use crate::{
     ClusterScope, Database, Event, EventId, Head, NewEvent, OrganizationId, OrganizationScope, OrganizationState,
     Origin, ProjectId, ProjectScope, Scope, Sealer, StoreError,
     event::{now, sha256},
+    turns::Turn,
 };
 
 const ANSWER_LIFETIME: Duration = Duration::hours(24);
@@ -22,6 +23,15 @@ const ANSWER: &str = "answer";
 /// Whose head the operator's writes lock, and whose answers theirs are kept among: the installation as a whole, under the nil
 /// uuid that no project has. It has no events of its own; what the operator does to a project stands in the project's chain.
 const INSTALLATION: ProjectId = ProjectId::from_uuid(uuid::Uuid::nil());
+
+/// The tenant whose head a write with this scope locks.
+pub(crate) fn tenant(scope: Scope) -> OrganizationId {
+    match scope {
+        Scope::Organization(scope) => scope.organization_id(),
+        Scope::Project(scope) => scope.own_key(),
+        Scope::Cluster(_) => INSTALLATION.into(),
+    }
+}
 
 impl Database {
     /// Takes up an organization that org-service told of, so that this service can write for it. Repeating it is harmless.
@@ -45,11 +55,7 @@ impl Database {
         once: &Once,
     ) -> Result<Option<T>, StoreError> {
         let scope = scope.into();
-        let tenant = match scope {
-            Scope::Organization(scope) => scope.organization_id(),
-            Scope::Project(scope) => scope.own_key(),
-            Scope::Cluster(_) => INSTALLATION.into(),
-        };
+        let tenant = tenant(scope);
         let mut read = self.read(scope).await?;
         let row = sqlx::query!(
             "select body_hash, answer from answer
@@ -105,6 +111,8 @@ struct Chain {
 #[derive(Debug)]
 pub struct Write {
     transaction: Transaction<'static, Postgres>,
+    /// Let go after the transaction, as fields are dropped in their order.
+    _turn: Turn,
     /// The tenant that was opened, then those founded in this write.
     chains: Vec<Chain>,
     origin: Origin,
@@ -116,6 +124,7 @@ pub struct Write {
 impl Write {
     pub(crate) async fn open(
         mut transaction: Transaction<'static, Postgres>,
+        turn: Turn,
         scope: Scope,
         origin: Origin,
         once: Option<Once>,
@@ -130,6 +139,7 @@ impl Write {
         let head = head.ok_or(StoreError::TenantUnknown)?;
         let mut write = Self {
             transaction,
+            _turn: turn,
             chains: vec![Chain { head, events: Vec::new() }],
             origin,
             once,

@@ -14,5 +14,10 @@ pub mod tree;
 /// An open transaction's connection, as those who only pass it on call it.
 pub use sqlx::PgConnection as Connection;
 
-/// This service's own migrations, after those that every schema has.
-pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
+use tenancy::migration::Migrations;
+
+/// What `migrate` applies, and what a server needs to find applied.
+pub fn migrations() -> Migrations {
+    static OWN: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
+    Migrations::of(&OWN)
+}

@@ -1,13 +1,11 @@
-//! What this service does while nobody calls: it looks after its database, sweeps up what has lapsed, sends mail, and reads what the
+//! What this service does while nobody calls: it sweeps up what has lapsed, sends mail, and reads what the
 //! other services tell.
 
-mod database;
 mod others;
 mod prospects;
 mod sender;
 mod sweep;
 
-pub use database::watch_database;
 pub use others::{Organizations, Subjects};
 pub use prospects::take_back_for_ever;
 pub use sender::{SmtpOptions, send_for_ever};

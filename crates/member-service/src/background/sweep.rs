@@ -1,4 +1,4 @@
-//! Deleting what has lapsed: kept answers, challenges, counts of tries, sessions, mails that nobody took.
+//! Deleting what has lapsed: challenges, counts of tries, sessions, mails that nobody took.
 
 use std::time::Duration;
 
@@ -21,7 +21,6 @@ pub async fn sweep_for_ever(database: Database) {
 }
 
 async fn sweep_all(database: &Database) -> Result<(), StoreError> {
-    while database.forget_answers(AT_ONCE).await? >= AT_ONCE.unsigned_abs() {}
     loop {
         let mut tx = database.upkeep(ClusterScope::granted()).await?;
         let most = sweep::lapsed(tx.connection(), AT_ONCE).await?;
