@@ -9,7 +9,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor, Value};
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor, Value,
+};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
@@ -26,7 +28,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     //
     // Callers recurse over the generated types only through decoded messages, and every method has a default that answers
     // UNIMPLEMENTED: which methods those are is stated in the contract (`not_yet_served`) and compared by a test.
-    tonic_prost_build::configure().generate_default_stubs(true).btree_map(".").compile_fds(compiler.file_descriptor_set())?;
+    tonic_prost_build::configure()
+        .generate_default_stubs(true)
+        .btree_map(".")
+        .compile_fds(compiler.file_descriptor_set())?;
 
     let mut bare = protox::Compiler::new([&root])?;
     bare.include_imports(true).include_source_info(false).open_files(&files)?;
@@ -114,9 +119,8 @@ fn row(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<String, Strin
         Some(Value::List(list)) => list.iter().filter_map(|v| v.as_str().map(str::to_owned)).collect(),
         _ => Vec::new(),
     };
-    if let Some(name) = workloads
-        .iter()
-        .find(|w| !["org-service", "member-service", "authz-service", "gateway"].contains(&w.as_str()))
+    if let Some(name) =
+        workloads.iter().find(|w| !["org-service", "member-service", "authz-service", "gateway"].contains(&w.as_str()))
     {
         return Err(format!("no such workload: {name}"));
     }
@@ -128,9 +132,11 @@ fn row(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<String, Strin
         return Err("is public and has no google.api.http".into());
     }
     let served = !option(pool, method, "guildhall.access.v1.not_yet_served").and_then(|v| v.as_bool()).unwrap_or(false);
-    let read_only = method.method_descriptor_proto().options.as_ref().is_some_and(|o| {
-        o.idempotency_level() == prost_types::method_options::IdempotencyLevel::NoSideEffects
-    });
+    let read_only = method
+        .method_descriptor_proto()
+        .options
+        .as_ref()
+        .is_some_and(|o| o.idempotency_level() == prost_types::method_options::IdempotencyLevel::NoSideEffects);
     let mut row = String::new();
     let _ = writeln!(
         row,

@@ -61,7 +61,7 @@ async fn row(method: &'static Method, callers: &BTreeMap<&str, Caller>, acme: &O
     let name = format!("{}/{}", method.service, method.name);
     let mut row = String::new();
     for column in COLUMNS {
-        let signing_out = method.name == "SignOut" && ["member", "owner"].contains(&column);
+        let signing_out = method.name == "SignOut" && ["member", "stranger", "owner"].contains(&column);
         let caller = if signing_out { acme.join("leaving", &[]).await.caller } else { callers[column].clone() };
         let caller = match column {
             // A service calls services, not the public door.

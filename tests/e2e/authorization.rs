@@ -95,7 +95,7 @@ async fn a_deny_wins_and_a_window_opens_and_closes() {
     let editor = role(&acme, "editor", &["document:*"]).await;
     let me = || json!({"member_id": grace.id});
     bind(&acme, me(), &editor, json!({})).await;
-    let deny = json!({"effect": "EFFECT_DENY", "resource": {"type": "document", "id": "secret"}});
+    let deny = json!({"effect": "BINDING_EFFECT_DENY", "resource": {"type": "document", "id": "secret"}});
     bind(&acme, me(), &editor, deny).await;
     assert!(may(&acme, &grace.id, "document:read", Some(("document", "7"))).await);
     assert!(!may(&acme, &grace.id, "document:read", Some(("document", "secret"))).await);

@@ -5,6 +5,7 @@
 mod access_matrix;
 mod authorization;
 mod faults;
+mod given_up;
 mod invitations;
 mod main_job;
 mod organizations;

@@ -1,5 +1,7 @@
 //! Members: addresses, roles, the last owner, and what a member may do to another.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 use testkit::{
     Cluster,
@@ -141,7 +143,14 @@ async fn a_suspended_member_is_out_at_once_and_back_when_reactivated() {
 
     acme.owner().caller.call("MemberService/ReactivateMember", about).await;
     let tokens = acme.sign_in(&member.email, &member.password).await.unwrap();
-    project.cluster.bearer(&tokens.access).call("MemberService/ListMembers", list).await;
+    // The gateway has heard of it within a second.
+    let again = project.cluster.bearer(&tokens.access);
+    let deadline = Instant::now() + Duration::from_secs(1);
+    while let Err(refused) = again.try_call("MemberService/ListMembers", list.clone()).await {
+        assert_eq!(refused.reason, "CREDENTIAL_REVOKED");
+        assert!(Instant::now() < deadline, "{refused:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test]

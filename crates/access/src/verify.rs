@@ -123,7 +123,10 @@ impl Verifier {
 
 fn validation(issuer: &str, audience: &str) -> Validation {
     let mut validation = Validation {
-        required_spec_claims: ["exp", "nbf", "aud", "iss", "sub"].into_iter().map(str::to_owned).collect::<HashSet<_>>(),
+        required_spec_claims: ["exp", "nbf", "aud", "iss", "sub"]
+            .into_iter()
+            .map(str::to_owned)
+            .collect::<HashSet<_>>(),
         leeway: LEEWAY.as_secs(),
         validate_nbf: true,
         ..Validation::default()

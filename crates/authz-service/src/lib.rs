@@ -3,8 +3,9 @@
 //! One direction: `grpc` (the contract) to `ops` (what callers may do) to `store` (SQL) to `model` (our words). Questions are
 //! answered by `snapshots`, on the engine.
 
+mod background;
 mod config;
-mod feeds;
+
 mod grpc;
 mod model;
 mod ops;
@@ -44,7 +45,7 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
 
     for (service, channel) in [(Service::Org, org), (Service::Member, member)] {
         let source = Source { service, channel, onward: onward.clone() };
-        let repair = feeds::Repair { access: access.clone(), database: database.clone() };
+        let repair = background::Repair { access: access.clone(), database: database.clone() };
         background.spawn(feed::consume(source, database.clone(), repair));
     }
 

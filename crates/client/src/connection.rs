@@ -65,7 +65,8 @@ impl Service<Request<Body>> for Connection {
 /// At most eight digits, in the finest unit that they reach.
 fn header(limit: Duration) -> HeaderValue {
     let micros = limit.as_micros();
-    let text = if micros < 100_000_000 { format!("{micros}u") } else { format!("{}m", limit.as_millis().min(99_999_999)) };
+    let text =
+        if micros < 100_000_000 { format!("{micros}u") } else { format!("{}m", limit.as_millis().min(99_999_999)) };
     HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("1S"))
 }
 

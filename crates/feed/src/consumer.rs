@@ -7,7 +7,8 @@ use std::{future::Future, time::Duration};
 
 use access::{Caller, Onward, Service};
 use api::event::v1::{
-    Event, WatchEventsRequest, WatchEventsResponse, event_service_client::EventServiceClient, watch_events_response::Item,
+    Event, WatchEventsRequest, WatchEventsResponse, event_service_client::EventServiceClient,
+    watch_events_response::Item,
 };
 use prost_types::Timestamp;
 use runtime::{CallContext, Channel};

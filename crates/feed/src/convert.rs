@@ -60,9 +60,9 @@ pub(crate) fn event(event: Event, service: &str, payload: Payload) -> proto::Eve
         request_id: event.request_id,
         trace_id: event.trace_id,
         time: Some(timestamp(event.time)),
-        payload_hash: event.payload_hash.into(),
-        previous_hash: event.previous_hash.into(),
-        hash: event.hash.into(),
+        payload_hash: event.payload_hash,
+        previous_hash: event.previous_hash,
+        hash: event.hash,
     }
 }
 

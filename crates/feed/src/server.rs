@@ -227,7 +227,7 @@ impl EventService for EventServer {
             events_checked: i64::try_from(check.events).unwrap_or(i64::MAX),
             first_revision: check.first_revision,
             last_revision: check.last_revision,
-            last_hash: check.last_hash.into(),
+            last_hash: check.last_hash,
             broken_at: check.broken.map(|broken| ChainBreak {
                 revision: broken.revision,
                 ordinal: broken.ordinal,

@@ -29,8 +29,7 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections are asked to end after this long, so that new replicas get their share of old callers.
 const MAX_AGE: Duration = Duration::from_secs(30 * 60);
 const MAX_HEADER_LIST_BYTES: u32 = 32 * 1024;
-/// The two caps against rapid reset: streams reset before they were taken up, and streams we had to reset.
-const MAX_PENDING_RESETS: usize = 20;
+/// Against rapid reset: streams that we had to reset ourselves, on one connection.
 const MAX_LOCAL_RESETS: usize = 1024;
 /// After an accept that failed for want of file descriptors or memory: time for some to be freed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -160,7 +159,9 @@ fn builder(limits: Limits) -> Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.max_streams)
         .max_header_list_size(MAX_HEADER_LIST_BYTES)
-        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+        // As many as may be open: the gateway's connection to a service carries the calls of many callers, and one of them who gives
+        // up many calls at once must not cost the others theirs.
+        .max_pending_accept_reset_streams(Some(limits.max_streams as usize))
         .max_local_error_reset_streams(MAX_LOCAL_RESETS)
         .keep_alive_interval(KEEPALIVE_INTERVAL)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT);

@@ -195,8 +195,11 @@ fn with_reflection(open: Routes, api: &Api) -> Result<Routes, tonic_reflection::
     let builder = || {
         let names = api.names.iter().map(String::as_str).chain(["grpc.health.v1.Health"]);
         // The error details too, so that a tool prints them as what they are.
-        let sets =
-            [api.contract.descriptor_set(), tonic_health::pb::FILE_DESCRIPTOR_SET, tonic_types::pb::FILE_DESCRIPTOR_SET];
+        let sets = [
+            api.contract.descriptor_set(),
+            tonic_health::pb::FILE_DESCRIPTOR_SET,
+            tonic_types::pb::FILE_DESCRIPTOR_SET,
+        ];
         let builder = tonic_reflection::server::Builder::configure();
         let builder = sets.into_iter().fold(builder, |builder, set| builder.register_encoded_file_descriptor_set(set));
         names.fold(builder, |builder, name| builder.with_service_name(name))

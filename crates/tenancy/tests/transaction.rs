@@ -9,8 +9,8 @@ use local_postgres::ServiceUrls;
 use serde_json::json;
 use sqlx::{Connection, PgConnection, migrate::Migrator};
 use tenancy::{
-    Actor, ClusterScope, Database, DatabaseOptions, NewEvent, Once, OrganizationId, OrganizationScope, OrganizationState,
-    Origin, ProjectId, ProjectScope, Sealer, StoreError,
+    Actor, ClusterScope, Database, DatabaseOptions, NewEvent, Once, OrganizationId, OrganizationScope,
+    OrganizationState, Origin, ProjectId, ProjectScope, Sealer, StoreError,
     event::Fault,
     feed::{self, FeedCursor},
     migration::Migrations,
@@ -70,7 +70,8 @@ fn once(caller: &str, id: &str, body: u8) -> Once {
 async fn fifty_writers_at_once_take_fifty_revisions_without_a_gap() {
     let setting = setting().await;
     let acme = setting.organization().await;
-    let mut revisions = join_all((0..50).map(|n| setting.write(acme, if n % 2 == 0 { "even" } else { "odd" }).boxed())).await;
+    let mut revisions =
+        join_all((0..50).map(|n| setting.write(acme, if n % 2 == 0 { "even" } else { "odd" }).boxed())).await;
     revisions.sort_unstable();
     assert_eq!(revisions, (1..=50).collect::<Vec<_>>());
     let check = feed::verify_chain(&setting.database, acme.into(), acme.organization_id()).await.unwrap();
@@ -115,7 +116,8 @@ async fn a_repeated_request_is_answered_once_and_written_once() {
     assert_eq!(claim("ada", "two", 1).await.unwrap(), "ada at 3");
     // The answer is kept, and nobody who reads the database reads it.
     let mut superuser = PgConnection::connect(&setting.test.superuser_url).await.unwrap();
-    let kept: Vec<Vec<u8>> = sqlx::query_scalar("select answer from org.answer").fetch_all(&mut superuser).await.unwrap();
+    let kept: Vec<Vec<u8>> =
+        sqlx::query_scalar("select answer from org.answer").fetch_all(&mut superuser).await.unwrap();
     assert_eq!(kept.len(), 3);
     assert!(kept.iter().all(|answer| !answer.windows(3).any(|w| w == b"ada" || w == b"gra")));
     // A day later it is forgotten.
@@ -166,9 +168,11 @@ async fn whoever_edits_the_history_is_found_out() {
 async fn an_older_word_of_the_state_never_undoes_a_newer() {
     let setting = setting().await;
     let acme = setting.organization().await;
-    for (state, revision, taken) in
-        [(OrganizationState::Suspended, 5, true), (OrganizationState::Active, 4, false), (OrganizationState::Active, 6, true)]
-    {
+    for (state, revision, taken) in [
+        (OrganizationState::Suspended, 5, true),
+        (OrganizationState::Active, 4, false),
+        (OrganizationState::Active, 6, true),
+    ] {
         let mut tx = setting.database.write(acme, &origin(), None).await.unwrap();
         assert_eq!(tx.set_state(state, revision).await.unwrap(), taken);
         tx.commit(()).await.unwrap();

@@ -8,9 +8,13 @@ use tenancy::{OrganizationId, ProjectId, StoreError};
 /// by both sides, so that nobody waits in a circle.
 pub async fn hold(connection: &mut PgConnection, project: ProjectId) -> Result<i64, StoreError> {
     // Its own statement: the revision must be read by a look that began after the wait.
-    sqlx::query!("select pg_advisory_xact_lock_shared(hashtextextended($1::text, 0))", project.to_string())
-        .execute(&mut *connection)
-        .await?;
+    sqlx::query!(
+        "-- cluster: a lock, no row
+         select pg_advisory_xact_lock_shared(hashtextextended($1::text, 0))",
+        project.to_string()
+    )
+    .execute(&mut *connection)
+    .await?;
     revision(connection, project).await
 }
 
@@ -24,9 +28,13 @@ pub async fn revision(connection: &mut PgConnection, project: ProjectId) -> Resu
 
 /// Opens the templates for a change by the project: waits until no organization holds them.
 pub async fn open(connection: &mut PgConnection, project: ProjectId) -> Result<(), StoreError> {
-    sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1::text, 0))", project.to_string())
-        .execute(connection)
-        .await?;
+    sqlx::query!(
+        "-- cluster: a lock, no row
+         select pg_advisory_xact_lock(hashtextextended($1::text, 0))",
+        project.to_string()
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

@@ -113,12 +113,7 @@ impl Service {
     fn command(&self, subcommand: &str) -> Command {
         let mut command = Command::new(&self.binary);
         command.arg(subcommand).env_remove("DATABASE_URL");
-        // What the user's shell sets for other installations is not for these.
-        for (name, _) in std::env::vars_os() {
-            if name.as_encoded_bytes().starts_with(b"GUILDHALL_") {
-                command.env_remove(name);
-            }
-        }
+        // Over what the shell sets: every setting that is not decided here can be tried out from there.
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
