@@ -1,7 +1,7 @@
 //! The gateway: authenticates whoever comes from outside, limits how often, mints tokens, and forwards everything else by method
 //! without decoding it. It keeps nothing: any number of replicas may run beside each other.
 //!
-//! - [`edge`] decides on every request: which method, whose credential, whether it is revoked, who serves it;
+//! - `edge` decides on every request: which method, whose credential, whether it is revoked, who serves it;
 //! - `grpc` and `http` serve what the gateway answers itself, by `ops`, which asks the services through `remote`;
 //! - `forward` passes on the rest; `revocation` knows what is no longer good; `limits` knows who comes too often.
 
