@@ -89,6 +89,9 @@ pub fn entry(entry: &Entry) -> proto::OrganizationEntry {
         user_pool: entry.user_pool.number(),
         display_name: entry.display_name.clone(),
         revision: entry.state_revision,
+        settings: None,
+        limits: None,
+        branding: None,
     }
 }
 
