@@ -182,6 +182,7 @@ impl Remote {
             grantor: Some(feed::actor_to_proto(&grantor.actor)),
             roles,
             grantor_is_project: grantor.is_project,
+            acting_as: None,
         };
         let request = self.to(asker, Service::Authz, message)?;
         let answer = self.subjects.clone().check_grant(request).await?.into_inner();

@@ -18,7 +18,9 @@ mod armed {
 
     pub(super) fn die_at(name: &str) {
         static FILE: OnceLock<Option<PathBuf>> = OnceLock::new();
-        let Some(file) = FILE.get_or_init(|| std::env::var_os("GUILDHALL_KILL_POINT").map(PathBuf::from)) else { return };
+        let Some(file) = FILE.get_or_init(|| std::env::var_os("GUILDHALL_KILL_POINT").map(PathBuf::from)) else {
+            return;
+        };
         let armed = fs::read_to_string(file).is_ok_and(|wanted| wanted.trim() == name);
         // Of two calls that come here at once, the one that removes the file dies for both.
         if armed && fs::remove_file(file).is_ok() {
