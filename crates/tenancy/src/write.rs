@@ -19,6 +19,7 @@ use crate::{
 
 const ANSWER_LIFETIME: Duration = Duration::hours(24);
 const ANSWER: &str = "answer";
+const BODY: &str = "request body";
 
 /// Whose head the operator's writes lock, and whose answers theirs are kept among: the installation as a whole, under the nil
 /// uuid that no project has. It has no events of its own; what the operator does to a project stands in the project's chain.
@@ -70,7 +71,7 @@ impl Database {
         read.finish().await?;
         match row {
             None => Ok(None),
-            Some(row) if row.body_hash != once.body_hash => Err(StoreError::RequestIdReused),
+            Some(row) if !once.had_this_body(self.sealer(), &row.body_hash) => Err(StoreError::RequestIdReused),
             Some(row) => open_answer(self.sealer(), tenant, &row.answer).map(Some),
         }
     }
@@ -96,8 +97,15 @@ pub struct Once {
     pub caller: String,
     pub method: &'static str,
     pub request_id: String,
-    /// SHA-256 of the request as encoded.
+    /// SHA-256 of the request as encoded. Kept under a key only: a request may hold a password, and what it hashes to could be
+    /// searched for.
     pub body_hash: [u8; 32],
+}
+
+impl Once {
+    fn had_this_body(&self, sealer: &Sealer, kept: &[u8]) -> bool {
+        sealer.verify(BODY, &self.body_hash, kept).is_ok()
+    }
 }
 
 /// One tenant's end of the event chain, and what this write adds to it.
@@ -185,7 +193,7 @@ impl Write {
                 .execute(&mut *self.transaction)
                 .await?;
             }
-            Some(row) if row.body_hash != once.body_hash => return Err(StoreError::RequestIdReused),
+            Some(row) if !once.had_this_body(&self.sealer, &row.body_hash) => return Err(StoreError::RequestIdReused),
             Some(row) => self.answered = Some(row.answer),
         }
         Ok(())
@@ -287,7 +295,7 @@ impl Write {
             once.caller,
             once.method,
             once.request_id,
-            &once.body_hash,
+            &self.sealer.tag(BODY, &once.body_hash),
             self.sealer.seal(ANSWER, organization.as_bytes(), &answer),
             OffsetDateTime::now_utc() + ANSWER_LIFETIME
         )

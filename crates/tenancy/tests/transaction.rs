@@ -120,6 +120,10 @@ async fn a_repeated_request_is_answered_once_and_written_once() {
         sqlx::query_scalar("select answer from org.answer").fetch_all(&mut superuser).await.unwrap();
     assert_eq!(kept.len(), 3);
     assert!(kept.iter().all(|answer| !answer.windows(3).any(|w| w == b"ada" || w == b"gra")));
+    // Nor what the request hashes to, which could be searched for a password.
+    let bodies: Vec<Vec<u8>> =
+        sqlx::query_scalar("select body_hash from org.answer").fetch_all(&mut superuser).await.unwrap();
+    assert!(bodies.iter().all(|kept| kept.len() == 32 && *kept != [1; 32] && *kept != [2; 32]));
     // A day later it is forgotten.
     sqlx::query("update org.answer set expire_time = now() - interval '1 s'").execute(&mut superuser).await.unwrap();
     assert_eq!(claim("ada", "one", 2).await.unwrap(), "ada at 4");

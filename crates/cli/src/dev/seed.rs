@@ -46,8 +46,9 @@ pub struct Seed {
     pub operator: Operator,
     /// The server whose database was seeded.
     place: String,
-    /// Makes a repeated CreateProject answer with the first one's project.
+    /// Make what is asked for again answer with what was made the first time, its secret included.
     project_request_id: String,
+    account_request_id: String,
     project_id: Option<String>,
     pub demo: Option<Demo>,
 }
@@ -76,6 +77,7 @@ impl Seed {
                 operator: Operator { client_id: "operator".to_owned(), client_secret: random() },
                 place: place.to_owned(),
                 project_request_id: random(),
+                account_request_id: random(),
                 project_id: None,
                 demo: None,
             },
@@ -123,12 +125,10 @@ impl Seed {
             }
         };
 
-        // A repeated request id would be answered without the secret. If this process ends before it has saved the answer, an account
-        // stays behind whose secret nobody knows; the next run makes another.
         let request = CreateProjectServiceAccountRequest {
             project_id: project_id.clone(),
             service_account: Some(ServiceAccount { display_name: "demo backend".to_owned(), ..Default::default() }),
-            request_id: random(),
+            request_id: self.account_request_id.clone(),
         };
         let made = ServiceAccountServiceClient::with_interceptor(channel, as_operator)
             .create_project_service_account(request)
