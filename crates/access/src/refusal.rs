@@ -24,6 +24,12 @@ pub fn store(error: StoreError) -> Status {
                 .retry_after(Duration::from_millis(200))
                 .into()
         }
+        StoreError::TimedOut => Refusal::new(
+            Code::DeadlineExceeded,
+            ErrorReason::DeadlineExceeded,
+            "the time allowed ran out before an answer was ready",
+        )
+        .into(),
         StoreError::Unreachable(_) => {
             tracing::warn!(error = %runtime::Chain(&error), "the database cannot be reached");
             Refusal::unavailable("the database").into()

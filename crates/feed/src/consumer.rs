@@ -46,18 +46,31 @@ pub trait Consumer: Send + Sync + 'static {
 /// A stream that is open. Not a callback: a future that holds an async closure over borrowed messages cannot be spawned.
 struct Reading(tonic::Streaming<WatchEventsResponse>);
 
-/// One message: an event, or None where everything up to the cursor has come.
+/// One message: an event or, by None, how far everything has come.
 struct Heard {
     event: Option<Event>,
+    complete_until: Option<Timestamp>,
     cursor: String,
 }
+
+/// What a follower hears.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum News<'a> {
+    Event(&'a Event),
+    /// Every event of a transaction that committed before this time, by the clock of the source's database, has been heard.
+    CompleteUntil(Timestamp),
+}
+
+/// The largest event: a resource before and after, each of which came in a request of 4 MiB at most.
+pub const MAX_EVENT_BYTES: usize = 9 * 1024 * 1024;
 
 impl Source {
     async fn open(&self, cursor: String, start_time: Option<Timestamp>) -> Result<Reading, Status> {
         let me = Caller::Workload { service: self.onward.service(), on_behalf_of: None };
         let request = WatchEventsRequest { organization_id: String::new(), cursor, start_time };
         let request = self.onward.request(&me, &CallContext::background(), self.service, request)?;
-        let stream = EventServiceClient::new(self.channel.clone()).watch_events(request).await?;
+        let client = EventServiceClient::new(self.channel.clone());
+        let stream = client.max_decoding_message_size(MAX_EVENT_BYTES).watch_events(request).await?;
         Ok(Reading(stream.into_inner()))
     }
 }
@@ -69,12 +82,12 @@ impl Reading {
                 .await
                 .map_err(|_| Status::unavailable("the feed fell silent"))??
                 .ok_or_else(|| Status::unavailable("the feed ended"))?;
-            let event = match message.item {
-                Some(Item::Event(event)) => Some(event),
-                Some(Item::Heartbeat(_)) => None,
+            let (event, complete_until) = match message.item {
+                Some(Item::Event(event)) => (Some(event), None),
+                Some(Item::Heartbeat(heartbeat)) => (None, heartbeat.time),
                 None => continue,
             };
-            return Ok(Heard { event, cursor: message.cursor });
+            return Ok(Heard { event, complete_until, cursor: message.cursor });
         }
     }
 }
@@ -117,7 +130,7 @@ async fn apply_all(
     let mut dirty = false;
     let mut reading = source.open(kept.clone(), None).await?;
     loop {
-        let Heard { event, cursor } = reading.next().await?;
+        let Heard { event, cursor, .. } = reading.next().await?;
         pause.0 = FIRST_PAUSE;
         if let Some(event) = &event
             && consumer.apply(event).await == Applied::Later
@@ -134,17 +147,21 @@ async fn apply_all(
 }
 
 /// Follows the source from a time on and keeps nothing: for readers that hold the recent past in memory. `heard` is called with
-/// every event, and with None when everything so far has come. Ends only with the task.
-pub async fn follow(source: Source, start_time: Timestamp, mut heard: impl FnMut(Option<&Event>) + Send) {
+/// every event, and with how far everything has come. Ends only with the task.
+pub async fn follow(source: Source, start_time: Timestamp, mut heard: impl FnMut(News<'_>) + Send) {
     let mut pause = Pause(FIRST_PAUSE);
     let mut reached = String::new();
     loop {
         let outcome: Result<(), Status> = async {
             let mut reading = source.open(reached.clone(), Some(start_time)).await?;
             loop {
-                let Heard { event, cursor } = reading.next().await?;
+                let Heard { event, complete_until, cursor } = reading.next().await?;
                 pause.0 = FIRST_PAUSE;
-                heard(event.as_ref());
+                if let Some(event) = &event {
+                    heard(News::Event(event));
+                } else if let Some(time) = complete_until {
+                    heard(News::CompleteUntil(time));
+                }
                 reached = cursor;
             }
         }

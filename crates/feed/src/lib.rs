@@ -5,6 +5,6 @@ mod consumer;
 mod convert;
 mod server;
 
-pub use consumer::{Applied, Consumer, Source, consume, follow};
+pub use consumer::{Applied, Consumer, MAX_EVENT_BYTES, News, Source, consume, follow};
 pub use convert::{actor_from_proto, actor_to_proto};
 pub use server::{EventServer, Payload};

@@ -17,7 +17,7 @@ use runtime::{Refusal, Violations};
 use tenancy::{
     Database, Scope,
     feed::{self, FeedCursor, LogCursor, LogFilter},
-    page::{self, Listed, Query},
+    page::{self, Query},
 };
 use time::OffsetDateTime;
 use tokio::{sync::mpsc, time::sleep};
@@ -48,19 +48,24 @@ impl EventServer {
         EventServiceServer::new(Self { access, database, service, payload })
     }
 
-    /// The next part of the feed as messages, and the cursor behind it.
-    async fn batch(&self, scope: Scope, cursor: FeedCursor) -> Result<(Vec<WatchEventsResponse>, FeedCursor), Status> {
-        let events = feed::after(&self.database, scope, cursor, BATCH).await.map_err(store)?;
-        let end = events.last().map_or(cursor, |(_, cursor)| *cursor);
+    /// The next part of the feed as messages, the cursor behind it, and the time up to which it is complete unless more can be had.
+    async fn batch(
+        &self,
+        scope: Scope,
+        cursor: FeedCursor,
+    ) -> Result<(Vec<WatchEventsResponse>, FeedCursor, Option<OffsetDateTime>), Status> {
+        let part = feed::after(&self.database, scope, cursor, BATCH).await.map_err(store)?;
+        let end = part.events.last().map_or(cursor, |(_, cursor)| *cursor);
         let query = watch_query(scope);
-        let messages = events
+        let messages = part
+            .events
             .into_iter()
             .map(|(event, cursor)| WatchEventsResponse {
                 item: Some(Item::Event(convert::event(event, self.service.name(), self.payload))),
                 cursor: query.token(self.database.sealer(), &cursor),
             })
             .collect();
-        Ok((messages, end))
+        Ok((messages, end, part.complete_until))
     }
 
     /// Sends the feed until the reader goes away or the store fails.
@@ -72,8 +77,7 @@ impl EventServer {
     ) {
         let mut quiet_since = tokio::time::Instant::now() - HEARTBEAT;
         loop {
-            let asked_at = OffsetDateTime::now_utc();
-            let (messages, end) = match self.batch(scope, cursor).await {
+            let (messages, end, complete_until) = match self.batch(scope, cursor).await {
                 Ok(batch) => batch,
                 Err(status) => {
                     let _ = sender.send(Err(status)).await;
@@ -81,19 +85,16 @@ impl EventServer {
                 }
             };
             cursor = end;
-            let full = messages.len() as i64 == BATCH;
             for message in messages {
                 if sender.send(Ok(message)).await.is_err() {
                     return;
                 }
             }
-            if full {
-                continue;
-            }
+            let Some(complete_until) = complete_until else { continue };
             if quiet_since.elapsed() >= HEARTBEAT {
                 quiet_since = tokio::time::Instant::now();
                 let heartbeat = WatchEventsResponse {
-                    item: Some(Item::Heartbeat(Heartbeat { time: Some(convert::timestamp(asked_at)) })),
+                    item: Some(Item::Heartbeat(Heartbeat { time: Some(convert::timestamp(complete_until)) })),
                     cursor: watch_query(scope).token(self.database.sealer(), &cursor),
                 };
                 if sender.send(Ok(heartbeat)).await.is_err() {
@@ -157,10 +158,9 @@ impl EventService for EventServer {
         let page = query
             .page::<LogCursor>(self.database.sealer(), request.page_size, &request.page_token)
             .map_err(|_| invalid_token())?;
-        let mut read = self.database.read(granted.scope).await.map_err(store)?;
-        let rows = feed::list(read.connection(), granted.scope.key(), &filter, &page).await.map_err(store)?;
-        read.finish().await.map_err(store)?;
-        let listed = Listed::from_rows(rows, page.size, |event| LogCursor::from(event));
+        let (scope, deadline) = (granted.scope, granted.call.deadline());
+        let listed =
+            feed::list(&self.database, scope.into(), scope.key(), &filter, &page, deadline).await.map_err(store)?;
         Ok(Response::new(ListEventsResponse {
             next_page_token: listed.next.map(|c| query.token(self.database.sealer(), &c)).unwrap_or_default(),
             events: listed
@@ -219,8 +219,8 @@ impl EventService for EventServer {
         request: Request<VerifyChainRequest>,
     ) -> Result<Response<VerifyChainResponse>, Status> {
         let granted = self.access.tenant(&request).await?;
-        let check =
-            feed::verify_chain(&self.database, granted.scope.into(), granted.scope.key()).await.map_err(store)?;
+        let (scope, deadline) = (granted.scope, granted.call.deadline());
+        let check = feed::verify_chain(&self.database, scope.into(), scope.key(), deadline).await.map_err(store)?;
         let chain = ChainVerification {
             service: self.service.name().to_owned(),
             valid: check.broken.is_none(),

@@ -53,7 +53,8 @@ pub struct LimitOptions {
     /// Sign-ins a minute for one email address of a project.
     #[arg(long, env = "GUILDHALL_SIGN_IN_RATE_PER_IDENTITY", value_name = "CALLS", default_value_t = 10)]
     pub sign_in_rate_per_identity: u32,
-    /// Sign-ins a minute from one network address (of IPv6, from one /64).
+    /// Sign-ins a minute from one network address (of IPv6, from one /64), together with all else that needs no credential, such as
+    /// accepting an invitation.
     #[arg(long, env = "GUILDHALL_SIGN_IN_RATE_PER_ADDRESS", value_name = "CALLS", default_value_t = 300)]
     pub sign_in_rate_per_address: u32,
     /// Calls of the token endpoint a minute for one client id.

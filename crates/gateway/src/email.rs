@@ -7,13 +7,25 @@ use unicode_normalization::UnicodeNormalization;
 pub const MAX_CHARACTERS: usize = 254;
 
 pub fn canonical(address: &str) -> String {
-    let fold = |text: &str| text.nfkc().flat_map(char::to_lowercase).filter(|c| !c.is_whitespace()).collect::<String>();
     let folded = fold(address);
     let Some((local, domain)) = folded.rsplit_once('@') else { return folded };
     let domain = domain.trim_end_matches('.');
     match url::Host::parse(domain) {
         Ok(host) => format!("{local}@{host}"),
         Err(_) => format!("{local}@{domain}"),
+    }
+}
+
+/// As member-service folds, until nothing changes any more: what was composed may have a lower case, and what was put in lower case may
+/// compose. One pass alone would leave an address two counts.
+fn fold(text: &str) -> String {
+    let mut folded: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    loop {
+        let next: String = folded.nfkc().flat_map(char::to_lowercase).nfkc().filter(|c| !c.is_whitespace()).collect();
+        if next == folded {
+            return folded;
+        }
+        folded = next;
     }
 }
 
@@ -46,6 +58,8 @@ mod tests {
         }
         assert_eq!(canonical("ada@b\u{fc}cher.test"), canonical("ada@xn--bcher-kva.test"));
         assert_ne!(canonical("ada@acme.test"), canonical("adb@acme.test"));
+        // In lower case it composes anew.
+        assert_eq!(canonical("J\u{30c}@x.test"), canonical("\u{1f0}@x.test"));
     }
 
     #[test]

@@ -63,6 +63,7 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
         verifier,
         revocations,
         forward: forward::Forward::new(&backends),
+        limits: limits.clone(),
         trusted_hops: config.trusted_hops,
         http,
     });

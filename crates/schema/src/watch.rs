@@ -42,7 +42,7 @@ pub async fn watch(database: Database, migrations: Migrations, reachable: Condit
 /// In words of ours: the readiness page is public to the cluster, and a driver's message may hold the address.
 fn told(error: &StoreError) -> &'static str {
     match error {
-        StoreError::Busy | StoreError::Unreachable(_) => "the database cannot be reached",
+        StoreError::Busy | StoreError::TimedOut | StoreError::Unreachable(_) => "the database cannot be reached",
         StoreError::Database(_) => "the database refuses this service; the log says why",
         StoreError::RequestIdReused | StoreError::TenantUnknown | StoreError::Corrupt(_) => {
             "the database answers nonsense"

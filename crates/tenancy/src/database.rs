@@ -15,7 +15,7 @@ use sqlx::{
 use crate::{
     Head, OrganizationId, OrganizationScope, Scope, Sealer,
     heads::HeadReader,
-    turns::Turns,
+    turns::{Scans, Turns},
     write::{self, Once, Write},
 };
 
@@ -56,6 +56,9 @@ pub enum StoreError {
     RequestIdReused,
     #[error("no such organization")]
     TenantUnknown,
+    /// The time allowed for it ran out: the statement's, or the caller's.
+    #[error("the time allowed ran out")]
+    TimedOut,
     /// A stored value that we could not have written.
     #[error("the store holds a value that it should not: {0}")]
     Corrupt(&'static str),
@@ -69,6 +72,8 @@ impl From<sqlx::Error> for StoreError {
             sqlx::Error::Database(ref e) if e.code().is_some_and(|c| c.starts_with("57P") || c.starts_with("08")) => {
                 Self::Unreachable(error)
             }
+            // query_canceled: nobody cancels our statements but the server, by their timeout.
+            sqlx::Error::Database(ref e) if e.code().is_some_and(|c| c == "57014") => Self::TimedOut,
             other => Self::Database(other),
         }
     }
@@ -86,6 +91,8 @@ pub struct Database {
     sealer: Arc<Sealer>,
     heads: HeadReader,
     turns: Turns,
+    log_pages: Scans,
+    chain_walks: Scans,
 }
 
 impl Database {
@@ -102,7 +109,14 @@ impl Database {
             .acquire_timeout(options.acquire_timeout)
             .test_before_acquire(false)
             .connect_lazy_with(connect);
-        Ok(Self { pool, sealer, heads: HeadReader::default(), turns: Turns::default() })
+        Ok(Self {
+            pool,
+            sealer,
+            heads: HeadReader::default(),
+            turns: Turns::of_writes(),
+            log_pages: Scans::of_log_pages(),
+            chain_walks: Scans::of_chain_walks(),
+        })
     }
 
     pub fn sealer(&self) -> &Sealer {
@@ -111,6 +125,14 @@ impl Database {
 
     pub(crate) fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    pub(crate) fn log_pages(&self) -> &Scans {
+        &self.log_pages
+    }
+
+    pub(crate) fn chain_walks(&self) -> &Scans {
+        &self.chain_walks
     }
 
     async fn begin(&self, mode: &str, scope: Scope) -> Result<Transaction<'static, Postgres>, StoreError> {
@@ -129,6 +151,12 @@ impl Database {
     /// A transaction that reads. All its statements see the same moment.
     pub async fn read(&self, scope: impl Into<Scope>) -> Result<Read, StoreError> {
         let transaction = self.begin("isolation level repeatable read read only", scope.into()).await?;
+        Ok(Read { transaction })
+    }
+
+    /// A transaction that reads, each statement as of its own moment.
+    pub(crate) async fn read_each(&self, scope: impl Into<Scope>) -> Result<Read, StoreError> {
+        let transaction = self.begin("isolation level read committed read only", scope.into()).await?;
         Ok(Read { transaction })
     }
 

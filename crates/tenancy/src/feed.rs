@@ -1,12 +1,25 @@
-//! Reading events: a tenant's log in pages, its chain from end to end, and the feed of the whole schema for other services.
+//! Reading events: a tenant's log in pages, its chain from end to end (`log`), and the feed of the whole schema for other services.
+//!
+//! The feed is given in the order (`feed_transaction`, `position`), up to the first transaction that may still add to it. Numbers below
+//! that bound are settled: an event's `feed_transaction` is never lower than the number of the transaction that wrote it. The bound is
+//! found in two steps, of which the order is all: first the numbers of the transactions that run in this database, then, by a later
+//! snapshot, the events. A writer that the first step does not see has either ended, and the snapshot shows what it wrote; or it has no
+//! number yet, and then its number is not below the one that was the next at the first step. Transactions in other databases of the
+//! server write no events here, so they hold nothing back, which a snapshot's own xmin would have them do.
+//!
+//! What is held back is said. Each reading of the feed also tells the time up to which it is complete, by the database's clock: the
+//! moment of the first step or, where events stood behind the bound already, when the oldest of them was appended. An event is appended
+//! before its transaction commits, so a transaction that committed before that time has none among them.
+
+mod log;
 
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{
-    ClusterScope, Database, Event, EventId, OrganizationId, ProjectId, Scope, StoreError, event::ChainCheck, page::Page,
-};
+use crate::{ClusterScope, Database, Event, EventId, OrganizationId, ProjectId, Scope, StoreError, page};
+
+pub use log::{LogCursor, LogFilter, list, verify_chain};
 
 struct EventRow {
     organization_id: Uuid,
@@ -59,164 +72,130 @@ pub struct FeedCursor {
     position: i64,
 }
 
-/// A place in one tenant's log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-pub struct LogCursor {
-    pub revision: i64,
-    pub ordinal: i32,
+/// A part of the feed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedPart {
+    /// Oldest first, each with the cursor behind it.
+    pub events: Vec<(Event, FeedCursor)>,
+    /// Every event of a transaction that committed before this time, by the database's clock, is among those events or before them.
+    /// None where more can be had at once.
+    pub complete_until: Option<OffsetDateTime>,
 }
 
-impl From<&Event> for LogCursor {
-    fn from(event: &Event) -> Self {
-        Self { revision: event.revision, ordinal: event.ordinal }
-    }
+/// Where the feed ends for now.
+struct Bound {
+    /// Of events whose number is lower, none can come any more.
+    transaction: i64,
+    /// The database's clock before that was found out.
+    time: OffsetDateTime,
 }
 
-/// Which events of a tenant's log are asked for. Empty fields ask for all.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LogFilter {
-    pub kinds: Vec<String>,
-    pub actor: Option<String>,
-    pub subject_id: Option<String>,
-    pub from: Option<OffsetDateTime>,
-    pub until: Option<OffsetDateTime>,
-}
-
-/// One page of a tenant's log, newest first: up to one event more than asked for.
-pub async fn list(
-    connection: &mut PgConnection,
-    organization: OrganizationId,
-    filter: &LogFilter,
-    page: &Page<LogCursor>,
-) -> Result<Vec<Event>, StoreError> {
-    let after = page.after.unwrap_or(LogCursor { revision: i64::MAX, ordinal: i32::MAX });
-    let rows = sqlx::query_as!(
-        EventRow,
-        "select organization_id, project_id, revision, ordinal, event_id, kind, actor, on_behalf_of, subject_ids, payload,
-             payload_hash, request_id, trace_id, time, previous_hash, hash, feed_transaction, position
-         from event
-         where organization_id = $1 and (revision, ordinal) < ($2, $3)
-             and (cardinality($4::text[]) = 0 or kind = any ($4))
-             and ($5::text is null or actor = $5 or on_behalf_of = $5)
-             and ($6::text is null or $6 = any (subject_ids))
-             and ($7::timestamptz is null or time >= $7)
-             and ($8::timestamptz is null or time < $8)
-         order by revision desc, ordinal desc
-         limit $9",
-        organization.uuid(),
-        after.revision,
-        after.ordinal,
-        &filter.kinds,
-        filter.actor,
-        filter.subject_id,
-        filter.from,
-        filter.until,
-        page.size + 1
+/// Must be asked before the snapshot is taken that the events are read by: see the head of this module. The numbers of running
+/// transactions are the lower halves of theirs, so they are counted back from the next one.
+async fn bound(connection: &mut PgConnection) -> Result<Bound, StoreError> {
+    let row = sqlx::query_as!(
+        Bound,
+        r#"with opened as (
+               select clock_timestamp() as time, pg_snapshot_xmax(pg_current_snapshot())::text::bigint as next offset 0
+           ), running as (
+               select a.backend_xid from pg_stat_get_activity(null) as a, pg_database as d
+               where d.datname = current_database() and a.datid = d.oid and a.backend_xid is not null
+               union all
+               select p.transaction from pg_prepared_xacts as p where p.database = current_database()
+           ), behind as (
+               select ((next & 4294967295) - backend_xid::text::bigint) & 4294967295 as distance from opened, running
+           )
+           select next - coalesce((select max(distance) from behind where distance < 2147483648), 0) as "transaction!",
+               time as "time!"
+           from opened"#
     )
-    .fetch_all(connection)
+    .fetch_one(connection)
     .await?;
-    Ok(rows.into_iter().map(Event::from).collect())
+    Ok(row)
 }
 
-const BATCH: i64 = 500;
-
-async fn ascending(
-    connection: &mut PgConnection,
-    organization: OrganizationId,
-    after: LogCursor,
-) -> Result<Vec<Event>, StoreError> {
-    let rows = sqlx::query_as!(
-        EventRow,
-        "select organization_id, project_id, revision, ordinal, event_id, kind, actor, on_behalf_of, subject_ids, payload,
-             payload_hash, request_id, trace_id, time, previous_hash, hash, feed_transaction, position
-         from event
-         where organization_id = $1 and (revision, ordinal) > ($2, $3)
-         order by revision, ordinal
-         limit $4",
-        organization.uuid(),
-        after.revision,
-        after.ordinal,
-        BATCH
-    )
-    .fetch_all(connection)
-    .await?;
-    Ok(rows.into_iter().map(Event::from).collect())
-}
-
-/// Walks the whole chain of an organization, or of a project itself, at one moment.
-pub async fn verify_chain(
-    database: &Database,
-    scope: Scope,
-    organization: OrganizationId,
-) -> Result<ChainCheck, StoreError> {
-    let mut read = database.read(scope).await?;
-    let head = crate::Head::find(read.connection(), organization).await?;
-    let mut check = ChainCheck::default();
-    let mut after = LogCursor { revision: 0, ordinal: i32::MAX };
-    loop {
-        let events = ascending(read.connection(), organization, after).await?;
-        let Some(last) = events.last() else { break };
-        after = LogCursor::from(last);
-        events.iter().for_each(|event| check.feed(event));
-        if check.broken.is_some() {
-            break;
-        }
-    }
-    if let Some((revision, hash)) = head.map(crate::Head::chain_end) {
-        check.end(revision, &hash);
-    }
-    read.finish().await?;
-    Ok(check)
-}
-
-/// The next events of the feed, oldest first, and the cursor behind each. With an organization's scope, that organization's only.
+/// The next events of the feed, and up to when it is complete. With an organization's scope, that organization's only. Ends early
+/// when its events grow large.
 ///
-/// Only events of transactions older than every running one are given, so that no event is ever skipped; a long-running write
-/// holds the feed back for as long as it runs (servers end idle ones after ten seconds).
-pub async fn after(
-    database: &Database,
-    scope: Scope,
-    cursor: FeedCursor,
-    limit: i64,
-) -> Result<Vec<(Event, FeedCursor)>, StoreError> {
+/// No event is ever skipped; a write that runs for long in this database holds back what was written after it began, for as long as it
+/// runs (servers end idle ones after ten seconds).
+pub async fn after(database: &Database, scope: Scope, cursor: FeedCursor, limit: i64) -> Result<FeedPart, StoreError> {
     let organization = match scope {
         Scope::Organization(scope) => Some(scope.organization_id().uuid()),
         Scope::Project(_) | Scope::Cluster(_) => None,
     };
-    let mut read = database.read(scope).await?;
+    let mut read = database.read_each(scope).await?;
+    let bound = bound(read.connection()).await?;
     let rows = sqlx::query_as!(
         EventRow,
-        "select organization_id, project_id, revision, ordinal, event_id, kind, actor, on_behalf_of, subject_ids, payload,
-             payload_hash, request_id, trace_id, time, previous_hash, hash, feed_transaction, position
-         from event
-         where (feed_transaction, position) > ($1, $2)
-             and feed_transaction < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
-             and ($3::uuid is null or organization_id = $3)
-         order by feed_transaction, position
-         limit $4",
+        r#"select organization_id, project_id, revision, ordinal, event_id, kind, actor, on_behalf_of, subject_ids, payload,
+               payload_hash, request_id, trace_id, time, previous_hash, hash, feed_transaction, position
+           from (
+               select *, sum(octet_length(coalesce(payload, ''))) over (order by feed_transaction, position)
+                   - octet_length(coalesce(payload, '')) as bytes_before
+               from (
+                   select * from event
+                   where (feed_transaction, position) > ($1, $2)
+                       and feed_transaction < $3
+                       and ($4::uuid is null or organization_id = $4)
+                   order by feed_transaction, position
+                   limit $5
+               ) as next
+           ) as weighed
+           where bytes_before < $6
+           order by feed_transaction, position"#,
         cursor.transaction,
         cursor.position,
+        bound.transaction,
         organization,
-        limit
+        limit,
+        page::MAX_BYTES as i64
     )
     .fetch_all(read.connection())
     .await?;
+    let all = rows.len() < usize::try_from(limit).unwrap_or(0) && weight(&rows) < page::MAX_BYTES;
+    let complete_until = match all {
+        true => Some(complete_until(read.connection(), &bound, organization).await?),
+        false => None,
+    };
     read.finish().await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| {
-            let cursor = FeedCursor { transaction: row.feed_transaction, position: row.position };
-            (Event::from(row), cursor)
-        })
-        .collect())
+    let events = rows.into_iter().map(|row| {
+        let cursor = FeedCursor { transaction: row.feed_transaction, position: row.position };
+        (Event::from(row), cursor)
+    });
+    Ok(FeedPart { events: events.collect(), complete_until })
 }
 
-/// A cursor behind everything older than `time`: where a reader starts that needs the recent past only.
+/// The bound's own time, or an earlier one where events that are there already are held back.
+async fn complete_until(
+    connection: &mut PgConnection,
+    bound: &Bound,
+    organization: Option<Uuid>,
+) -> Result<OffsetDateTime, StoreError> {
+    let held_back = sqlx::query_scalar!(
+        "select min(append_time) from event where feed_transaction >= $1 and ($2::uuid is null or organization_id = $2)",
+        bound.transaction,
+        organization
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(held_back.map_or(bound.time, |time| time.min(bound.time)))
+}
+
+fn weight(rows: &[EventRow]) -> usize {
+    rows.iter().map(|row| row.payload.as_ref().map_or(0, String::len)).sum()
+}
+
+/// A cursor behind what is older than `time`: where a reader starts that needs the recent past only. Never behind what the feed still
+/// holds back.
 pub async fn since(database: &Database, scope: Scope, time: OffsetDateTime) -> Result<FeedCursor, StoreError> {
-    let mut read = database.read(scope).await?;
+    let mut read = database.read_each(scope).await?;
+    let bound = bound(read.connection()).await?;
     let row = sqlx::query!(
-        "select feed_transaction, position from event where time < $1 order by feed_transaction desc, position desc limit 1",
-        time
+        "select feed_transaction, position from event where append_time < $1 and feed_transaction < $2
+         order by feed_transaction desc, position desc limit 1",
+        time,
+        bound.transaction
     )
     .fetch_optional(read.connection())
     .await?;

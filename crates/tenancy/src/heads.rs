@@ -166,6 +166,7 @@ fn same(error: &StoreError) -> StoreError {
         StoreError::Unreachable(source) => StoreError::Unreachable(told(source)),
         StoreError::Corrupt(what) => StoreError::Corrupt(what),
         StoreError::Busy => StoreError::Busy,
+        StoreError::TimedOut => StoreError::TimedOut,
         StoreError::RequestIdReused => StoreError::RequestIdReused,
         StoreError::TenantUnknown => StoreError::TenantUnknown,
     }

@@ -1,5 +1,7 @@
 //! Keyset pagination: page tokens that are opaque, authenticated, and bound to the query and the scope that they continue.
 
+use std::io;
+
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -7,6 +9,9 @@ use crate::{Scope, Sealer};
 
 pub const DEFAULT_SIZE: i32 = 50;
 pub const MAX_SIZE: i32 = 500;
+/// A page ends early before its rows hold more than this as JSON, which they are stored or counted as: about 1 MiB as a message. (Lists of
+/// numbers of one digit grow most, to less than six times as much.) A row that alone holds more stands alone.
+pub const MAX_BYTES: usize = 512 * 1024;
 /// Longer texts are no page tokens of ours.
 const MAX_TOKEN: usize = 2048;
 const TAG: usize = 32;
@@ -28,14 +33,51 @@ pub struct Listed<T, C> {
 }
 
 impl<T, C> Listed<T, C> {
-    /// From up to `size + 1` rows: the one too many says that there is a next page.
-    pub fn from_rows(mut rows: Vec<T>, size: i64, cursor: impl Fn(&T) -> C) -> Self {
-        let size = usize::try_from(size).unwrap_or(usize::MAX);
-        let more = rows.len() > size;
+    /// From up to `size + 1` rows: the one too many says that there is a next page. The page ends early where its rows are large.
+    pub fn from_rows(rows: Vec<T>, size: i64, cursor: impl Fn(&T) -> C) -> Self
+    where
+        T: Serialize,
+    {
+        Self::cut(rows, size, false, json_length, cursor)
+    }
+
+    /// The same of rows that are weighed otherwise. `more`: there are more than these, whatever their number.
+    pub fn cut(
+        mut rows: Vec<T>,
+        size: i64,
+        more: bool,
+        weight: impl Fn(&T) -> usize,
+        cursor: impl Fn(&T) -> C,
+    ) -> Self {
+        let mut bytes = 0_usize;
+        let fitting = rows.iter().take_while(|row| {
+            let first = bytes == 0;
+            bytes = bytes.saturating_add(weight(row));
+            first || bytes <= MAX_BYTES
+        });
+        let size = fitting.count().min(usize::try_from(size).unwrap_or(usize::MAX));
+        let more = more || rows.len() > size;
         rows.truncate(size);
         let next = if more { rows.last().map(cursor) } else { None };
         Self { rows, next }
     }
+}
+
+/// How long a value is as JSON, without writing it down.
+fn json_length(value: &impl Serialize) -> usize {
+    struct Counted(usize);
+    impl io::Write for Counted {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counted = Counted(0);
+    // What cannot be written as JSON cannot be weighed, and takes a page of its own.
+    serde_json::to_writer(&mut counted, value).map_or(MAX_BYTES, |()| counted.0)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -140,7 +182,36 @@ mod tests {
         assert_eq!(size(-1), Err(PageError::Size));
     }
 
+    #[test]
+    fn a_row_too_large_stands_alone() {
+        let rows = vec!["x".repeat(2 * MAX_BYTES), "y".to_owned()];
+        let listed = Listed::from_rows(rows, 50, String::len);
+        assert_eq!((listed.rows.len(), listed.next), (1, Some(2 * MAX_BYTES)));
+        let listed = Listed::from_rows(vec!["x".repeat(2 * MAX_BYTES)], 50, String::len);
+        assert_eq!((listed.rows.len(), listed.next), (1, None));
+    }
+
     proptest! {
+        /// Pages of rows of any size hold no more than they may, and leave nothing out.
+        #[test]
+        fn pages_are_small_and_lose_nothing(sizes in prop::collection::vec(0..MAX_BYTES * 3 / 4, 0..12), size in 1i64..5) {
+            let rows: Vec<(usize, String)> = sizes.iter().map(|size| "x".repeat(*size)).enumerate().collect();
+            let (mut seen, mut from) = (0, 0);
+            loop {
+                let asked: Vec<_> = rows.iter().skip(from).take(size as usize + 1).cloned().collect();
+                let page = Listed::from_rows(asked, size, |row| row.0);
+                prop_assert!(page.rows.len() <= size as usize);
+                prop_assert!(page.rows.len() <= 1 || page.rows.iter().map(|row| row.1.len()).sum::<usize>() <= MAX_BYTES);
+                prop_assert!(page.rows.iter().map(|row| row.0).eq(seen..seen + page.rows.len()));
+                seen += page.rows.len();
+                match page.next {
+                    Some(last) => from = last + 1,
+                    None => break,
+                }
+            }
+            prop_assert_eq!(seen, rows.len());
+        }
+
         #[test]
         fn no_text_of_an_outsider_is_a_token(text in ".{1,200}") {
             let query = Query { method: "ListMembers", scope: scope(), filter: "" };

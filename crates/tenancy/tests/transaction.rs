@@ -1,66 +1,16 @@
-//! The tenant transaction on a real PostgreSQL: revisions, repeats, the chain, the feed, and what an unfinished write leaves behind.
+//! The tenant transaction on a real PostgreSQL: revisions, repeats, the chain, and what an unfinished transaction leaves behind.
 
 #![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+mod setting;
 
 use futures::{FutureExt as _, future::join_all};
-use local_postgres::ServiceUrls;
-use serde_json::json;
-use sqlx::{Connection, PgConnection, migrate::Migrator};
+use setting::{event, origin, setting, setting_of};
+use sqlx::{Connection, PgConnection};
 use tenancy::{
-    Actor, ClusterScope, Database, DatabaseOptions, NewEvent, Once, OrganizationId, OrganizationScope,
-    OrganizationState, Origin, ProjectId, ProjectScope, Sealer, StoreError,
-    event::Fault,
-    feed::{self, FeedCursor},
-    migration::Migrations,
+    ClusterScope, Once, OrganizationId, OrganizationScope, OrganizationState, ProjectId, ProjectScope, StoreError,
+    event::Fault, feed,
 };
-use testkit::postgres::{TestDatabase, template};
-
-static NOTHING_OF_ITS_OWN: Migrator = Migrator::DEFAULT;
-
-struct Setting {
-    /// Dropped last: it takes the database along.
-    database: Database,
-    test: TestDatabase,
-    project: ProjectId,
-}
-
-async fn setting() -> Setting {
-    let prepared = template("tenancy", async |urls: ServiceUrls| {
-        Migrations::of(&NOTHING_OF_ITS_OWN).apply(&urls.org.owner.into(), "guildhall_org").await
-    })
-    .await;
-    let test = TestDatabase::new(&prepared).await;
-    let sealer = Sealer::parse("a:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=").unwrap();
-    let mut options = DatabaseOptions::new(test.urls.org.runtime.clone().into());
-    options.acquire_timeout = Duration::from_secs(20);
-    let database = Database::new(&options, Arc::new(sealer)).unwrap();
-    Setting { database, test, project: ProjectId::new() }
-}
-
-impl Setting {
-    async fn organization(&self) -> OrganizationScope {
-        let id = OrganizationId::new();
-        self.database.admit(self.project, id, OrganizationState::Active, 1).await.unwrap();
-        OrganizationScope::granted(self.project, id)
-    }
-
-    async fn write(&self, scope: OrganizationScope, text: &str) -> i64 {
-        let mut tx = self.database.write(scope, &origin(), None).await.unwrap();
-        tx.append(event(text));
-        let revision = tx.revision();
-        tx.commit(revision).await.unwrap()
-    }
-}
-
-fn origin() -> Origin {
-    Origin { actor: Actor::Operator, on_behalf_of: None, request_id: "r".into(), trace_id: String::new() }
-}
-
-fn event(text: &str) -> NewEvent {
-    NewEvent::new("thing.done", vec![text.to_owned()], &json!({"after": text}))
-}
 
 fn once(caller: &str, id: &str, body: u8) -> Once {
     Once { caller: caller.into(), method: "/test/Do", request_id: id.into(), body_hash: [body; 32] }
@@ -74,7 +24,7 @@ async fn fifty_writers_at_once_take_fifty_revisions_without_a_gap() {
         join_all((0..50).map(|n| setting.write(acme, if n % 2 == 0 { "even" } else { "odd" }).boxed())).await;
     revisions.sort_unstable();
     assert_eq!(revisions, (1..=50).collect::<Vec<_>>());
-    let check = feed::verify_chain(&setting.database, acme.into(), acme.organization_id()).await.unwrap();
+    let check = feed::verify_chain(&setting.database, acme.into(), acme.organization_id(), None).await.unwrap();
     assert_eq!((check.broken, check.events, check.last_revision), (None, 50, 50));
 }
 
@@ -141,7 +91,7 @@ async fn a_project_and_each_of_its_organizations_have_chains_of_their_own() {
     tx.commit(()).await.unwrap();
     assert_eq!(setting.write(founded, "second").await, 2);
     for (scope, key, revision) in [(founded.into(), id, 2), (scope.into(), scope.own_key(), 1)] {
-        let check = feed::verify_chain(&setting.database, scope, key).await.unwrap();
+        let check = feed::verify_chain(&setting.database, scope, key, None).await.unwrap();
         assert_eq!((check.broken, check.last_revision), (None, revision));
     }
 }
@@ -163,7 +113,7 @@ async fn whoever_edits_the_history_is_found_out() {
         }
         let statement = format!("{tampering} and organization_id = '{}'", acme.organization_id().uuid());
         sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut superuser).await.unwrap();
-        let check = feed::verify_chain(&setting.database, acme.into(), acme.organization_id()).await.unwrap();
+        let check = feed::verify_chain(&setting.database, acme.into(), acme.organization_id(), None).await.unwrap();
         assert_eq!(check.broken.map(|b| b.fault), Some(fault), "{tampering}");
     }
 }
@@ -185,49 +135,59 @@ async fn an_older_word_of_the_state_never_undoes_a_newer() {
     assert_eq!((head.state, head.state_revision), (OrganizationState::Active, 6));
 }
 
-/// Writers of four tenants commit out of order; a reader follows meanwhile. It misses nothing, and sees each tenant's events in the
-/// order of their revisions.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_feed_skips_nothing_and_keeps_each_tenants_order() {
-    let setting = Arc::new(setting().await);
-    let mut tenants = Vec::new();
-    for _ in 0..4 {
-        tenants.push(setting.organization().await);
-    }
-    const EACH: i64 = 60;
-    let writers: Vec<_> = (0..8)
-        .map(|writer| {
-            let (setting, tenant) = (setting.clone(), tenants[writer % 4]);
-            tokio::spawn(async move {
-                for n in 0..EACH / 2 {
-                    let mut tx = setting.database.write(tenant, &origin(), None).await.unwrap();
-                    tx.append(event("x"));
-                    // Some transactions stay open while later ones commit.
-                    if (n + writer as i64) % 7 == 0 {
-                        tokio::time::sleep(Duration::from_millis(15)).await;
-                    }
-                    tx.commit(()).await.unwrap();
-                }
-            })
-        })
-        .collect();
-    let (mut cursor, mut seen) = (FeedCursor::default(), BTreeMap::<OrganizationId, Vec<i64>>::new());
-    let mut total = 0;
-    let begun = std::time::Instant::now();
-    while total < 4 * EACH {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{total} of {} events came", 4 * EACH);
-        for (event, at) in feed::after(&setting.database, ClusterScope::granted().into(), cursor, 7).await.unwrap() {
-            assert!(at > cursor);
-            cursor = at;
-            seen.entry(event.organization_id).or_default().push(event.revision);
-            total += 1;
+/// What the one connection of a pool is told apart by, and the scope that stands on it between two transactions.
+async fn left_behind(connection: &mut PgConnection) -> (i32, [Option<String>; 3]) {
+    sqlx::raw_sql("rollback").execute(&mut *connection).await.unwrap();
+    let left = sqlx::query_as::<_, (i32, Option<String>, Option<String>, Option<String>)>(
+        "select pg_backend_pid(), current_setting('guildhall.scope', true), current_setting('guildhall.project_id', true),
+             current_setting('guildhall.organization_id', true)",
+    )
+    .fetch_one(&mut *connection)
+    .await
+    .unwrap();
+    sqlx::raw_sql("begin").execute(connection).await.unwrap();
+    (left.0, [left.1, left.2, left.3])
+}
+
+#[tokio::test]
+async fn no_scope_stays_on_a_connection_that_goes_to_the_next() {
+    let setting = setting_of(|options| options.max_connections = 1).await;
+    let acme = setting.organization().await;
+    let globex = OrganizationScope::granted(ProjectId::new(), OrganizationId::new());
+    let database = &setting.database;
+    let mut pids = Vec::new();
+    for ending in 0..9 {
+        match ending {
+            0 => drop(database.read(acme).await.unwrap()),
+            1 => database.read(acme).await.unwrap().finish().await.unwrap(),
+            2 => drop(database.write(acme, &origin(), None).await.unwrap()),
+            3 => assert_eq!(setting.write(acme, "one").await, 1),
+            4 => drop(database.upkeep(ClusterScope::granted()).await.unwrap()),
+            5 => database.upkeep(ClusterScope::granted()).await.unwrap().commit().await.unwrap(),
+            6 => {
+                // Dropped in the middle of a statement, as by a caller's task that ends.
+                let mut tx = database.upkeep(ClusterScope::granted()).await.unwrap();
+                let sleep = sqlx::query("select pg_sleep(0.3)").execute(tx.connection());
+                assert!(tokio::time::timeout(std::time::Duration::from_millis(50), sleep).await.is_err());
+            }
+            7 => {
+                let mut tx = database.upkeep(ClusterScope::granted()).await.unwrap();
+                sqlx::query("select 1 / 0").execute(tx.connection()).await.unwrap_err();
+            }
+            _ => assert!(database.head(acme.organization_id()).await.unwrap().is_some()),
         }
+        let mut next = database.read(globex).await.unwrap();
+        let (pid, left) = left_behind(next.connection()).await;
+        assert!(left.iter().all(|value| value.as_deref().unwrap_or_default().is_empty()), "{ending}: {left:?}");
+        pids.push(pid);
     }
-    for writer in writers {
-        writer.await.unwrap();
-    }
-    for revisions in seen.values() {
-        assert_eq!(*revisions, (1..=EACH).collect::<Vec<_>>());
-    }
-    assert!(feed::after(&setting.database, ClusterScope::granted().into(), cursor, 7).await.unwrap().is_empty());
+    assert!(pids.iter().all(|pid| *pid == pids[0]), "one connection: {pids:?}");
+}
+
+#[tokio::test]
+async fn a_statement_that_takes_too_long_ran_out_of_time() {
+    let setting = setting_of(|options| options.statement_timeout = std::time::Duration::from_millis(50)).await;
+    let mut read = setting.database.read(ClusterScope::granted()).await.unwrap();
+    let error = sqlx::query("select pg_sleep(5)").execute(read.connection()).await.unwrap_err();
+    assert!(matches!(StoreError::from(error), StoreError::TimedOut));
 }

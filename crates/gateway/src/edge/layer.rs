@@ -63,7 +63,7 @@ impl Service<Request<Body>> for EdgeService {
         if let Some(refused) = not_grpc(&request) {
             return Box::pin(ready(Ok(refused)));
         }
-        match self.edge.admit(&request) {
+        match self.edge.admit(&request, address) {
             Err(status) => Box::pin(ready(Ok(status.into_http()))),
             Ok((_, Route::Own | Route::Nobody, presented)) => {
                 request.extensions_mut().insert(presented);

@@ -2,7 +2,7 @@
 //!
 //! Default-deny: a gRPC path that is not in the contract to the letter, or is a workload's, is no method here. Whatever credential is
 //! presented is verified, also where none is needed; a workload's is refused although it is good, for services do not come in by the
-//! front door. Then comes the list of what was revoked, then the method's audience. The permission is the service's to decide, which
+//! front door. What a service does for anyone at all is limited by where they come from, like signing in. Then comes the list of what was revoked, then the method's audience. The permission is the service's to decide, which
 //! verifies the token once more.
 
 mod address;
@@ -19,6 +19,7 @@ pub use layer::EdgeLayer;
 
 use crate::{
     forward::{Backend, Forward},
+    limits::Limits,
     refusal,
     revocation::Revocations,
 };
@@ -29,6 +30,7 @@ pub struct Edge {
     pub verifier: Arc<Verifier>,
     pub revocations: Arc<Revocations>,
     pub forward: Forward,
+    pub limits: Arc<Limits>,
     pub trusted_hops: usize,
     /// What is served to callers who speak no gRPC.
     pub http: axum::Router,
@@ -75,11 +77,19 @@ pub struct ClientAddress(pub IpAddr);
 
 impl Edge {
     /// The method of a gRPC request and the credential it came with, once it may be served.
-    fn admit(&self, request: &Request<Body>) -> Result<(&'static Method, Route, Presented), Status> {
+    fn admit(
+        &self,
+        request: &Request<Body>,
+        client: ClientAddress,
+    ) -> Result<(&'static Method, Route, Presented), Status> {
         let method = api::method(request.uri().path()).ok_or_else(refusal::unknown_method)?;
         let route = route(method);
         if route == Route::Nobody {
             return Err(refusal::unknown_method());
+        }
+        // A service cannot know whom it works for when it need not be told. The gateway's own methods count by more than the address.
+        if method.audience == Audience::Anyone && matches!(route, Route::Backend(_)) {
+            self.limits.sign_in_from(client.0)?;
         }
         let presented = self.credential(request.headers())?;
         let caller = presented.0.as_ref().map_or(&Caller::Anonymous, |verified| &verified.caller);

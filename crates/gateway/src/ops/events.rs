@@ -9,6 +9,7 @@ use api::{
         event_service_client::EventServiceClient,
     },
 };
+use prost::Message;
 use runtime::{CallContext, Channel, Refusal};
 use tonic::{
     Code, Request, Status,
@@ -20,8 +21,13 @@ use crate::{refusal, remote::Backends};
 
 const DEFAULT_PAGE: i32 = 50;
 const LARGEST_PAGE: i32 = 500;
-/// 500 events with a payload each, before and after.
-const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+/// A page ends early before its events take more than this. The services' pages end about there too, each for itself.
+const PAGE_BYTES: usize = 1024 * 1024;
+/// The largest answer of a service: a page of small events, which as messages are less than six times the size they are stored in, or one
+/// large event alone.
+const MAX_ANSWER_BYTES: usize = feed::MAX_EVENT_BYTES;
+/// How many pages of each service one page is made of at most. Where a filter leaves them nearly empty, the next page goes on.
+const READS: usize = 3;
 
 /// Whose name the services are asked in.
 #[derive(Debug, Clone)]
@@ -67,16 +73,22 @@ impl Events {
             Log::open(c, asker, &request, authz),
         );
         let mut logs = [org?, member?, authz?];
-        let mut events = Vec::new();
-        while events.len() < request.page_size.unsigned_abs() as usize {
+        let (mut events, mut bytes) = (Vec::new(), 0);
+        'page: while events.len() < request.page_size.unsigned_abs() as usize {
             // A log whose page is used up must show its next event before anything older is taken from the others.
             for log in &mut logs {
-                log.fill(asker, &request).await?;
+                if !log.fill(asker, &request).await? {
+                    break 'page;
+                }
             }
             let newest =
                 logs.iter_mut().filter(|log| !log.events.is_empty()).max_by(|a, b| a.next_key().cmp(&b.next_key()));
-            let Some(event) = newest.and_then(Log::take) else { break };
-            events.push(event);
+            let Some(log) = newest else { break };
+            bytes += log.events.front().map_or(0, Event::encoded_len);
+            if bytes > PAGE_BYTES && !events.is_empty() {
+                break;
+            }
+            events.extend(log.take());
         }
         let places = logs.map(Log::close);
         Ok(ListEventsResponse { next_page_token: event_page::token(&request, &places), events })
@@ -106,6 +118,8 @@ struct Log {
     events: VecDeque<Event>,
     /// The token of the page after this one.
     next: Option<String>,
+    /// How many more pages may be read.
+    reads: usize,
 }
 
 impl Log {
@@ -115,26 +129,26 @@ impl Log {
         request: &ListEventsRequest,
         place: Place,
     ) -> Result<Self, Status> {
-        let mut log = Self { client: client.clone(), place, events: VecDeque::new(), next: None };
+        let mut log = Self { client: client.clone(), place, events: VecDeque::new(), next: None, reads: READS };
         // The others still say whether the caller may read.
         if !log.place.ended {
             log.read(asker, request).await?;
         }
-        log.fill(asker, request).await?;
         Ok(log)
     }
 
-    /// Reads on until an event stands at the front or the log has ended.
-    async fn fill(&mut self, asker: &Asker, request: &ListEventsRequest) -> Result<(), Status> {
+    /// Reads on until an event stands at the front or the log has ended. False: neither, after as many pages as may be read.
+    async fn fill(&mut self, asker: &Asker, request: &ListEventsRequest) -> Result<bool, Status> {
         while self.events.is_empty() {
-            let Some(next) = self.next.take() else { return Ok(()) };
+            let Some(next) = self.next.take_if(|_| self.reads > 0) else { return Ok(self.next.is_none()) };
             self.place.token = next;
             self.read(asker, request).await?;
         }
-        Ok(())
+        Ok(true)
     }
 
     async fn read(&mut self, asker: &Asker, request: &ListEventsRequest) -> Result<(), Status> {
+        self.reads -= 1;
         let request = ListEventsRequest { page_token: self.place.token.clone(), ..request.clone() };
         let answer = self.client.list_events(asker.request(request)).await;
         let answer = answer.map_err(|status| refusal::passed_on(&status))?.into_inner();

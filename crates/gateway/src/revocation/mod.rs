@@ -1,10 +1,16 @@
 //! What was valid and is no longer: told by member-service's events, and refused here within a second.
 //!
 //! Tokens are verified offline, so a token goes on being well-formed after its member was removed. The gateway therefore follows the
-//! feed from further back than a token lives, and holds what it says in memory. The feed says every second that it is complete. When it
-//! has not said so for longer than `--revocation-lag`, a token might be revoked without our knowing, and every token that can be
-//! revoked is refused with UNAVAILABLE until the feed is back. The operator's token is not among them: it is revoked by changing
+//! feed from further back than a token lives, and holds what it says in memory. The feed says every second up to when it is complete, by
+//! the clock of member-service's database: what is committed and held back there (see crate tenancy, module feed) is not yet told. When
+//! that time lies further back than `--revocation-lag`, a token might be revoked without our knowing, and every token that can be
+//! revoked is refused with UNAVAILABLE until the feed has caught up. The operator's token is not among them: it is revoked by changing
 //! the configuration.
+//!
+//! Two clocks are compared here, once for each time that comes; from then on a clock that nobody sets counts. Where ours is ahead
+//! of the database's, the news look older than they are and tokens are refused the sooner, up to all of them. Where it is behind by
+//! some seconds, news may be older than the bound by as many; from a time that is ahead of us by more than the bound itself nothing
+//! is believed. So the longest that a revoked token is let through is the bound plus the clocks' difference, and never twice the bound.
 
 mod learn;
 mod set;
@@ -19,6 +25,7 @@ use std::{
 
 use access::{Caller, Verified};
 use api::event::v1::Event;
+use feed::News;
 use prost_types::Timestamp;
 use runtime::Condition;
 use tenancy::SessionId;
@@ -37,15 +44,17 @@ const NEVER: u64 = u64::MAX;
 #[derive(Debug)]
 pub struct Revocations {
     set: RwLock<Set>,
-    /// When the feed was last complete, in milliseconds since `since`.
-    complete_at: AtomicU64,
+    /// Up to when the feed is complete, in milliseconds since `since`.
+    complete_until: AtomicU64,
     since: Instant,
     lag: Duration,
 }
 
 impl Revocations {
     pub fn new(lag: Duration) -> Self {
-        Self { set: RwLock::default(), complete_at: AtomicU64::new(NEVER), since: Instant::now(), lag }
+        // News of before the start count too, up to the bound.
+        let since = Instant::now().checked_sub(lag).unwrap_or_else(Instant::now);
+        Self { set: RwLock::default(), complete_until: AtomicU64::new(NEVER), since, lag }
     }
 
     /// Refuses a credential that was revoked, or of which that is not known.
@@ -77,13 +86,28 @@ impl Revocations {
         self.write(|set, now| learn::learn(set, event, now));
     }
 
-    fn complete(&self) {
-        self.complete_at.store(self.elapsed(), Ordering::Relaxed);
+    /// Everything is known that was committed before a time of the database's, which it told at a time of ours. A later word counts
+    /// also where it says less: the feed may have begun anew.
+    fn complete_until(&self, time: SystemTime, now: SystemTime) {
+        let age = match now.duration_since(time) {
+            Ok(age) => age,
+            Err(ahead) if ahead.duration() <= self.lag => Duration::ZERO,
+            Err(ahead) => {
+                let seconds = ahead.duration().as_secs();
+                tracing::warn!(
+                    seconds,
+                    "the database's clock is ahead of ours: what it says of revocations is not believed"
+                );
+                return self.complete_until.store(NEVER, Ordering::Relaxed);
+            }
+        };
+        let age = u64::try_from(age.as_millis()).unwrap_or(NEVER);
+        self.complete_until.store(self.elapsed().checked_sub(age).unwrap_or(NEVER), Ordering::Relaxed);
     }
 
     fn is_live(&self) -> bool {
-        let complete_at = self.complete_at.load(Ordering::Relaxed);
-        complete_at != NEVER && u128::from(self.elapsed().saturating_sub(complete_at)) <= self.lag.as_millis()
+        let complete_until = self.complete_until.load(Ordering::Relaxed);
+        complete_until != NEVER && u128::from(self.elapsed().saturating_sub(complete_until)) <= self.lag.as_millis()
     }
 
     fn elapsed(&self) -> u64 {
@@ -101,13 +125,20 @@ fn milliseconds_of(session: SessionId) -> u64 {
     seconds * 1000 + u64::from(nanoseconds / 1_000_000)
 }
 
+/// A time before 1970 is no time of ours, and older than any bound.
+fn system_time(time: Timestamp) -> SystemTime {
+    let nanos = u32::try_from(time.nanos).unwrap_or_default();
+    let since_epoch = u64::try_from(time.seconds).map_or(Duration::ZERO, |seconds| Duration::new(seconds, nanos));
+    UNIX_EPOCH.checked_add(since_epoch).unwrap_or(UNIX_EPOCH)
+}
+
 /// Follows member-service's feed for as long as the process lives.
 pub async fn follow(source: feed::Source, revocations: Arc<Revocations>, now: SystemTime) {
     let start = now.duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(LOOK_BACK);
     let start = Timestamp { seconds: start.as_secs().try_into().unwrap_or(i64::MAX), nanos: 0 };
-    feed::follow(source, start, |heard| match heard {
-        Some(event) => revocations.hear(event),
-        None => revocations.complete(),
+    feed::follow(source, start, |news| match news {
+        News::Event(event) => revocations.hear(event),
+        News::CompleteUntil(time) => revocations.complete_until(system_time(time), SystemTime::now()),
     })
     .await;
 }
@@ -117,7 +148,7 @@ pub async fn watch(revocations: Arc<Revocations>, condition: Condition) {
     loop {
         match revocations.is_live() {
             true => condition.met(),
-            false => condition.unmet("no news from member-service: tokens that can be revoked are refused"),
+            false => condition.unmet("no fresh news from member-service: tokens that can be revoked are refused"),
         }
         revocations.write(Set::forget);
         tokio::time::sleep(LOOK_AFTER).await;
@@ -147,7 +178,7 @@ mod tests {
         let (member, session) = member();
         assert_eq!(revocations.check(&member).unwrap_err().code(), Code::Unavailable);
         assert!(revocations.check(&token(Caller::Operator)).is_ok());
-        revocations.complete();
+        revocations.complete_until(SystemTime::now(), SystemTime::now());
         assert!(revocations.check(&member).is_ok());
         revocations.end(session);
         assert_eq!(revocations.check(&member).unwrap_err().code(), Code::Unauthenticated);
@@ -157,11 +188,31 @@ mod tests {
     fn news_grow_old() {
         let revocations = Revocations::new(Duration::from_millis(20));
         let (member, _) = member();
-        revocations.complete();
+        revocations.complete_until(SystemTime::now(), SystemTime::now());
         assert!(revocations.is_live());
         while revocations.is_live() {
             std::thread::yield_now();
         }
         assert_eq!(revocations.check(&member).unwrap_err().code(), Code::Unavailable);
+    }
+
+    #[test]
+    fn news_are_as_old_as_what_they_tell_of_and_not_as_their_coming() {
+        let (lag, now) = (Duration::from_secs(60), SystemTime::now());
+        let revocations = Revocations::new(lag);
+        let second = Duration::from_secs(1);
+        for (told, live) in [
+            (now, true),
+            (now - (lag - second), true),
+            (now - (lag + second), false),
+            (now - 100 * lag, false),
+            (UNIX_EPOCH, false),
+            // The clocks differ.
+            (now + lag, true),
+            (now + lag + second, false),
+        ] {
+            revocations.complete_until(told, now);
+            assert_eq!(revocations.is_live(), live, "{told:?} at {now:?}");
+        }
     }
 }

@@ -271,7 +271,7 @@ impl EventService for Backend {
         let messages = beats.merge(events).map(|event| {
             let item = match event {
                 Some(event) => Item::Event(event),
-                None => Item::Heartbeat(Heartbeat { time: Some(Timestamp::default()) }),
+                None => Item::Heartbeat(Heartbeat { time: Some(Timestamp::from(std::time::SystemTime::now())) }),
             };
             Ok(WatchEventsResponse { item: Some(item), cursor: "here".to_owned() })
         });
