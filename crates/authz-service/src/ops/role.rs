@@ -7,6 +7,7 @@ use tenancy::{
 use super::{
     Call, Refused,
     change::{Change, Opened},
+    owners::keeps_an_owner,
     rules,
 };
 use crate::{
@@ -229,7 +230,7 @@ async fn may_become(change: &mut Change, grantor: Grantor, after: &Role) -> Resu
     let mut given = uncovered(&has, &had);
     if denied_roles(&data).any(|role| includes(&data, role, id)) {
         given.extend(uncovered(&had, &has));
-        rules::keeps_an_owner(&data, &changed, now)?;
+        keeps_an_owner(change, &data, &changed).await?;
     }
     rules::may_give(grantor, &[rules::Given::everywhere(given)], &old, now)
 }
