@@ -50,17 +50,17 @@ pub async fn list(
 }
 
 /// A subject that may be bound: a group that is there, or somebody of whom member-service told and who was not removed.
-pub(super) async fn can_hold(change: &mut Change, subjects: &[Subject]) -> Result<(), Refused> {
+pub(super) async fn are_here(change: &mut Change, subjects: &[Subject]) -> Result<(), Refused> {
     let organization = change.organization();
     let somebody: Vec<Subject> = subjects.iter().filter(|subject| subject.is_one()).copied().collect();
     if !somebody.is_empty() && subject::any_unknown(change.connection(), organization, &somebody).await? {
         return Err(Refused::NotFound(SUBJECT));
     }
-    are_not_gone(change, subjects).await
+    can_hold(change, subjects).await
 }
 
 /// The same before member-service has told of them: it binds roles to a member before there is one.
-pub(super) async fn are_not_gone(change: &mut Change, subjects: &[Subject]) -> Result<(), Refused> {
+pub(super) async fn can_hold(change: &mut Change, subjects: &[Subject]) -> Result<(), Refused> {
     let organization = change.organization();
     let (mut groups, mut others) = (Vec::new(), Vec::new());
     for subject in subjects {
@@ -108,7 +108,7 @@ async fn try_create(
     let owners = change.owners();
     let role = named(change.connection(), owners, std::slice::from_ref(&new.role)).await?;
     let role_id = *role.first().ok_or(Refused::NotFound("role"))?;
-    can_hold(&mut change, &[new.subject]).await?;
+    are_here(&mut change, &[new.subject]).await?;
     let template = change.template();
     let before = snapshots.of_write(change.write(), template).await?;
     if let Some(resource) = &new.resource

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{
     Call, Refused,
-    binding::{SUBJECT, can_hold},
+    binding::{SUBJECT, are_here},
     change::{Change, Opened},
     group::find,
     newcomers,
@@ -68,7 +68,7 @@ async fn try_add(
         Opened::Answered(first) => return Ok(first),
     };
     find(&mut change, group).await?;
-    can_hold(&mut change, subjects).await?;
+    are_here(&mut change, subjects).await?;
     may_join(&mut change, call, group, subjects).await?;
     let (project, organization) = (change.project(), change.organization());
     let (now, revision) = (change.now(), change.revision());

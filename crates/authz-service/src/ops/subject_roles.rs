@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 
 use super::{
     Call, Refused,
-    binding::{SUBJECT, are_not_gone, created, deleted, is_ownership},
+    binding::{SUBJECT, can_hold, created, deleted, is_ownership},
     change::{Change, Opened},
     owners::keeps_an_owner,
     role::named,
@@ -51,7 +51,7 @@ pub async fn set(
     };
     let owners = change.owners();
     let roles = named(change.connection(), owners, &grant.roles).await?;
-    are_not_gone(&mut change, &[grant.subject]).await?;
+    can_hold(&mut change, &[grant.subject]).await?;
     let bindings = store::binding::of_subject(change.connection(), owners.tenant, grant.subject).await?;
     let of_source: Vec<&Binding> = bindings
         .iter()
