@@ -176,6 +176,13 @@ impl Granted<OrganizationScope> {
     }
 }
 
+impl Granted<ProjectScope> {
+    /// One of the project's organizations. Whatever is named here, row-level security shows no other project's rows in its scope.
+    pub fn in_organization(&self, organization: OrganizationId) -> Granted<OrganizationScope> {
+        self.clone().with(OrganizationScope::granted(self.scope.project_id(), organization))
+    }
+}
+
 impl Granted<ClusterScope> {
     /// The operator's or a service's work in one project.
     pub fn in_project(&self, project: ProjectId) -> Granted<ProjectScope> {

@@ -1,7 +1,9 @@
 //! What people, invitations, sessions and service accounts are, and the rules that their fields obey. No RPC and no SQL: these types
 //! are also the payloads of events and the kept answers, so a stored form outlives the code that wrote it.
 
+mod brand;
 mod email;
+mod foreign_hash;
 mod identity;
 mod invitation;
 mod member;
@@ -11,15 +13,17 @@ mod password;
 mod service_account;
 mod session;
 
+pub use brand::Brand;
 pub use email::EmailAddress;
-pub use identity::{AddressTag, Identity, IdentityState};
+pub use foreign_hash::{ForeignHash, HashKind};
+pub use identity::{AddressTag, Identity, IdentityChanges, IdentityDraft, IdentityState, PictureUri};
 pub use invitation::{Invitation, InvitationDraft, InvitationState, IssuedInvitation};
 pub use member::{Changes, Member, MemberDraft, MemberState, MemberWithRoles, RoleHeld, RoleSource};
 pub use metadata::Metadata;
 pub use names::{ExternalId, InvitationMessage, Name, cut};
 pub use password::{MAX_CHARACTERS, NewPassword, WeakPassword};
 pub use service_account::{
-    AccountState, ApiKey, ApiKeyDraft, IssuedApiKey, MAX_LIVE_KEYS, NewProjectAccount, ServiceAccount,
+    AccountChanges, AccountState, ApiKey, ApiKeyDraft, IssuedApiKey, MAX_LIVE_KEYS, NewProjectAccount, ServiceAccount,
 };
 pub use session::{AuthFactor, AuthMethod, EndReason, IDLE_TIMEOUT, LIFETIME, Session, SessionChange, SessionGrant};
 

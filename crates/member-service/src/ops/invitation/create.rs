@@ -11,7 +11,7 @@ use time::Duration;
 
 use crate::{
     mail::{self, Mail},
-    model::{Invitation, InvitationDraft, InvitationState, IssuedInvitation},
+    model::{Brand, Invitation, InvitationDraft, InvitationState, IssuedInvitation},
     ops::{Context, NotActive, active},
     remote::{Grantor, RemoteError},
     store::{
@@ -52,7 +52,7 @@ pub async fn create(
     let grantor = Grantor::of(&granted.caller);
     let role_ids = context.remote.check_grant(granted.into(), scope, &grantor, draft.roles).await?;
     let named = context.remote.organization(granted.into(), organization).await?;
-    let organization_name = named.ok_or(StoreError::TenantUnknown)?.display_name;
+    let brand = named.ok_or(StoreError::TenantUnknown)?.brand;
     let invitation_id = InvitationId::new();
     let issued = secret::issue(SecretKind::Invitation, organization.uuid(), invitation_id.uuid());
 
@@ -90,7 +90,7 @@ pub async fn create(
             _ => None,
         };
         let inviter = inviter.map(|member| String::from(member.display_name)).unwrap_or_default();
-        let mail = mail_of(context, &invitation, &organization_name, &inviter, token);
+        let mail = mail_of(context, &invitation, &brand, &inviter, token);
         let give_up = (now + DELIVERY).min(invitation.expire_time);
         mail.put(tx.connection(), context.database.sealer(), Tenant::Organization(scope), give_up).await?;
     }
@@ -102,12 +102,12 @@ pub async fn create(
     Ok(made)
 }
 
-fn mail_of(context: &Context, invitation: &Invitation, organization: &str, inviter: &str, token: &str) -> Mail {
+fn mail_of(context: &Context, invitation: &Invitation, brand: &Brand, inviter: &str, token: &str) -> Mail {
     let mut link = context.invitation_url.clone();
     link.query_pairs_mut().append_pair("token", token);
     mail::invitation(&mail::InvitationMail {
         to: &invitation.email_address,
-        organization,
+        brand,
         inviter,
         message: &invitation.message,
         link: &link,
