@@ -41,6 +41,10 @@ pub fn store(error: StoreError) -> Status {
         )
         .violation("request_id", "was used with another body")
         .into(),
+        StoreError::NotText => {
+            Refusal::new(Code::InvalidArgument, ErrorReason::MalformedMessage, "a text holds the character U+0000")
+                .into()
+        }
         StoreError::TenantUnknown => Refusal::not_found("organization").into(),
         StoreError::Database(_) | StoreError::Corrupt(_) => internal(&error),
     }

@@ -127,6 +127,15 @@ async fn an_unknown_method_is_refused_with_a_reason_and_adds_no_label() {
 }
 
 #[tokio::test]
+async fn what_is_no_message_is_the_callers_fault() {
+    let server = serve(Thing::default()).await;
+    let head = raw_of(server.api, "/test.v1.Thing/Echo", &[GRPC], &[0, 0, 0, 0, 1, 0xff]).await;
+    assert_refused(&Status::from_header_map(&head).expect("a status"), Code::InvalidArgument, "MALFORMED_MESSAGE");
+    let head = raw_of(server.api, "/test.v1.Thing/Echo", &[GRPC], &[0, 0x7f, 0, 0, 0]).await;
+    assert_refused(&Status::from_header_map(&head).expect("a status"), Code::ResourceExhausted, "MESSAGE_TOO_LARGE");
+}
+
+#[tokio::test]
 async fn a_caller_that_does_not_speak_grpc_gets_json_errors() {
     let options = ProcessOptions { max_deadline: Duration::from_millis(20), ..ProcessOptions::ephemeral() };
     let server = serve_with(Thing::default(), options, false).await;

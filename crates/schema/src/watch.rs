@@ -44,7 +44,7 @@ fn told(error: &StoreError) -> &'static str {
     match error {
         StoreError::Busy | StoreError::TimedOut | StoreError::Unreachable(_) => "the database cannot be reached",
         StoreError::Database(_) => "the database refuses this service; the log says why",
-        StoreError::RequestIdReused | StoreError::TenantUnknown | StoreError::Corrupt(_) => {
+        StoreError::RequestIdReused | StoreError::TenantUnknown | StoreError::NotText | StoreError::Corrupt(_) => {
             "the database answers nonsense"
         }
     }

@@ -59,6 +59,9 @@ pub enum StoreError {
     /// The time allowed for it ran out: the statement's, or the caller's.
     #[error("the time allowed ran out")]
     TimedOut,
+    /// A text holds U+0000, which PostgreSQL stores nowhere.
+    #[error("a text holds U+0000")]
+    NotText,
     /// A stored value that we could not have written.
     #[error("the store holds a value that it should not: {0}")]
     Corrupt(&'static str),
@@ -74,6 +77,7 @@ impl From<sqlx::Error> for StoreError {
             }
             // query_canceled: nobody cancels our statements but the server, by their timeout.
             sqlx::Error::Database(ref e) if e.code().is_some_and(|c| c == "57014") => Self::TimedOut,
+            sqlx::Error::Database(ref e) if e.code().is_some_and(|c| c == "22021") => Self::NotText,
             other => Self::Database(other),
         }
     }

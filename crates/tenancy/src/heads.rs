@@ -167,6 +167,7 @@ fn same(error: &StoreError) -> StoreError {
         StoreError::Corrupt(what) => StoreError::Corrupt(what),
         StoreError::Busy => StoreError::Busy,
         StoreError::TimedOut => StoreError::TimedOut,
+        StoreError::NotText => StoreError::NotText,
         StoreError::RequestIdReused => StoreError::RequestIdReused,
         StoreError::TenantUnknown => StoreError::TenantUnknown,
     }

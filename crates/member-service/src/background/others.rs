@@ -132,7 +132,7 @@ fn later(event: &Event, error: &StoreError) -> Applied {
         }
         // The organization was never heard of here, so nothing here belongs to it.
         StoreError::TenantUnknown => Applied::Done,
-        StoreError::RequestIdReused | StoreError::Corrupt(_) => {
+        StoreError::RequestIdReused | StoreError::NotText | StoreError::Corrupt(_) => {
             tracing::error!(error = %runtime::Chain(error), event = event.event_id, kind = event.kind, "an event cannot be applied and is passed over");
             Applied::Done
         }

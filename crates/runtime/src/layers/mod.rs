@@ -10,6 +10,7 @@ mod panic;
 mod request_id;
 mod shed;
 mod trace;
+mod unreadable;
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -71,5 +72,6 @@ where
         .layer(detach::detach(layers.detach)) // inside deadline: the wait ends in time, the work when it is done
         .layer(shed::shed(layers.max_in_flight)) // inside detach: a place is held for as long as the work; before authentication:
         // under overload no signature is verified
+        .layer(unreadable::unreadable()) // innermost: what the transport refuses by itself gets a reason
         .service(mount::Mount::new(open, authentication.layer(routes.prepare())))
 }

@@ -216,6 +216,16 @@ impl Server {
 
 /// A call whose headers are exactly these, without a client that keeps time itself. Gives the head of the answer.
 pub async fn raw(address: SocketAddr, path: &str, headers: &[(&'static str, &str)]) -> HeaderMap {
+    raw_of(address, path, headers, &[0; 5]).await
+}
+
+/// The head of the answer to a body as it stands, with the length and flag of its one message.
+pub async fn raw_of(
+    address: SocketAddr,
+    path: &str,
+    headers: &[(&'static str, &str)],
+    body: &'static [u8],
+) -> HeaderMap {
     let stream = TcpStream::connect(address).await.expect("the port is open");
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("a handshake");
@@ -224,7 +234,7 @@ pub async fn raw(address: SocketAddr, path: &str, headers: &[(&'static str, &str
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let request = request.body(Full::new(Bytes::from_static(&[0; 5]))).unwrap();
+    let request = request.body(Full::new(Bytes::from_static(body))).unwrap();
     tokio::time::timeout(PATIENCE, sender.send_request(request))
         .await
         .expect("in time")
