@@ -4,7 +4,9 @@
 
 mod access_matrix;
 mod authorization;
+mod event_log;
 mod faults;
+mod feed_lag;
 mod given_up;
 mod invitations;
 mod main_job;

@@ -8,14 +8,18 @@ use access::{Caller, Onward, Service};
 use api::{
     access::v1::ErrorReason,
     gateway::v1::{WhoAmIRequest, authentication_service_client::AuthenticationServiceClient},
-    member::v1::{VerifyPasswordRequest, credential_service_client::CredentialServiceClient},
+    member::v1::{
+        AcceptInvitationRequest, VerifyPasswordRequest, credential_service_client::CredentialServiceClient,
+        invitation_service_client::InvitationServiceClient,
+    },
     org::v1::{
         CreateProjectRequest, GetOrganizationRequest, organization_service_client::OrganizationServiceClient,
         project_service_client::ProjectServiceClient,
     },
 };
+use gateway::LimitOptions;
 use runtime::CallContext;
-use stage::{Stage, assert_reason, h2, http_get, http1, with_token};
+use stage::{Stage, assert_reason, generous, h2, http_get, http1, with_token};
 use tonic::{Code, Request};
 
 const GET: &str = "/guildhall.org.v1.OrganizationService/GetOrganization";
@@ -102,6 +106,26 @@ async fn a_workload_s_method_is_no_method_here() {
     assert_reason(&workload, ErrorReason::UnknownMethod);
     assert_eq!((workload.message(), workload.details()), (unknown.message(), unknown.details()));
     assert_eq!(stage.member.called(), before);
+}
+
+#[tokio::test]
+async fn what_a_service_does_for_anyone_is_limited_by_the_address() {
+    let limits = LimitOptions { sign_in_rate_per_address: 3, ..generous().0 };
+    let stage = Stage::with(limits, generous().1).await;
+    let mut client = InvitationServiceClient::new(stage.channel().await);
+    for _ in 0..3 {
+        let answered = client.accept_invitation(AcceptInvitationRequest::default()).await.unwrap_err();
+        assert_eq!(answered.code(), Code::Unimplemented, "as the service says: {answered:?}");
+    }
+    let refused = client.accept_invitation(AcceptInvitationRequest::default()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert_reason(&refused, ErrorReason::RateLimited);
+    assert_eq!(stage.member.calls("/guildhall.member.v1.InvitationService/AcceptInvitation").len(), 3);
+    // A credential is no way around it, and what needs one does not count.
+    let token = stage.project_token().await;
+    let request = with_token(AcceptInvitationRequest::default(), &token);
+    assert_reason(&client.accept_invitation(request).await.unwrap_err(), ErrorReason::RateLimited);
+    assert!(stage.get_organization(&token).await.is_ok());
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use api::access::v1::ErrorReason;
 use api::event::v1::{
     Event, ListEventsRequest, VerifyChainRequest, WatchEventsRequest, event_service_client::EventServiceClient,
 };
+use prost::Message;
 use prost_types::Timestamp;
 use stage::{Stage, assert_reason, backend::Backend, with_token};
 
@@ -59,6 +60,54 @@ async fn the_merged_log_leaves_nothing_out_and_shows_nothing_twice() {
     }
     let asked = stage.authz.calls("/guildhall.event.v1.EventService/ListEvents");
     assert!(asked.iter().all(|headers| headers["authorization"] == format!("Bearer {token}").as_str()));
+}
+
+/// Every event, page by page, and how many pages there were.
+async fn read_all(stage: &Stage, page_size: i32) -> (Vec<Event>, usize) {
+    let token = stage.project_token().await;
+    let mut client = EventServiceClient::new(stage.channel().await);
+    let mut request = ListEventsRequest { page_size, ..ListEventsRequest::default() };
+    let (mut seen, mut pages) = (Vec::new(), 0);
+    loop {
+        let page = client.list_events(with_token(request.clone(), &token)).await.unwrap().into_inner();
+        assert!(page.events.len() <= 1 || page.encoded_len() <= 1024 * 1024 + 4096, "{} bytes", page.encoded_len());
+        pages += 1;
+        seen.extend(page.events);
+        if page.next_page_token.is_empty() {
+            return (seen, pages);
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_large_events_ends_early() {
+    let stage = Stage::start().await;
+    for revision in 1..=6 {
+        write(&stage.org, "org-service", revision, revision * 10);
+        write(&stage.member, "member-service", revision, revision * 3);
+    }
+    for event in stage.org.log.lock().unwrap().iter_mut() {
+        event.subject_ids = vec!["x".repeat(400_000 * usize::try_from(event.revision % 4).unwrap())];
+    }
+    let (seen, pages) = read_all(&stage, 500).await;
+    assert_eq!(seen.len(), 12);
+    assert!(seen.windows(2).all(|pair| pair[0].time.unwrap().seconds >= pair[1].time.unwrap().seconds));
+    assert!(pages >= 4, "{pages} pages");
+}
+
+#[tokio::test]
+async fn pages_that_a_filter_left_empty_are_read_on_from_and_not_for_ever() {
+    let stage = Stage::start().await;
+    for revision in 1..=4 {
+        write(&stage.org, "org-service", revision, revision * 10);
+        write(&stage.member, "member-service", revision, revision * 3);
+    }
+    *stage.member.empty_pages.lock().unwrap() = 7;
+    let (seen, pages) = read_all(&stage, 3).await;
+    assert_eq!(seen.len(), 8);
+    assert!(seen.windows(2).all(|pair| pair[0].time.unwrap().seconds >= pair[1].time.unwrap().seconds));
+    assert!(pages > 4, "{pages} pages");
 }
 
 #[tokio::test]

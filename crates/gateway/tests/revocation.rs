@@ -69,3 +69,15 @@ async fn without_news_of_revocations_no_revocable_token_is_believed() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_feed_that_lives_and_holds_events_back_is_no_news() {
+    let stage = Stage::with(generous().0, Duration::from_millis(500)).await;
+    let token = stage.sign_in().await.access_token;
+    assert!(stage.get_organization(&token).await.is_ok());
+    stage.member.hold_back();
+    eventually("the token is refused", async || stage.get_organization(&token).await.is_err()).await;
+    let refused = stage.get_organization(&token).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable);
+    assert_reason(&refused, ErrorReason::Unavailable);
+}

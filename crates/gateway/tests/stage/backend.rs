@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use api::{
@@ -62,6 +62,10 @@ pub struct Backend {
     /// Events of the feed; None makes it fall silent.
     pub feed: broadcast::Sender<Option<Event>>,
     silent: Arc<Mutex<bool>>,
+    /// The time that heartbeats go on telling, once something is held back.
+    held_back: Arc<Mutex<Option<SystemTime>>>,
+    /// How many empty pages come before each page of the log.
+    pub empty_pages: Arc<Mutex<usize>>,
 }
 
 impl Backend {
@@ -75,6 +79,8 @@ impl Backend {
             log: Arc::default(),
             feed: broadcast::channel(64).0,
             silent: Arc::default(),
+            held_back: Arc::default(),
+            empty_pages: Arc::default(),
         };
         let calls = backend.calls.clone();
         let remember = tower::util::MapRequestLayer::new(move |request: HttpRequest<_>| {
@@ -111,6 +117,11 @@ impl Backend {
 
     pub fn fall_silent(&self) {
         *self.silent.lock().unwrap() = true;
+    }
+
+    /// The feed goes on and is not complete any more.
+    pub fn hold_back(&self) {
+        *self.held_back.lock().unwrap() = Some(SystemTime::now());
     }
 
     fn grant(&self) -> SessionGrant {
@@ -251,7 +262,12 @@ impl EventService for Backend {
     /// Newest first; the token is the revision that the page goes on behind.
     async fn list_events(&self, request: Request<ListEventsRequest>) -> Result<Response<ListEventsResponse>, Status> {
         let request = request.into_inner();
-        let before = request.page_token.parse().unwrap_or(i64::MAX);
+        let (empty, token) = request.page_token.split_once('/').unwrap_or(("", &request.page_token));
+        if empty.len() < *self.empty_pages.lock().unwrap() {
+            let next_page_token = format!("{empty}-/{token}");
+            return Ok(Response::new(ListEventsResponse { next_page_token, ..ListEventsResponse::default() }));
+        }
+        let before = token.parse().unwrap_or(i64::MAX);
         let mut events: Vec<_> = self.log.lock().unwrap().iter().filter(|e| e.revision < before).cloned().collect();
         events.sort_by_key(|event| -event.revision);
         let more = events.len() > request.page_size as usize;
@@ -264,14 +280,17 @@ impl EventService for Backend {
         &self,
         _: Request<WatchEventsRequest>,
     ) -> Result<Response<BoxStream<WatchEventsResponse>>, Status> {
-        let silent = self.silent.clone();
+        let (silent, held_back) = (self.silent.clone(), self.held_back.clone());
         let beats = tokio_stream::wrappers::IntervalStream::new(tokio::time::interval(Duration::from_millis(50)));
         let beats = beats.filter(move |_| !*silent.lock().unwrap()).map(|_| None);
         let events = BroadcastStream::new(self.feed.subscribe()).filter_map(Result::ok);
-        let messages = beats.merge(events).map(|event| {
+        let messages = beats.merge(events).map(move |event| {
             let item = match event {
                 Some(event) => Item::Event(event),
-                None => Item::Heartbeat(Heartbeat { time: Some(Timestamp::from(std::time::SystemTime::now())) }),
+                None => {
+                    let time = held_back.lock().unwrap().unwrap_or_else(SystemTime::now);
+                    Item::Heartbeat(Heartbeat { time: Some(Timestamp::from(time)) })
+                }
             };
             Ok(WatchEventsResponse { item: Some(item), cursor: "here".to_owned() })
         });
