@@ -268,11 +268,11 @@ async fn a_list_is_narrowed_by_state_kind_plan_and_name_together() {
     }
     // Any state is looked up, by either key; a former slug and another project's find nothing.
     let other = Cluster::shared().await.project().await;
-    for at in 0..4 {
+    for one in &made {
         for key in ["slug", "external_id"] {
-            let lookup = json!({key: text(&made[at], key)});
+            let lookup = json!({key: text(one, key)});
             let found = project.account.call("OrganizationService/LookupOrganization", lookup.clone()).await;
-            assert_eq!(text(&found, "organization_id"), id(at));
+            assert_eq!(found["organization_id"], one["organization_id"]);
             other.account.refused("OrganizationService/LookupOrganization", lookup, Code::NotFound, "NOT_FOUND").await;
         }
     }
