@@ -24,6 +24,9 @@ const BODY: &str = "request body";
 /// How many events one statement of an erasure blanks: a long history takes many short statements, none near the time limit.
 const ERASED_AT_ONCE: i64 = 1000;
 
+/// The last event of a tenant's life.
+const PURGED: &str = "organization.purged";
+
 /// Whose head the operator's writes lock, and whose answers theirs are kept among: the installation as a whole, under the nil
 /// uuid that no project has. It has no events of its own; what the operator does to a project stands in the project's chain.
 const INSTALLATION: ProjectId = ProjectId::from_uuid(uuid::Uuid::nil());
@@ -306,6 +309,26 @@ impl Write {
             erased += batch.blanked.unsigned_abs();
             (revision, ordinal) = (batch.revision, batch.ordinal);
         }
+    }
+
+    /// Ends the tenant for good: erases its rows, see [`crate::erasure`], and its history, and appends `organization.purged`. What
+    /// stays are the head, events without payload, and what no server may delete. False: that was done before, and nothing was there.
+    pub async fn purge(&mut self) -> Result<bool, StoreError> {
+        let organization = self.organization_id();
+        let rows = crate::erasure::erase_rows(&mut self.transaction, organization).await?;
+        let purged = sqlx::query_scalar!(
+            r#"select exists (select 1 from event where organization_id = $1 and kind = $2) as "purged!""#,
+            organization.uuid(),
+            PURGED
+        )
+        .fetch_one(&mut *self.transaction)
+        .await?;
+        if purged && rows == 0 {
+            return Ok(false);
+        }
+        self.erase_history().await?;
+        self.append(NewEvent::new(PURGED, vec![organization.to_string()], &serde_json::json!({})));
+        Ok(true)
     }
 
     /// Commits the rows, the events and the answer together, and gives the answer back.

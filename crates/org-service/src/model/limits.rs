@@ -55,6 +55,29 @@ pub struct ProjectLimits {
     pub plans: BTreeMap<Plan, LimitValues>,
 }
 
+impl ProjectLimits {
+    /// Takes over those fields of `from` that are named. The plans are taken as a whole.
+    pub fn take(&mut self, from: Self, named: impl Fn(&str) -> bool) {
+        if named("max_organizations") {
+            self.max_organizations = from.max_organizations;
+        }
+        let of_organizations = |field: &str| named("organization") || named(&format!("organization.{field}"));
+        self.organization.take(from.organization, of_organizations);
+        if named("plans") {
+            self.plans = from.plans;
+        }
+    }
+}
+
+/// How much of each limit an organization uses. None: not known, as the service that counts could not be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    pub members: Option<i32>,
+    pub pending_invitations: Option<i32>,
+    pub custom_roles: Option<i32>,
+    pub service_accounts: Option<i32>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum LimitSource {

@@ -34,6 +34,9 @@ pub struct Organization {
     pub plan: Option<Plan>,
     #[serde(with = "time::serde::rfc3339::option")]
     pub purge_time: Option<OffsetDateTime>,
+    /// The state that an undeletion brings back. Some of a deleted one only, as is `purge_time`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted_from: Option<OrganizationState>,
     pub revision: i64,
     #[serde(with = "time::serde::rfc3339")]
     pub create_time: OffsetDateTime,
@@ -144,6 +147,7 @@ mod tests {
             limits: LimitValues { max_members: Some(5), ..LimitValues::default() },
             plan: None,
             purge_time: None,
+            deleted_from: None,
             revision: 1,
             create_time: time,
             update_time: time,

@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use access::Caller;
 use api::{
     access::v1::ErrorReason,
@@ -9,7 +11,9 @@ use tonic::{Code, Status};
 
 use super::{Reading, all_of, branding, choices::Choice, limits, metadata, names, required, settings, time::timestamp};
 use crate::{
-    model::{DisplayName, Draft, ExternalId, InForce, Organization, OrganizationView, Plan, Reason, Slug, Source},
+    model::{
+        DisplayName, Draft, ExternalId, InForce, Organization, OrganizationView, Plan, Reason, Slug, Source, Usage,
+    },
     ops::organization::{Key, StateChange, Target, Update},
     store::{directory::Entry, organization::Filter},
 };
@@ -54,6 +58,14 @@ fn fields() -> Vec<&'static str> {
 
 pub fn organization(view: &OrganizationView) -> proto::Organization {
     proto::Organization { limits: Some(limits::in_force(&view.limits)), ..organization_alone(&view.organization) }
+}
+
+/// With how much of its limits it uses.
+pub fn organization_in_use(view: &OrganizationView, usage: Usage) -> proto::Organization {
+    proto::Organization {
+        limits: Some(limits::in_force_and_use(&view.limits, usage)),
+        ..organization_alone(&view.organization)
+    }
 }
 
 /// Without what it inherits: for events.
@@ -195,6 +207,25 @@ pub fn read_state_change(target: Target, etag: Option<String>, reason: &str) -> 
     let (reason,) = violations.all((reason,))?;
     Ok(StateChange { target, etag: etag.unwrap_or_default(), reason })
 }
+
+pub fn read_batch(request: &proto::BatchGetOrganizationsRequest) -> Result<Vec<OrganizationId>, Status> {
+    let mut violations = Violations::default();
+    let given = &request.organization_ids;
+    violations.require((1..=BATCH).contains(&given.len()), "organization_ids", "must be 1 to 500");
+    let mut ids = Vec::with_capacity(given.len().min(BATCH));
+    let mut seen = HashSet::new();
+    for (at, id) in given.iter().take(BATCH).enumerate() {
+        let field = format!("organization_ids[{at}]");
+        if let Some(id) = violations.check(field.as_str(), id.parse::<OrganizationId>()) {
+            violations.require(seen.insert(id), field, "is there twice");
+            ids.push(id);
+        }
+    }
+    violations.finish()?;
+    Ok(ids)
+}
+
+const BATCH: usize = 500;
 
 pub fn key(request: proto::LookupOrganizationRequest) -> Result<Key, Status> {
     match required("key", request.key)? {
