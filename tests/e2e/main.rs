@@ -3,13 +3,17 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
 mod access_matrix;
+mod acting_as;
 mod authorization;
+mod custom_roles;
 mod faults;
 mod given_up;
 mod invitations;
 mod main_job;
 mod organizations;
+mod owners;
 mod people;
+mod purge_authz;
 mod readme;
 mod repeats;
 mod sessions;
