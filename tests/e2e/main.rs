@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
 mod access_matrix;
+mod acting_as;
 mod authorization;
+mod custom_roles;
 mod event_log;
 mod faults;
 mod feed_lag;
@@ -13,8 +15,10 @@ mod lifecycle;
 mod limits;
 mod main_job;
 mod organizations;
+mod owners;
 mod people;
 mod purge;
+mod purge_authz;
 mod readme;
 mod repeats;
 mod sessions;

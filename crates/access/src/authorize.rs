@@ -300,9 +300,10 @@ impl Access {
         Ok(granted.with(ClusterScope::granted()))
     }
 
-    /// What this service holds of an organization, taking it up first if it is new here.
+    /// What this service holds of an organization, taking it up first if it is new here. None of one that it has purged.
     pub async fn head(&self, call: &CallContext, organization: OrganizationId) -> Result<Option<Head>, Status> {
         match (self.database.head(organization).await.map_err(store)?, &self.directory) {
+            (Some(head), _) if self.database.is_purged(&head).await.map_err(store)? => Ok(None),
             (None, Some(directory)) => directory.admit(call, &self.database, organization).await,
             (head, _) => Ok(head),
         }

@@ -9,7 +9,7 @@ use api::{
 };
 use feed::{Applied, Consumer};
 use runtime::CallContext;
-use tenancy::{Database, OrganizationId, OrganizationScope, Origin, ProjectId, StoreError};
+use tenancy::{OrganizationId, OrganizationScope, Origin, PURGED, ProjectId, StoreError};
 use tonic::Code;
 
 use crate::{
@@ -19,26 +19,32 @@ use crate::{
         self, Call, Refused,
         subject::{News, OrganizationNews},
     },
+    snapshots::Snapshots,
 };
 
 /// Applies the feed of one other service.
 #[derive(Debug, Clone)]
 pub struct Repair {
     pub access: Access,
-    pub database: Database,
+    pub snapshots: Snapshots,
 }
 
 /// What an event means here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Meaning {
     Organization(tenancy::OrganizationState),
+    Purged,
     Suspended(Subject, bool),
     Removed(Subject),
 }
 
 /// None where it means nothing.
-fn meaning(payload: &Payload) -> Option<Meaning> {
-    match payload {
+fn meaning(event: &Event) -> Option<Meaning> {
+    // The other services close their own chains by an event of this kind as well.
+    if event.kind == PURGED {
+        return (event.service == Service::Org.name()).then_some(Meaning::Purged);
+    }
+    match event.payload.as_ref()? {
         Payload::Organization(OrganizationChange { before, after: Some(after), .. }) => {
             let was = before.as_ref().map(|before| before.state());
             let is = after.state();
@@ -87,16 +93,18 @@ impl Repair {
         };
         let call = Call { origin, once: None, grantor: Grantor::Free };
         let news = |subject| News { subject, member_revision: event.revision, protect_last_owner: false };
+        let database = self.snapshots.database();
         match meaning {
+            Meaning::Purged => ops::purge::purge(&self.snapshots, scope, &call, event.revision).await?,
             Meaning::Organization(state) => {
                 let news = OrganizationNews { state, org_revision: event.revision };
-                ops::subject::set_organization_state(&self.database, scope, &call, news).await?;
+                ops::subject::set_organization_state(database, scope, &call, news).await?;
             }
             Meaning::Suspended(subject, suspended) => {
-                ops::subject::set_state(&self.database, scope, &call, news(subject), suspended).await?;
+                ops::subject::set_state(database, scope, &call, news(subject), suspended).await?;
             }
             Meaning::Removed(subject) => {
-                ops::subject::remove(&self.database, scope, &call, news(subject)).await?;
+                ops::subject::remove(database, scope, &call, news(subject)).await?;
             }
         }
         Ok(())
@@ -112,8 +120,8 @@ impl Repair {
 
 impl Consumer for Repair {
     async fn apply(&self, event: &Event) -> Applied {
-        let Some(meaning) = event.payload.as_ref().and_then(meaning) else { return Applied::Done };
-        if !matches!(meaning, Meaning::Organization(_)) {
+        let Some(meaning) = meaning(event) else { return Applied::Done };
+        if !matches!(meaning, Meaning::Organization(_) | Meaning::Purged) {
             match self.knows(&event.organization_id).await {
                 Ok(true) => {}
                 Ok(false) => return Applied::Done,
@@ -145,12 +153,26 @@ mod tests {
         Some(Member { member_id: id.to_string(), state: state.into(), ..Member::default() })
     }
 
+    fn means(payload: Payload) -> Option<Meaning> {
+        meaning(&Event { payload: Some(payload), ..Event::default() })
+    }
+
+    #[test]
+    fn only_org_service_purges() {
+        let told = |service: Service, kind: &str| {
+            meaning(&Event { service: service.name().to_owned(), kind: kind.to_owned(), ..Event::default() })
+        };
+        assert_eq!(told(Service::Org, PURGED), Some(Meaning::Purged));
+        assert_eq!(told(Service::Member, PURGED), None);
+        assert_eq!(told(Service::Org, "organization.updated"), None);
+    }
+
     #[test]
     fn a_member_that_is_gone_is_removed_and_a_change_of_state_is_noted() {
         let id = MemberId::new();
         let subject = Subject::Member(id);
         let (active, suspended) = (member(id, MemberState::Active), member(id, MemberState::Suspended));
-        let means = |before, after| meaning(&Payload::Member(MemberChange { before, after }));
+        let means = |before, after| means(Payload::Member(MemberChange { before, after }));
         assert_eq!(means(active.clone(), None), Some(Meaning::Removed(subject)));
         assert_eq!(means(active.clone(), suspended.clone()), Some(Meaning::Suspended(subject, true)));
         assert_eq!(means(suspended.clone(), active.clone()), Some(Meaning::Suspended(subject, false)));
@@ -163,7 +185,7 @@ mod tests {
         let organization =
             |state: OrganizationState| Some(Organization { state: state.into(), ..Organization::default() });
         let means =
-            |before, after| meaning(&Payload::Organization(OrganizationChange { before, after, ..Default::default() }));
+            |before, after| means(Payload::Organization(OrganizationChange { before, after, ..Default::default() }));
         let (active, deleted) = (organization(OrganizationState::Active), organization(OrganizationState::Deleted));
         assert_eq!(means(None, active.clone()), Some(Meaning::Organization(tenancy::OrganizationState::Active)));
         assert_eq!(means(active.clone(), deleted), Some(Meaning::Organization(tenancy::OrganizationState::Deleted)));

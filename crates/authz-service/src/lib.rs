@@ -47,7 +47,7 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
 
     for (service, channel) in [(Service::Org, org), (Service::Member, member)] {
         let source = Source { service, channel, onward: onward.clone() };
-        let repair = background::Repair { access: access.clone(), database: database.clone() };
+        let repair = background::Repair { access: access.clone(), snapshots: snapshots.clone() };
         background.spawn(feed::consume(source, database.clone(), repair));
     }
 

@@ -60,6 +60,10 @@ impl Change {
         let scope = scope.into();
         let of_project = matches!(scope, Scope::Project(_));
         let mut write = database.write(scope, &call.origin, call.once.as_ref()).await?;
+        let head = write.head().clone();
+        if head.is_purged(write.connection()).await? {
+            return Err(StoreError::TenantUnknown.into());
+        }
         if let Some(first) = write.first_answer()? {
             return Ok(Opened::Answered(first));
         }

@@ -8,6 +8,7 @@ pub mod group;
 pub mod membership;
 mod newcomers;
 mod owners;
+pub mod purge;
 mod refused;
 pub mod resource;
 pub mod role;

@@ -69,6 +69,11 @@ impl Snapshots {
         self.database.sealer()
     }
 
+    /// Nothing of the organization stays in memory.
+    pub async fn forget(&self, organization: OrganizationId) {
+        self.cache.invalidate(&organization).await;
+    }
+
     /// What decides in the organization, as fresh as asked for.
     pub async fn at(&self, scope: OrganizationScope, consistency: Consistency) -> Result<Arc<State>, SnapshotError> {
         let heads = Heads::read(&self.database, scope).await?;
