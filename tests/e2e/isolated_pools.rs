@@ -98,3 +98,24 @@ async fn an_import_goes_into_the_pool_that_each_message_names() {
     assert_ne!(one["identity_id"], other["identity_id"]);
     project.account.refused(LOOKUP, lookup(&foreign), Code::NotFound, "NOT_FOUND").await;
 }
+
+/// A limit that only organizations have which are there would tell which ones are.
+#[tokio::test]
+async fn tries_are_counted_where_there_is_no_organization_as_where_there_is_one() {
+    let cluster = Cluster::shared().await;
+    let project = platform(cluster).await;
+    let acme = project.organization("acme").await;
+    let mut outcomes = Vec::new();
+    for slug in [acme.slug.clone(), unique("nowhere")] {
+        let request =
+            json!({"email_address": "nobody@people.test", "password": "some guess", "organization_slug": slug});
+        let mut reasons = Vec::new();
+        for _ in 0..12 {
+            let refused = project.anyone().try_call("AuthenticationService/SignInWithPassword", request.clone()).await;
+            reasons.push(refused.unwrap_err().reason);
+        }
+        outcomes.push(reasons);
+    }
+    assert_eq!(outcomes[0].last().unwrap(), "RATE_LIMITED");
+    assert_eq!(outcomes[0], outcomes[1]);
+}
