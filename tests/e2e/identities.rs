@@ -70,7 +70,7 @@ async fn imported_people_sign_in_with_their_passwords_which_are_then_hashed_as_o
     // Nobody's password was changed by an import.
     acme.sign_in(&acme.owner().email, &acme.owner().password).await.unwrap();
 
-    for n in 0..HASHES.len() {
+    for (n, hash) in HASHES.iter().enumerate() {
         member(&acme, &address(n)).await;
         let stored = || async {
             sqlx::query_scalar::<_, String>("select password_hash from member.identity where email_address = $1")
@@ -80,9 +80,9 @@ async fn imported_people_sign_in_with_their_passwords_which_are_then_hashed_as_o
                 .unwrap()
         };
         assert_eq!(acme.sign_in(&address(n), "Correct horse").await.unwrap_err().reason, "SIGN_IN_FAILED");
-        assert_eq!(stored().await, HASHES[n]);
-        acme.sign_in(&address(n), PASSWORD).await.unwrap_or_else(|refused| panic!("{}: {refused:?}", HASHES[n]));
-        assert!(stored().await.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", HASHES[n]);
+        assert_eq!(stored().await, *hash);
+        acme.sign_in(&address(n), PASSWORD).await.unwrap_or_else(|refused| panic!("{hash}: {refused:?}"));
+        assert!(stored().await.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
         acme.sign_in(&address(n), PASSWORD).await.unwrap();
         assert!(acme.sign_in(&address(n), "Correct horse").await.is_err());
     }
