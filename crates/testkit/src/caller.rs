@@ -49,6 +49,12 @@ impl Caller {
         Ok(self.client.call(method, &self.headers, request).await?.iter().map(dynamic::to_json).collect())
     }
 
+    /// Sends a stream of requests, and gives the one answer.
+    pub async fn try_stream(&self, method: &str, requests: Vec<Value>) -> Result<Value, Refused> {
+        let answers = self.client.call_all(method, &self.headers, requests).await?;
+        Ok(answers.first().map_or(Value::Null, dynamic::to_json))
+    }
+
     /// A call that must be answered.
     #[track_caller]
     pub fn call(&self, method: &str, request: Value) -> impl Future<Output = Value> {

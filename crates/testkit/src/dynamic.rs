@@ -150,11 +150,24 @@ impl Client {
         headers: &[(String, String)],
         body: Value,
     ) -> Result<Vec<DynamicMessage>, Refused> {
+        self.call_all(name, headers, vec![body]).await
+    }
+
+    /// The same with a stream of requests.
+    pub async fn call_all(
+        &self,
+        name: &str,
+        headers: &[(String, String)],
+        bodies: Vec<Value>,
+    ) -> Result<Vec<DynamicMessage>, Refused> {
         let method = self.method(name).ok_or_else(|| Status::unimplemented(format!("no method {name} is known")))?;
-        let message = DynamicMessage::deserialize(method.input(), body).map_err(|error| {
-            Status::invalid_argument(format!("the request is no {}: {error}", method.input().full_name()))
-        })?;
-        self.send(&method, headers, message).await
+        let message = |body| {
+            DynamicMessage::deserialize(method.input(), body).map_err(|error| {
+                Status::invalid_argument(format!("the request is no {}: {error}", method.input().full_name()))
+            })
+        };
+        let messages = bodies.into_iter().map(message).collect::<Result<Vec<_>, _>>()?;
+        self.send_all(&method, headers, messages).await
     }
 
     /// The same for a message that is built already.
@@ -164,8 +177,18 @@ impl Client {
         headers: &[(String, String)],
         message: DynamicMessage,
     ) -> Result<Vec<DynamicMessage>, Refused> {
+        self.send_all(method, headers, vec![message]).await
+    }
+
+    /// The same for a method that takes a stream.
+    pub async fn send_all(
+        &self,
+        method: &MethodDescriptor,
+        headers: &[(String, String)],
+        messages: Vec<DynamicMessage>,
+    ) -> Result<Vec<DynamicMessage>, Refused> {
         let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
-        let mut request = Request::new(tokio_stream::once(message));
+        let mut request = Request::new(tokio_stream::iter(messages));
         request.set_timeout(DEADLINE);
         for (name, value) in headers {
             let name: AsciiMetadataKey = name.parse().unwrap_or_else(|_| panic!("{name} is no header name"));

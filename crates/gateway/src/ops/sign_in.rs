@@ -12,8 +12,9 @@ use api::{
     org::v1::{OrganizationEntry, OrganizationState, ProjectState},
 };
 use runtime::{CallContext, Refusal};
-use tenancy::{ChallengeId, OrganizationId, ProjectId};
+use tenancy::{ChallengeId, OrganizationId, ProjectId, event::sha256};
 use tonic::Status;
+use uuid::Uuid;
 
 use super::sessions::{Sessions, Signed, Visitor};
 use crate::{limits::Limits, refusal, remote::Remote};
@@ -35,6 +36,18 @@ struct Target {
     /// The one to enter, or one that nobody has.
     id: OrganizationId,
     enterable: bool,
+}
+
+/// What is asked about where there is no such organization: nobody's id, and the same one each time, so that tries are counted there as
+/// anywhere else.
+fn stand_in(project: ProjectId, entrance: &Entrance) -> OrganizationId {
+    let named = match entrance {
+        Entrance::Id(id) => id.to_string(),
+        Entrance::Slug(slug) => slug.to_lowercase(),
+    };
+    let hash = sha256(format!("stand-in {project} {named}").as_bytes());
+    let uuid = hash.iter().take(16).fold(0, |id, byte| id << 8 | u128::from(*byte));
+    OrganizationId::from_uuid(Uuid::from_u128(uuid))
 }
 
 #[derive(Debug)]
@@ -130,6 +143,7 @@ impl SignIn {
     }
 
     async fn target(&self, call: &CallContext, project: ProjectId, entrance: Entrance) -> Result<Target, Status> {
+        let stand_in = stand_in(project, &entrance);
         let organization = async {
             match entrance {
                 Entrance::Id(id) => self.remote.organization(call, id).await,
@@ -146,7 +160,7 @@ impl SignIn {
                 let id = entry.organization_id.parse().map_err(|error| runtime::internal(&error))?;
                 Ok(Target { id, enterable: true })
             }
-            None => Ok(Target { id: OrganizationId::new(), enterable: false }),
+            None => Ok(Target { id: stand_in, enterable: false }),
         }
     }
 }

@@ -247,11 +247,8 @@ pub fn account(error: AccountError) -> Status {
                 .quota("service_account", format!("{MAX_LIVE_KEYS} of {MAX_LIVE_KEYS} keys"))
                 .into()
         }
-        AccountError::TooManyAccounts { limit } => {
-            Refusal::new(Code::ResourceExhausted, ErrorReason::LimitReached, error.to_string())
-                .metadata("limit", "max_service_accounts")
-                .quota("organization", format!("{limit} of {limit} service accounts"))
-                .into()
+        AccountError::TooManyAccounts { allowed, used } => {
+            Refusal::limit_reached("max_service_accounts", allowed, used).into()
         }
         AccountError::EtagMismatch => etag_mismatch(&error),
         AccountError::NotActive(error) => not_active(error),

@@ -13,6 +13,7 @@ pub use password::{SetPasswordError, set_password, verify_password};
 use access::{Granted, Tenant};
 use tenancy::{ClusterScope, Head, IdentityId, MemberId, OrganizationId, OrganizationState, ProjectId, StoreError};
 use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
 
 use super::Context;
 use crate::{
@@ -84,12 +85,20 @@ impl Entrance {
         };
         let here = head.as_ref().filter(|head| head.project_id == self.project);
         let open = here.is_some_and(|head| head.state == OrganizationState::Active);
-        // Where there is none in this project: the same statements, under an id that nobody has.
-        let organization = &if here.is_some() { *organization } else { OrganizationId::new() };
+        // Where there is none in this project: the same statements, and the same counts, under an id that nobody has.
+        let organization = &if here.is_some() { *organization } else { stand_in(context, self.project, *organization) };
         let own = Tenant::Organization(granted.in_organization(self.project, *organization).scope);
         let pool = if shared { project } else { own };
         Ok(Target { pool, tenant: own, organization: Some(*organization), open })
     }
+}
+
+/// An id that nobody has, always the same for what was named: tries that lead nowhere are counted as all others are, or the absence
+/// of a limit would tell that there is nothing.
+fn stand_in(context: &Context, project: ProjectId, organization: OrganizationId) -> OrganizationId {
+    let message = [project.uuid().as_bytes().as_slice(), organization.uuid().as_bytes()].concat();
+    let tag = context.database.sealer().tag("stand-in", &message);
+    OrganizationId::from_uuid(Uuid::from_u128(tag.iter().take(16).fold(0, |id, byte| id << 8 | u128::from(*byte))))
 }
 
 fn tag(context: &Context, pool: Tenant, address: &EmailAddress) -> AddressTag {

@@ -36,7 +36,7 @@ pub enum AccountError {
     #[error("the account has as many live keys as it may have")]
     TooManyKeys,
     #[error("the organization has as many service accounts as it may have")]
-    TooManyAccounts { limit: i64 },
+    TooManyAccounts { allowed: i64, used: i64 },
     #[error("the account changed since the etag was read")]
     EtagMismatch,
     #[error(transparent)]
@@ -65,10 +65,11 @@ pub async fn create(
         return Ok(first);
     }
     active(tx.head().state)?;
-    if let Some(limit) = limit
-        && service_account::count(tx.connection(), tenant).await? >= limit
-    {
-        return Err(AccountError::TooManyAccounts { limit });
+    if let Some(allowed) = limit {
+        let used = service_account::count(tx.connection(), tenant).await?;
+        if used >= allowed {
+            return Err(AccountError::TooManyAccounts { allowed, used });
+        }
     }
     let account = insert(&mut tx, tenant, display_name).await?;
     Ok(tx.commit(account).await?)
