@@ -1,5 +1,8 @@
 //! What this service asks of the others: org-service for what an organization is, authz-service for who holds which roles.
 
+mod batch;
+mod directory;
+
 use std::time::Duration;
 
 use access::{Caller, Granted, Onward, Service};
@@ -10,15 +13,15 @@ use api::{
         SetSubjectRolesRequest, SetSubjectStateRequest, Subject, SubjectRole, SubjectStatus, subject::Subject as Named,
         subject_service_client::SubjectServiceClient,
     },
-    org::v1::{
-        ResolveOrganizationRequest, ResolveProjectRequest, UserPool, directory_service_client::DirectoryServiceClient,
-    },
+    org::v1::{ResolveProjectRequest, UserPool, directory_service_client::DirectoryServiceClient},
 };
 use moka::sync::Cache;
 use runtime::{CallContext, Channel, Refusal, internal};
 use tenancy::{Actor, MemberId, OrganizationId, OrganizationScope, ProjectId, RoleId};
 use tonic::{Code, Request, Response, Status};
 use tonic_types::StatusExt;
+
+pub use directory::OrganizationEntry;
 
 use crate::model::{MemberState, RoleHeld, RoleSource};
 
@@ -112,13 +115,6 @@ impl Grantor {
     }
 }
 
-/// An organization, as org-service says now.
-#[derive(Debug, Clone)]
-pub struct OrganizationEntry {
-    pub slug: String,
-    pub display_name: String,
-}
-
 #[derive(Debug, Clone)]
 pub struct Remote {
     directory: DirectoryServiceClient<Channel>,
@@ -152,17 +148,6 @@ impl Remote {
         let shared = entry.user_pool() != UserPool::Isolated;
         self.shared_pools.insert(project, shared);
         Ok(Some(shared))
-    }
-
-    pub async fn organization(
-        &self,
-        asker: Asker<'_>,
-        organization: OrganizationId,
-    ) -> Result<Option<OrganizationEntry>, RemoteError> {
-        let message = ResolveOrganizationRequest { organization_id: organization.to_string() };
-        let request = self.to(asker, Service::Org, message)?;
-        let entry = found(self.directory.clone().resolve_organization(request).await)?;
-        Ok(entry.map(|entry| OrganizationEntry { slug: entry.slug, display_name: entry.display_name }))
     }
 
     /// Which roles these are, if the grantor may grant them all.

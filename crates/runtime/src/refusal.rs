@@ -72,6 +72,19 @@ impl Refusal {
         Self::new(Code::NotFound, ErrorReason::NotFound, format!("no such {resource}")).metadata("resource", resource)
     }
 
+    /// RESOURCE_EXHAUSTED: a limit is reached. `limit` is its name in the contract, such as `max_members`.
+    pub fn limit_reached(limit: &'static str, allowed: i64, used: i64) -> Self {
+        Self::new(
+            Code::ResourceExhausted,
+            ErrorReason::LimitReached,
+            format!("{limit} is reached: {used} of {allowed}"),
+        )
+        .metadata("limit", limit)
+        .metadata("allowed", allowed.to_string())
+        .metadata("used", used.to_string())
+        .quota(limit, format!("{used} of {allowed} are in use"))
+    }
+
     /// UNAVAILABLE: something the call needs cannot be reached. `what` is a role, such as "the database".
     pub fn unavailable(what: &str) -> Self {
         Self::new(Code::Unavailable, ErrorReason::Unavailable, format!("{what} cannot be reached"))

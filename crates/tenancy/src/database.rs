@@ -19,6 +19,12 @@ use crate::{
     write::{self, Once, Write},
 };
 
+/// One writes a tenant while the next has already begun its transaction, so that the head's lock goes from hand to hand without a
+/// pause.
+const WRITES_AT_ONCE: usize = 2;
+/// A write that waited for longer is refused: its caller may try again.
+const WRITE_PATIENCE: Duration = Duration::from_secs(2);
+
 /// How a service reaches its schema.
 #[derive(Debug, Clone)]
 pub struct DatabaseOptions {
@@ -85,7 +91,7 @@ pub struct Database {
     pool: PgPool,
     sealer: Arc<Sealer>,
     heads: HeadReader,
-    turns: Turns,
+    turns: Turns<OrganizationId>,
 }
 
 impl Database {
@@ -102,7 +108,7 @@ impl Database {
             .acquire_timeout(options.acquire_timeout)
             .test_before_acquire(false)
             .connect_lazy_with(connect);
-        Ok(Self { pool, sealer, heads: HeadReader::default(), turns: Turns::default() })
+        Ok(Self { pool, sealer, heads: HeadReader::default(), turns: Turns::new(WRITES_AT_ONCE, WRITE_PATIENCE) })
     }
 
     pub fn sealer(&self) -> &Sealer {

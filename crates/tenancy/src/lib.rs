@@ -26,4 +26,5 @@ pub use head::{Head, OrganizationState};
 pub use id::*;
 pub use scope::{ClusterScope, OrganizationScope, ProjectScope, Scope};
 pub use sealing::Sealer;
+pub use turns::{Turn, Turns};
 pub use write::{Once, Write};

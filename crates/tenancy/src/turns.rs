@@ -1,10 +1,11 @@
-//! Turns: a tenant's writes wait for each other here, before they take a connection.
+//! Turns: what must not be done by many at once for one key waits here, each key for itself alone, and for a bounded time.
 //!
-//! All writes of a tenant wait for the lock of its head. Were they to wait for it in the database, each would hold a connection
-//! meanwhile, and one busy tenant would soon hold them all.
+//! A tenant's writes wait here for the lock of its head, before they take a connection: were they to wait for it in the database,
+//! each would hold a connection meanwhile, and one busy tenant would soon hold them all.
 
 use std::{
     collections::HashMap,
+    hash::Hash,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -14,46 +15,58 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{OrganizationId, StoreError};
+use crate::StoreError;
 
-/// One writes while the next has already begun its transaction, so that the head's lock goes from hand to hand without a pause.
-const AT_ONCE: usize = 2;
-/// A write that waited for longer is refused: its caller may try again.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// The tenants that are being written.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Turns(Arc<Mutex<HashMap<OrganizationId, Arc<Semaphore>>>>);
-
-/// The right to write a tenant. Dropped, the next has it.
+/// How many have their turn at once for one key, and how long the others wait at most.
 #[derive(Debug)]
-pub(crate) struct Turn {
-    permit: Option<OwnedSemaphorePermit>,
-    tenant: OrganizationId,
-    turns: Turns,
+pub struct Turns<K: Eq + Hash> {
+    at_once: usize,
+    patience: Duration,
+    gates: Gates<K>,
 }
 
-impl Turns {
-    /// Waits for the tenant's turn, first come first served.
-    pub(crate) async fn take(&self, tenant: OrganizationId) -> Result<Turn, StoreError> {
+/// The keys that somebody has a turn for, or waits for one.
+type Gates<K> = Arc<Mutex<HashMap<K, Arc<Semaphore>>>>;
+
+/// The right to go ahead. Dropped, the next has it.
+#[derive(Debug)]
+pub struct Turn<K: Eq + Hash> {
+    permit: Option<OwnedSemaphorePermit>,
+    key: K,
+    gates: Gates<K>,
+}
+
+impl<K: Eq + Hash> Clone for Turns<K> {
+    fn clone(&self) -> Self {
+        Self { at_once: self.at_once, patience: self.patience, gates: self.gates.clone() }
+    }
+}
+
+impl<K: Eq + Hash + Clone> Turns<K> {
+    pub fn new(at_once: usize, patience: Duration) -> Self {
+        Self { at_once, patience, gates: Gates::default() }
+    }
+
+    /// Waits for the key's turn, first come first served. Whoever waited for too long is refused as Busy, and may try again.
+    pub async fn take(&self, key: K) -> Result<Turn<K>, StoreError> {
         let gate = {
-            let mut gates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            gates.entry(tenant).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE))).clone()
+            let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+            gates.entry(key.clone()).or_insert_with(|| Arc::new(Semaphore::new(self.at_once))).clone()
         };
         // Before the wait, so that a caller who gives up leaves no gate behind either.
-        let mut turn = Turn { permit: None, tenant, turns: self.clone() };
-        turn.permit = timeout(PATIENCE, gate.acquire_owned()).await.ok().and_then(Result::ok);
+        let mut turn = Turn { permit: None, key, gates: self.gates.clone() };
+        turn.permit = timeout(self.patience, gate.acquire_owned()).await.ok().and_then(Result::ok);
         if turn.permit.is_some() { Ok(turn) } else { Err(StoreError::Busy) }
     }
 }
 
-impl Drop for Turn {
+impl<K: Eq + Hash> Drop for Turn<K> {
     fn drop(&mut self) {
         self.permit = None;
-        let mut gates = self.turns.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
         // Whoever waits holds the gate too.
-        if gates.get(&self.tenant).is_some_and(|gate| Arc::strong_count(gate) == 1) {
-            gates.remove(&self.tenant);
+        if gates.get(&self.key).is_some_and(|gate| Arc::strong_count(gate) == 1) {
+            gates.remove(&self.key);
         }
     }
 }
@@ -61,11 +74,10 @@ impl Drop for Turn {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::StoreError;
 
     #[tokio::test(start_paused = true)]
-    async fn a_tenant_waits_for_itself_alone_and_leaves_nothing_behind() {
-        let (turns, busy, other) = (Turns::default(), OrganizationId::new(), OrganizationId::new());
+    async fn a_key_waits_for_itself_alone_and_leaves_nothing_behind() {
+        let (turns, busy, other) = (Turns::new(2, Duration::from_secs(2)), "busy", "other");
         let first = turns.take(busy).await.unwrap();
         let second = turns.take(busy).await.unwrap();
         assert!(matches!(turns.take(busy).await, Err(StoreError::Busy)));
@@ -78,6 +90,6 @@ mod tests {
         drop(first);
         let third = waiting.await.unwrap().unwrap();
         drop((second, third));
-        assert!(turns.0.lock().unwrap().is_empty());
+        assert!(turns.gates.lock().unwrap().is_empty());
     }
 }

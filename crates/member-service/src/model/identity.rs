@@ -27,6 +27,21 @@ pub struct Identity {
     pub update_time: OffsetDateTime,
 }
 
+/// Of an identity what a membership of it needs.
+#[derive(Debug, Clone)]
+pub struct Person {
+    pub identity_id: IdentityId,
+    pub email_address: EmailAddress,
+    pub email_verified: bool,
+}
+
+impl From<&Identity> for Person {
+    fn from(identity: &Identity) -> Self {
+        let Identity { identity_id, email_address, email_verified, .. } = identity;
+        Self { identity_id: *identity_id, email_address: email_address.clone(), email_verified: *email_verified }
+    }
+}
+
 /// Stands for an address of a pool where tries are counted, without being one.
 #[derive(Debug, Clone, Copy)]
 pub struct AddressTag(pub [u8; 32]);

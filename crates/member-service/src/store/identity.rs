@@ -1,5 +1,7 @@
 //! Identities. They stand under their pool: the project or one organization.
 
+use std::collections::HashSet;
+
 use access::Tenant;
 use sqlx::PgConnection;
 use tenancy::{IdentityId, OrganizationId, StoreError, constraint};
@@ -119,16 +121,12 @@ pub async fn insert(connection: &mut PgConnection, pool: Tenant, identity: &Iden
     }
 }
 
-/// Marks an address as proven, for the identity and for all its members that the transaction's scope shows.
+/// Marks an address as proven.
 pub async fn set_verified(connection: &mut PgConnection, pool: Tenant, identity: &Identity) -> Result<(), StoreError> {
     sqlx::query!(
-        "with members as (
-             update member set email_verified = true where project_id = $2 and identity_id = $3 and not email_verified
-         )
-         update identity set email_verified = true, revision = $4, update_time = $5
-         where organization_id = $1 and identity_id = $3",
+        "update identity set email_verified = true, revision = $3, update_time = $4
+         where organization_id = $1 and identity_id = $2",
         pool.key().uuid(),
-        pool.project_id().uuid(),
         identity.identity_id.uuid(),
         identity.revision,
         identity.update_time
@@ -136,6 +134,22 @@ pub async fn set_verified(connection: &mut PgConnection, pool: Tenant, identity:
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Which of these have proven their address.
+pub async fn verified(
+    connection: &mut PgConnection,
+    pool: Tenant,
+    identities: &[IdentityId],
+) -> Result<HashSet<IdentityId>, StoreError> {
+    let rows = sqlx::query_scalar!(
+        "select identity_id from identity where organization_id = $1 and identity_id = any ($2) and email_verified",
+        pool.key().uuid(),
+        &identities.iter().map(|id| id.uuid()).collect::<Vec<_>>()
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(IdentityId::from_uuid).collect())
 }
 
 pub async fn set_password(

@@ -11,7 +11,7 @@ use tenancy::{
 use tonic::{Code, Status};
 
 use super::convert::IDLE_TIMEOUT;
-use crate::ops::organization::{CreateError, StateError, UpdateError};
+use crate::ops::organization::{CreateError, PromoteError, StateError, UpdateError};
 
 pub fn missing() -> Status {
     Refusal::not_found("organization").into()
@@ -30,6 +30,18 @@ pub fn create(error: CreateError) -> Status {
         CreateError::SlugTaken => taken(ErrorReason::SlugTaken, &error),
         CreateError::ExternalIdTaken => taken(ErrorReason::ExternalIdTaken, &error),
         CreateError::Store(error) => store(error),
+    }
+}
+
+pub fn promote(error: PromoteError) -> Status {
+    match error {
+        PromoteError::Unknown => missing(),
+        PromoteError::NotActive(state) => {
+            Refusal::new(Code::FailedPrecondition, ErrorReason::OrganizationNotActive, "the organization is not active")
+                .metadata("state", state.as_str())
+                .into()
+        }
+        PromoteError::Store(error) => store(error),
     }
 }
 

@@ -1,11 +1,13 @@
 //! Organizations: made, read, changed, shut and opened again.
 
 mod create;
+mod promote;
 mod read;
 mod state;
 mod update;
 
 pub use create::{CreateError, create};
+pub use promote::{PromoteError, promote};
 pub use read::{Key, get, list, lookup};
 pub use state::{StateChange, StateError, Target, change_state};
 pub use update::{Update, UpdateError, update};
