@@ -18,7 +18,7 @@ use time::Duration;
 use crate::{
     mail::{self, Mail},
     model::{Invitation, InvitationDraft, InvitationState, IssuedInvitation, LimitReached, NotInvitable, Room},
-    ops::{Context, NotActive, active},
+    ops::{Context, Errand, NotActive, active},
     remote::{Grantor, OrganizationEntry, RemoteError},
     store::{
         invitation,
@@ -59,18 +59,21 @@ pub async fn create(
     drafts: Vec<InvitationDraft>,
 ) -> Result<Vec<IssuedInvitation>, InviteError> {
     let (scope, organization) = (granted.scope, granted.scope.organization_id());
+    let _turn = Errand::of_request(context, organization, once).await?;
+    let entry = context.remote.organization(granted.into(), organization).await?.ok_or(StoreError::TenantUnknown)?;
+    // Looked at before the kept answer: of two equal calls at once, the one that finds the address invited finds the answer too.
+    let looked = look(context, scope, &entry, &drafts).await;
     if let Some(once) = once
         && let Some(first) = context.database.kept_answer(scope, once).await?
     {
         return Ok(first);
     }
-    let entry = context.remote.organization(granted.into(), organization).await?.ok_or(StoreError::TenantUnknown)?;
     for (at, draft) in drafts.iter().enumerate() {
         entry.policy.allows_invitation(&draft.email_address).map_err(|why| InviteError::NotInvitable { at, why })?;
     }
     let grantor = Grantor::of(&granted.caller);
     let roles = granted_roles(context, granted, &grantor, &drafts).await?;
-    look(context, scope, &entry, &drafts).await?;
+    looked?;
     if entry.is_personal {
         context.remote.promote(granted.into(), scope).await?;
         kill_point("invite/promoted");
