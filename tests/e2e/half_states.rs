@@ -174,7 +174,8 @@ async fn whoever_is_removed_or_suspended_half_way_is_soon_wholly_so() {
         .await;
         assert_eq!(acme.sign_in(&member.email, &member.password).await.unwrap_err().reason, "SIGN_IN_FAILED");
         // Back in, the rights come last.
-        die(&cluster, "reactivate-member/committed", account, "MemberService/ReactivateMember", &about(&member.id)).await;
+        die(&cluster, "reactivate-member/committed", account, "MemberService/ReactivateMember", &about(&member.id))
+            .await;
         eventually("authz-service has read that they are back", || async {
             (!denied(member.id.clone()).await).then_some(())
         })
@@ -183,7 +184,8 @@ async fn whoever_is_removed_or_suspended_half_way_is_soon_wholly_so() {
     }
     // Of an invitation: the organization is a team already, or the invitation is there with its mail; asked for again, there is one.
     for place in ["invite/promoted", "invite/committed"] {
-        let personal = json!({"organization": {"display_name": "P", "slug": unique("p"), "kind": "ORGANIZATION_KIND_PERSONAL"}});
+        let personal =
+            json!({"organization": {"display_name": "P", "slug": unique("p"), "kind": "ORGANIZATION_KIND_PERSONAL"}});
         let id = text(&insist(account, "OrganizationService/CreateOrganization", &personal).await, "organization_id");
         let email = unique("grace") + "@acme.test";
         let invite = json!({"organization_id": id, "invitation": {"email_address": email}, "roles": ["member"], "request_id": unique("r")});
@@ -192,7 +194,8 @@ async fn whoever_is_removed_or_suspended_half_way_is_soon_wholly_so() {
         let listed = insist(account, "InvitationService/ListInvitations", &json!({"organization_id": id})).await;
         assert_eq!(listed["invitations"].as_array().unwrap().len(), 1, "after {place}");
         assert_eq!(text(&listed, "invitations.0.invitation_id"), text(&made, "invitation_id"));
-        let organization = insist(account, "OrganizationService/GetOrganization", &json!({"organization_id": id})).await;
+        let organization =
+            insist(account, "OrganizationService/GetOrganization", &json!({"organization_id": id})).await;
         assert_eq!(organization["kind"], "ORGANIZATION_KIND_TEAM", "after {place}");
         let token = cluster.mailbox(&email).await[0].token();
         project.anyone().call("InvitationService/AcceptInvitation", json!({"token": token})).await;

@@ -58,7 +58,10 @@ async fn many_are_invited_in_one_write_or_nobody() {
         .await;
     assert_eq!(refused.fields, ["invitations[1].invitation.email_address"]);
     let listed = owner
-        .call("InvitationService/ListInvitations", json!({"organization_id": acme.id, "state": "INVITATION_STATE_PENDING"}))
+        .call(
+            "InvitationService/ListInvitations",
+            json!({"organization_id": acme.id, "state": "INVITATION_STATE_PENDING"}),
+        )
         .await;
     assert!(listed["invitations"].as_array().unwrap().is_empty(), "{listed}");
 }
@@ -90,8 +93,17 @@ async fn a_resent_invitation_opens_by_the_new_secret_alone_and_not_too_soon() {
     let about = json!({"organization_id": acme.id, "invitation_id": text(&made, "invitation_id")});
     let shown = owner.call("InvitationService/GetInvitation", about.clone()).await;
     assert_eq!(shown["state"], "INVITATION_STATE_EXPIRED");
-    project.anyone().refused(ACCEPT, json!({"token": second}), Code::FailedPrecondition, "INVITATION_NOT_PENDING").await;
-    let back = project.account.call(RESEND, json!({"organization_id": acme.id, "invitation_id": text(&made, "invitation_id"), "return_token": true})).await;
+    project
+        .anyone()
+        .refused(ACCEPT, json!({"token": second}), Code::FailedPrecondition, "INVITATION_NOT_PENDING")
+        .await;
+    let back = project
+        .account
+        .call(
+            RESEND,
+            json!({"organization_id": acme.id, "invitation_id": text(&made, "invitation_id"), "return_token": true}),
+        )
+        .await;
     assert_eq!(back["state"], "INVITATION_STATE_PENDING");
     owner.refused(CREATE, create, Code::AlreadyExists, "INVITATION_PENDING").await;
     project.anyone().call(ACCEPT, json!({"token": text(&back, "token")})).await;
@@ -109,7 +121,11 @@ async fn whoever_is_signed_in_accepts_invitations_for_their_own_address_alone() 
     project.anyone().call(ACCEPT, accept).await;
     let token = acme.invite(&eve.email, &["member"]).await;
     let joined = eve.caller.call(ACCEPT, json!({"token": token})).await;
-    let own = globex.project.account.call("MemberService/GetMember", json!({"organization_id": globex.id, "member_id": eve.id})).await;
+    let own = globex
+        .project
+        .account
+        .call("MemberService/GetMember", json!({"organization_id": globex.id, "member_id": eve.id}))
+        .await;
     assert_eq!(text(&joined, "member.identity_id"), text(&own, "identity_id"), "one person");
 }
 
@@ -127,7 +143,8 @@ async fn a_personal_organization_becomes_a_team_when_its_owner_invites_somebody(
     let kind = || async {
         text(&project.account.call("OrganizationService/GetOrganization", json!({"organization_id": id})).await, "kind")
     };
-    let create = |email: &str| json!({"organization_id": id, "invitation": {"email_address": email}, "roles": ["member"]});
+    let create =
+        |email: &str| json!({"organization_id": id, "invitation": {"email_address": email}, "roles": ["member"]});
     let member = json!({"organization_id": id, "member": {"email_address": "ada@personal.test"}, "roles": ["owner"]});
     project.account.call("MemberService/CreateMember", member).await;
     // What is refused changes nothing.
@@ -148,7 +165,9 @@ async fn an_organization_says_who_may_be_invited_and_how_many_at_once() {
     let update = |organization: Value, mask: &str| {
         let mut organization = organization;
         organization["organization_id"] = json!(acme.id);
-        project.account.call("OrganizationService/UpdateOrganization", json!({"organization": organization, "update_mask": mask}))
+        project
+            .account
+            .call("OrganizationService/UpdateOrganization", json!({"organization": organization, "update_mask": mask}))
     };
     let create = |email: String| json!({"organization_id": acme.id, "invitation": {"email_address": email}, "roles": ["member"]});
     let settings = json!({"settings": {"email_invites": "EMAIL_INVITES_POLICY_RESTRICTED", "allowed_email_domains": ["acme.test"]}});
@@ -162,9 +181,9 @@ async fn an_organization_says_who_may_be_invited_and_how_many_at_once() {
     owner.refused(CREATE, one, Code::FailedPrecondition, "INVITATION_NOT_ALLOWED").await;
     update(json!({"settings": {"email_invites": "EMAIL_INVITES_POLICY_ALL_ALLOWED"}}), "settings.email_invites").await;
     update(json!({"limits": {"max_pending_invitations": {"value": 3}}}), "limits.max_pending_invitations").await;
-    let outcomes = futures::future::join_all((0..8).map(|n| {
-        owner.try_call(CREATE, create(format!("{}-{n}@acme.test", unique("y"))))
-    }));
+    let outcomes = futures::future::join_all(
+        (0..8).map(|n| owner.try_call(CREATE, create(format!("{}-{n}@acme.test", unique("y"))))),
+    );
     let outcomes = outcomes.await;
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 2, "{outcomes:?}");
     assert!(outcomes.iter().filter_map(|o| o.as_ref().err()).all(|refused| refused.reason == "LIMIT_REACHED"));

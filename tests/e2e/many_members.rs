@@ -39,8 +39,10 @@ async fn a_thousand_are_added_in_one_call_and_once() {
     let acme = project.organization("acme").await;
     let name = unique("p");
     let entries: Vec<Value> = (0..1000)
-        .map(|n| json!({"member": {"email_address": format!("{name}-{n}@acme.test"), "external_id": format!("{name}-{n}")},
-            "roles": if n % 3 == 0 { vec!["admin", "member"] } else { vec!["member"] }}))
+        .map(|n| {
+            json!({"member": {"email_address": format!("{name}-{n}@acme.test"), "external_id": format!("{name}-{n}")},
+            "roles": if n % 3 == 0 { vec!["admin", "member"] } else { vec!["member"] }})
+        })
         .collect();
     let request = json!({"organization_id": acme.id, "members": entries, "request_id": unique("request")});
     let twice = join_all((0..2).map(|_| project.account.try_call(BATCH, request.clone()))).await;
@@ -138,7 +140,9 @@ async fn usage_is_what_is_there_now() {
         let org = cluster.workload("org-service", "member-service");
         org.call("member.v1.TenantService/GetUsage", json!({"organization_id": acme.id})).await
     };
-    let counts = |usage: &Value| [&usage["members"], &usage["pending_invitations"], &usage["service_accounts"]].map(|n| n.as_i64().unwrap());
+    let counts = |usage: &Value| {
+        [&usage["members"], &usage["pending_invitations"], &usage["service_accounts"]].map(|n| n.as_i64().unwrap())
+    };
     assert_eq!(counts(&usage().await), [1, 0, 0]);
     let token = acme.invite(&(unique("grace") + "@acme.test"), &["member"]).await;
     acme.invite(&(unique("eve") + "@acme.test"), &["member"]).await;
@@ -168,7 +172,12 @@ async fn no_more_members_than_the_limit_come_in_by_any_door() {
     }
     project
         .anyone()
-        .refused("InvitationService/AcceptInvitation", json!({"token": token}), Code::ResourceExhausted, "LIMIT_REACHED")
+        .refused(
+            "InvitationService/AcceptInvitation",
+            json!({"token": token}),
+            Code::ResourceExhausted,
+            "LIMIT_REACHED",
+        )
         .await;
     let entries = json!([{"member": {"email_address": unique("y") + "@acme.test"}}]);
     let batch = project.account.call(BATCH, json!({"organization_id": acme.id, "members": entries})).await;

@@ -1,7 +1,10 @@
 //! The contracts are written as a reference manual: the rules of `buf lint` (STANDARD) with the exceptions that buf.yaml lists, and
 //! our own.
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
 
 use api::{Audience, METHODS, Method};
 use prost_reflect::{DescriptorPool, FieldDescriptor, FileDescriptor, Kind, MessageDescriptor};
@@ -122,6 +125,17 @@ fn names_follow_the_style() {
         }
     }
     none(faults);
+}
+
+#[test]
+fn the_permissions_of_the_methods_are_those_of_the_system_catalogue() {
+    let catalog = engine::Catalog::system();
+    let catalogued: BTreeSet<String> = catalog.permissions().iter().map(ToString::to_string).collect();
+    let named: BTreeSet<String> =
+        METHODS.iter().map(|m| m.permission.to_owned()).filter(|permission| !permission.is_empty()).collect();
+    let unknown = named.difference(&catalogued).map(|p| format!("a method asks for {p}, which nobody can be given"));
+    let unused = catalogued.difference(&named).map(|p| format!("{p} can be given, and no method asks for it"));
+    none(unknown.chain(unused).collect());
 }
 
 #[test]

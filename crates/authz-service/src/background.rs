@@ -61,11 +61,12 @@ fn meaning(payload: &Payload) -> Option<Meaning> {
     }
 }
 
-/// From whether it was suspended before and is after; None where it was not there.
+/// From whether it was suspended before and is after; None where it was not there. Who is new is noted as well: only who is known to
+/// be there counts as an owner.
 fn standing(subject: Subject, before: Option<bool>, after: Option<bool>) -> Option<Meaning> {
     match (before, after) {
         (_, None) => Some(Meaning::Removed(subject)),
-        (before, Some(after)) if before.unwrap_or(false) != after => Some(Meaning::Suspended(subject, after)),
+        (before, Some(after)) if before != Some(after) => Some(Meaning::Suspended(subject, after)),
         (_, Some(_)) => None,
     }
 }
@@ -153,7 +154,7 @@ mod tests {
         assert_eq!(means(active.clone(), None), Some(Meaning::Removed(subject)));
         assert_eq!(means(active.clone(), suspended.clone()), Some(Meaning::Suspended(subject, true)));
         assert_eq!(means(suspended.clone(), active.clone()), Some(Meaning::Suspended(subject, false)));
-        assert_eq!(means(None, active.clone()), None);
+        assert_eq!(means(None, active.clone()), Some(Meaning::Suspended(subject, false)), "who is new is told of");
         assert_eq!(means(active.clone(), active), None);
     }
 

@@ -10,6 +10,7 @@ mod grpc;
 mod model;
 mod ops;
 mod permissions;
+mod remote;
 mod snapshots;
 mod store;
 
@@ -35,6 +36,7 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
     let org = runtime::connect(&config.org_url, contract.clone())?;
     let member = runtime::connect(&config.member_url, contract.clone())?;
     let snapshots = snapshots::Snapshots::new(database.clone(), config.snapshot_memory.saturating_mul(1024 * 1024));
+    let remote = remote::Remote::new(org.clone(), onward.clone());
     let access = Access::new(
         config.access.verifier(Service::Authz)?,
         database.clone(),
@@ -50,7 +52,7 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
     }
 
     let layer = access.layer();
-    process.serve(grpc::Server::new(access, snapshots).api(contract), layer).await?;
+    process.serve(grpc::Server::new(access, snapshots, remote).api(contract), layer).await?;
     database.close().await;
     Ok(())
 }

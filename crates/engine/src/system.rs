@@ -20,7 +20,7 @@ pub(crate) const TYPES: [(&str, &[&str], &str); 13] = [
     ("guildhall.service_account", &["read", "create", "update", "delete"], "Service accounts and their API keys."),
     ("guildhall.role", &["read", "create", "update", "delete"], "The organization's own roles."),
     ("guildhall.group", &["read", "create", "update", "delete"], "Groups and who is in them."),
-    ("guildhall.binding", &["read", "create", "update", "delete"], "Bindings of subjects to roles."),
+    ("guildhall.binding", &["read", "create", "update", "delete", "apply"], "Bindings of subjects to roles."),
     ("guildhall.resource", &["read", "register", "move", "remove"], "The resource hierarchy."),
     ("guildhall.event", &["read"], "The audit log."),
     (

@@ -1,6 +1,9 @@
 //! Hashing passwords: Argon2id with 19 MiB, two passes, one lane, which OWASP names as the least that is enough. A hash takes some
 //! twenty milliseconds of a core and those 19 MiB, so no more of them run at once than there are cores, and none on a thread that
 //! serves calls.
+//!
+//! Hashes that an import brought are checked as they are, and replaced by one of ours once their password is known. Their cost was
+//! bounded when they were imported (`model::ForeignHash`); they take the same turns.
 
 use std::{fmt, sync::Arc, thread::available_parallelism};
 
@@ -13,6 +16,8 @@ use argon2::{
 };
 use tokio::sync::Semaphore;
 
+use crate::model::HashKind;
+
 const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
@@ -23,6 +28,10 @@ pub enum HashError {
     Hash(#[from] password_hash::Error),
     #[error("a stored hash does not read")]
     Stored(#[from] phc::Error),
+    #[error("a stored bcrypt hash does not read")]
+    Bcrypt(#[from] bcrypt::BcryptError),
+    #[error("a stored hash is by no function that is known here")]
+    Unknown,
     #[error("the parameters of password hashing are out of range")]
     Parameters(#[from] argon2::Error),
     #[error("a hashing thread failed")]
@@ -68,8 +77,18 @@ impl Hasher {
         let (argon2, known) = (self.argon2.clone(), hash.is_some());
         let hash = hash.map_or_else(|| Arc::clone(&self.nobodys), Arc::from);
         let verified = tokio::task::spawn_blocking(move || {
+            let password = password.as_bytes();
+            let kind = HashKind::of(&hash).ok_or(HashError::Unknown)?;
+            if kind == HashKind::Bcrypt {
+                return Ok(bcrypt::verify(password, &hash)?);
+            }
             let hash = PasswordHash::new(&hash)?;
-            match argon2.verify_password(password.as_bytes(), &hash) {
+            let checked = match kind {
+                HashKind::Scrypt => scrypt::Scrypt::new().verify_password(password, &hash),
+                HashKind::Pbkdf2 => pbkdf2::Pbkdf2::default().verify_password(password, &hash),
+                HashKind::Argon2 | HashKind::Bcrypt => argon2.verify_password(password, &hash),
+            };
+            match checked {
                 Ok(()) => Ok(true),
                 Err(password_hash::Error::PasswordInvalid) => Ok(false),
                 Err(error) => Err(HashError::from(error)),
@@ -77,11 +96,17 @@ impl Hasher {
         });
         Ok(verified.await?? && known)
     }
+
+    /// Whether a stored hash was made here, with what hashing takes today.
+    pub fn is_ours(&self, hash: &str) -> bool {
+        hash.starts_with(&format!("$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}$"))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ForeignHash;
 
     #[tokio::test]
     async fn a_password_verifies_against_its_own_hash_only() {
@@ -92,5 +117,26 @@ mod tests {
         assert!(!hasher.verify("Correct horse".to_owned(), Some(&hash)).await.unwrap());
         assert!(!hasher.verify("correct horse".to_owned(), None).await.unwrap());
         assert_ne!(hasher.hash("correct horse".to_owned()).await.unwrap(), hash, "a salt of its own");
+    }
+
+    #[tokio::test]
+    async fn a_password_verifies_against_the_hashes_of_other_systems() {
+        let hasher = Hasher::new().unwrap();
+        for hash in [
+            "$scrypt$ln=16,r=8,p=1$aM15713r3Xsvxbi31lqr1Q$nFNh2CVHVjNldFVKDHDlm4CbdRSCdEBsjjJxD+iCs5E".to_owned(),
+            bcrypt::hash("password", 4).unwrap(),
+            bcrypt::hash("password", 4).unwrap().replacen("$2b$", "$2y$", 1),
+            pbkdf2::Pbkdf2::default().hash_password(b"password").unwrap().to_string(),
+            Argon2::new(Algorithm::Argon2i, Version::V0x13, Params::new(256, 3, 2, None).unwrap())
+                .hash_password(b"password")
+                .unwrap()
+                .to_string(),
+        ] {
+            assert!(matches!(ForeignHash::parse(&hash), Ok(Some(_))), "{hash}");
+            assert!(!hasher.is_ours(&hash), "{hash}");
+            assert!(hasher.verify("password".to_owned(), Some(&hash)).await.unwrap(), "{hash}");
+            assert!(!hasher.verify("Password".to_owned(), Some(&hash)).await.unwrap(), "{hash}");
+        }
+        assert!(hasher.is_ours(&hasher.hash("password".to_owned()).await.unwrap()));
     }
 }

@@ -17,7 +17,7 @@ use api::{
 };
 use moka::sync::Cache;
 use runtime::{CallContext, Channel, Refusal, internal};
-use tenancy::{Actor, MemberId, OrganizationId, OrganizationScope, ProjectId, RoleId};
+use tenancy::{Actor, MemberId, OrganizationId, OrganizationScope, ProjectId, RoleId, ServiceAccountId};
 use tonic::{Code, Request, Response, Status};
 use tonic_types::StatusExt;
 
@@ -115,6 +115,13 @@ impl Grantor {
     }
 }
 
+/// What authz-service is told of somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    Active,
+    Suspended,
+}
+
 #[derive(Debug, Clone)]
 pub struct Remote {
     directory: DirectoryServiceClient<Channel>,
@@ -175,6 +182,26 @@ impl Remote {
         ids.map_err(|_| RemoteError::inconsistent("authz-service named no role"))
     }
 
+    /// Refuses a grantor who lacks anything that the account holds, by whatever binding: by a key of it they could do it all.
+    pub async fn check_acting_as(
+        &self,
+        asker: Asker<'_>,
+        scope: OrganizationScope,
+        grantor: &Grantor,
+        account: ServiceAccountId,
+    ) -> Result<(), RemoteError> {
+        let message = CheckGrantRequest {
+            organization_id: scope.organization_id().to_string(),
+            project_id: scope.project_id().to_string(),
+            grantor: Some(feed::actor_to_proto(&grantor.actor)),
+            roles: Vec::new(),
+            grantor_is_project: grantor.is_project,
+            acting_as: Some(subject(&Actor::ServiceAccount(account))),
+        };
+        let request = self.to(asker, Service::Authz, message)?;
+        Ok(self.subjects.clone().check_grant(request).await.map(drop)?)
+    }
+
     /// Binds roles to a member, who need not be there yet. All the roles that they then hold.
     pub async fn grant(
         &self,
@@ -233,14 +260,31 @@ impl Remote {
         revision: i64,
         protect: bool,
     ) -> Result<(), RemoteError> {
-        let status = match state {
-            MemberState::Active => SubjectStatus::Active,
-            MemberState::Suspended => SubjectStatus::Suspended,
+        let standing = match state {
+            MemberState::Active => Standing::Active,
+            MemberState::Suspended => Standing::Suspended,
+        };
+        self.set_standing(asker, scope, &Actor::Member(member), standing, revision, protect).await
+    }
+
+    /// The same of a member or a service account.
+    pub async fn set_standing(
+        &self,
+        asker: Asker<'_>,
+        scope: OrganizationScope,
+        who: &Actor,
+        standing: Standing,
+        revision: i64,
+        protect: bool,
+    ) -> Result<(), RemoteError> {
+        let status = match standing {
+            Standing::Active => SubjectStatus::Active,
+            Standing::Suspended => SubjectStatus::Suspended,
         };
         let message = SetSubjectStateRequest {
             organization_id: scope.organization_id().to_string(),
             project_id: scope.project_id().to_string(),
-            subject: Some(subject(&Actor::Member(member))),
+            subject: Some(subject(who)),
             status: status.into(),
             member_revision: revision,
             protect_last_owner: protect,
@@ -259,10 +303,23 @@ impl Remote {
         revision: i64,
         protect: bool,
     ) -> Result<(), RemoteError> {
+        self.remove_subject(asker, organization, project, &Actor::Member(member), revision, protect).await
+    }
+
+    /// The same of a member or a service account.
+    pub async fn remove_subject(
+        &self,
+        asker: Asker<'_>,
+        organization: OrganizationId,
+        project: ProjectId,
+        who: &Actor,
+        revision: i64,
+        protect: bool,
+    ) -> Result<(), RemoteError> {
         let message = RemoveSubjectRequest {
             organization_id: organization.to_string(),
             project_id: project.to_string(),
-            subject: Some(subject(&Actor::Member(member))),
+            subject: Some(subject(who)),
             member_revision: revision,
             protect_last_owner: protect,
         };

@@ -20,6 +20,9 @@ use crate::{
 const ANSWER_LIFETIME: Duration = Duration::hours(24);
 const ANSWER: &str = "answer";
 
+/// How many events one statement of an erasure blanks: a long history takes many short statements, none near the time limit.
+const ERASED_AT_ONCE: i64 = 1000;
+
 /// Whose head the operator's writes lock, and whose answers theirs are kept among: the installation as a whole, under the nil
 /// uuid that no project has. It has no events of its own; what the operator does to a project stands in the project's chain.
 const INSTALLATION: ProjectId = ProjectId::from_uuid(uuid::Uuid::nil());
@@ -259,6 +262,42 @@ impl Write {
         .await?
         .rows_affected();
         Ok(updated == 1)
+    }
+
+    /// Blanks the payloads of all events that the tenant has so far, and deletes the answers kept for it: what remains are ids,
+    /// kinds, times and hashes, and a chain that still verifies. Events of this write itself are not among them. Repeating it
+    /// changes nothing. How many events lost their payload.
+    pub async fn erase_history(&mut self) -> Result<u64, StoreError> {
+        let organization = self.organization_id().uuid();
+        sqlx::query!("delete from answer where organization_id = $1", organization)
+            .execute(&mut *self.transaction)
+            .await?;
+        let (mut erased, mut revision, mut ordinal) = (0, 0, i32::MAX);
+        loop {
+            // By the primary key, from place to place, so that no statement passes over what an earlier one did.
+            let batch = sqlx::query!(
+                r#"with batch as (
+                     select revision, ordinal from event
+                     where organization_id = $1 and (revision, ordinal) > ($2, $3)
+                     order by revision, ordinal limit $4
+                 ), blanked as (
+                     update event e set payload = null from batch b
+                     where e.organization_id = $1 and e.revision = b.revision and e.ordinal = b.ordinal and e.payload is not null
+                     returning 1
+                 )
+                 select revision, ordinal, (select count(*) from blanked) as "blanked!" from batch
+                 order by revision desc, ordinal desc limit 1"#,
+                organization,
+                revision,
+                ordinal,
+                ERASED_AT_ONCE
+            )
+            .fetch_optional(&mut *self.transaction)
+            .await?;
+            let Some(batch) = batch else { return Ok(erased) };
+            erased += batch.blanked.unsigned_abs();
+            (revision, ordinal) = (batch.revision, batch.ordinal);
+        }
     }
 
     /// Commits the rows, the events and the answer together, and gives the answer back.

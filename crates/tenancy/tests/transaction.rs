@@ -227,3 +227,42 @@ async fn the_feed_skips_nothing_and_keeps_each_tenants_order() {
     }
     assert!(feed::after(&setting.database, ClusterScope::granted().into(), cursor, 7).await.unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn an_erased_history_keeps_its_chain_and_says_nothing() {
+    let setting = setting().await;
+    let (acme, other) = (setting.organization().await, setting.organization().await);
+    setting.write(other, "beside").await;
+    // More than one statement's worth, several to a revision.
+    for revision in 0..3 {
+        let mut tx =
+            setting.database.write(acme, &origin(), Some(&once("ada", &revision.to_string(), 1))).await.unwrap();
+        for n in 0..700 {
+            tx.append(event(&format!("secret {revision} {n}")));
+        }
+        tx.commit("answer").await.unwrap();
+    }
+    let erase = async |keep: bool| {
+        let mut tx = setting.database.write(acme, &origin(), None).await.unwrap();
+        let erased = tx.erase_history().await.unwrap();
+        tx.append(event("erased"));
+        if keep {
+            tx.commit(()).await.unwrap();
+        }
+        erased
+    };
+    let mut superuser = PgConnection::connect(&setting.test.superuser_url).await.unwrap();
+    let told = "select count(*) filter (where e.payload is not null),
+            (select count(*) from org.answer a where a.organization_id = e.organization_id)
+        from org.event e group by e.organization_id order by 1 desc";
+    let mut told = async || sqlx::query_as::<_, (i64, i64)>(told).fetch_all(&mut superuser).await.unwrap();
+
+    assert_eq!(erase(false).await, 2100, "dropped, it changes nothing");
+    assert_eq!(told().await, [(2100, 3), (1, 0)]);
+    assert_eq!(erase(true).await, 2100);
+    assert_eq!(told().await, [(1, 0), (1, 0)], "the write's own event and the other tenant's are told still");
+    assert_eq!(erase(true).await, 1, "only what came since");
+    let check = feed::verify_chain(&setting.database, acme.into(), acme.organization_id()).await.unwrap();
+    assert_eq!((check.broken, check.events, check.last_revision), (None, 2102, 5));
+    assert_eq!(setting.write(acme, "goes on").await, 6);
+}

@@ -27,6 +27,7 @@ use tonic::Status;
 use crate::{
     model::{Grantor, Subject},
     ops::Call,
+    remote::Remote,
     snapshots::Snapshots,
 };
 
@@ -37,11 +38,12 @@ pub use convert::subject::organization_state;
 pub struct Server {
     access: Access,
     snapshots: Snapshots,
+    remote: Remote,
 }
 
 impl Server {
-    pub fn new(access: Access, snapshots: Snapshots) -> Self {
-        Self { access, snapshots }
+    pub fn new(access: Access, snapshots: Snapshots, remote: Remote) -> Self {
+        Self { access, snapshots, remote }
     }
 
     /// Everything that this process serves.

@@ -12,7 +12,7 @@ use crate::{model::NotARevision, ops::Refused, snapshots::SnapshotError};
 const NAMED: usize = 100;
 
 pub fn refused(error: Refused) -> Status {
-    use Code::{Aborted, AlreadyExists, FailedPrecondition, PermissionDenied, ResourceExhausted};
+    use Code::{Aborted, AlreadyExists, FailedPrecondition, PermissionDenied};
     let message = error.to_string();
     let refusal = |code, reason| Refusal::new(code, reason, short(message));
     match error {
@@ -42,9 +42,7 @@ pub fn refused(error: Refused) -> Status {
             &names,
             "a role, a binding or a registered resource still uses it",
         ),
-        Refused::TooManyRoles { limit } => refusal(ResourceExhausted, ErrorReason::LimitReached)
-            .quota("max_custom_roles", format!("{limit} of {limit}"))
-            .into(),
+        Refused::TooManyRoles { limit, used } => Refusal::limit_reached("max_custom_roles", limit, used).into(),
         Refused::ResourceElsewhere(resource) => {
             refusal(AlreadyExists, ErrorReason::ResourceExists).metadata("resource", resource).into()
         }

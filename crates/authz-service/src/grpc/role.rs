@@ -1,9 +1,9 @@
-use access::{Tenant, store};
+use access::{Granted, Tenant, store};
 use api::authz::v1::{
     CreateRoleRequest, DeleteRoleRequest, GetRoleRequest, ListRolesRequest, ListRolesResponse, Role, UpdateRoleRequest,
     role_service_server::RoleService,
 };
-use tenancy::{RoleId, page::Query};
+use tenancy::{Once, RoleId, page::Query};
 use tonic::{Request, Response, Status};
 
 use super::{
@@ -11,7 +11,11 @@ use super::{
     convert::tokens::Tokens,
     refusal::{page, refused},
 };
-use crate::{ops, store::role::Owners};
+use crate::{
+    model::{At, MAX_ROLES, Role as Model},
+    ops,
+    store::role::Owners,
+};
 
 fn owners(tenant: Tenant) -> Owners {
     Owners { tenant: tenant.key(), project: tenant.project_id() }
@@ -21,6 +25,21 @@ fn role_id(text: &str) -> Result<RoleId, Status> {
     text.parse().map_err(|error| access::invalid_field("role_id", error))
 }
 
+impl Server {
+    /// How many roles of its own the tenant may have: for an organization as org-service says now, and never more than fit.
+    async fn most_roles(&self, granted: &Granted<Tenant>, once: Option<&Once>) -> Result<i64, Status> {
+        let Tenant::Organization(scope) = granted.scope else { return Ok(MAX_ROLES) };
+        // What was answered before is answered again, even while org-service is away.
+        if let Some(once) = once
+            && self.database().kept_answer::<At<Model>>(scope, once).await.map_err(store)?.is_some()
+        {
+            return Ok(MAX_ROLES);
+        }
+        let limits = self.remote.limits(&granted.caller, &granted.call, scope.organization_id()).await?;
+        Ok(limits.max_custom_roles.map_or(MAX_ROLES, |most| i64::from(most).min(MAX_ROLES)))
+    }
+}
+
 #[tonic::async_trait]
 impl RoleService for Server {
     async fn create_role(&self, request: Request<CreateRoleRequest>) -> Result<Response<Role>, Status> {
@@ -28,8 +47,9 @@ impl RoleService for Server {
         let asked = request.into_inner();
         let once = granted.once(&asked.request_id, &asked)?;
         let new = convert::role::new(asked.role)?;
+        let most = self.most_roles(&granted, once.as_ref()).await?;
         let call = call(&granted, once)?;
-        let role = ops::role::create(&self.snapshots, granted.scope.into(), &call, new).await.map_err(refused)?;
+        let role = ops::role::create(&self.snapshots, granted.scope.into(), &call, new, most).await.map_err(refused)?;
         let tokens = Tokens::of_change(self.sealer(), &role);
         Ok(Response::new(convert::role::to_proto(role.value, &tokens)))
     }

@@ -1,10 +1,10 @@
 use access::{Granted, store};
 use api::authz::v1::{
     BatchGetSubjectRolesRequest, BatchGetSubjectRolesResponse, BatchSetSubjectRolesRequest,
-    BatchSetSubjectRolesResponse, CheckGrantRequest, CheckGrantResponse, RemoveSubjectRequest, RemoveSubjectResponse,
-    RolesOfSubject, SetOrganizationStateRequest, SetOrganizationStateResponse, SetSubjectRolesRequest,
-    SetSubjectRolesResponse, SetSubjectStateRequest, SetSubjectStateResponse, SubjectStatus,
-    subject_service_server::SubjectService,
+    BatchSetSubjectRolesResponse, CheckGrantRequest, CheckGrantResponse, GetUsageRequest, GetUsageResponse,
+    RemoveSubjectRequest, RemoveSubjectResponse, RolesOfSubject, SetOrganizationStateRequest,
+    SetOrganizationStateResponse, SetSubjectRolesRequest, SetSubjectRolesResponse, SetSubjectStateRequest,
+    SetSubjectStateResponse, SubjectStatus, subject_service_server::SubjectService,
 };
 use runtime::{Refusal, Violations};
 use tenancy::{ClusterScope, OrganizationId, OrganizationScope, ProjectId};
@@ -201,10 +201,32 @@ impl SubjectService for Server {
         let (organization, project) = tenant(&mut violations, &asked.organization_id, &asked.project_id);
         let roles = convert::role::names(&mut violations, "roles", &asked.roles);
         let grantor = violations.check("grantor", subject::grantor(asked.grantor.as_ref(), asked.grantor_is_project));
+        let acting_as =
+            asked.acting_as.as_ref().and_then(|named| violations.check("acting_as", subject::service_account(named)));
         let (organization, project, grantor) = violations.all((organization, project, grantor))?;
         let scope = self.enter(&granted, Some(project), organization).await?;
-        let roles = ops::subject_roles::check_grant(&self.snapshots, scope, grantor, &roles).await.map_err(refused)?;
+        let roles = ops::subject_roles::check_grant(&self.snapshots, scope, grantor, &roles, acting_as)
+            .await
+            .map_err(refused)?;
         Ok(Response::new(CheckGrantResponse { role_ids: roles.iter().map(ToString::to_string).collect() }))
+    }
+
+    async fn get_usage(&self, request: Request<GetUsageRequest>) -> Result<Response<GetUsageResponse>, Status> {
+        let granted = self.access.workload(&request)?;
+        let mut violations = Violations::default();
+        let organization = &request.get_ref().organization_id;
+        let organization = violations.check("organization_id", organization.parse::<OrganizationId>());
+        let (organization,) = violations.all((organization,))?;
+        // Not taken up where it is new: the question changes nothing.
+        let head = self.database().head(organization).await.map_err(store)?;
+        let custom_roles = match head.filter(|head| organization != head.project_id.into()) {
+            Some(head) => {
+                let scope = granted.in_organization(head.project_id, organization).scope;
+                ops::role::count(self.database(), scope).await.map_err(store)?
+            }
+            None => 0,
+        };
+        Ok(Response::new(GetUsageResponse { custom_roles: i32::try_from(custom_roles).unwrap_or(i32::MAX) }))
     }
 
     async fn batch_get_subject_roles(

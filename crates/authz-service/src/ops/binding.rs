@@ -7,6 +7,8 @@ use tenancy::{
 use super::{
     Call, Refused,
     change::{Change, Opened},
+    newcomers,
+    owners::keeps_an_owner,
     role::named,
     rules::{self, Given},
 };
@@ -15,6 +17,8 @@ use crate::{
     snapshots::Snapshots,
     store::{self, binding::BindingFilter, group, subject},
 };
+
+pub(super) const SUBJECT: &str = "subject";
 
 /// A binding to be made.
 #[derive(Debug, Clone)]
@@ -45,7 +49,17 @@ pub async fn list(
     Ok(Listed::from_rows(rows, page.size, |binding| binding.binding_id))
 }
 
-/// A subject that may be bound: a group that is there, or somebody who was not removed.
+/// A subject that may be bound: a group that is there, or somebody of whom member-service told and who was not removed.
+pub(super) async fn are_here(change: &mut Change, subjects: &[Subject]) -> Result<(), Refused> {
+    let organization = change.organization();
+    let somebody: Vec<Subject> = subjects.iter().filter(|subject| subject.is_one()).copied().collect();
+    if !somebody.is_empty() && subject::any_unknown(change.connection(), organization, &somebody).await? {
+        return Err(Refused::NotFound(SUBJECT));
+    }
+    can_hold(change, subjects).await
+}
+
+/// The same before member-service has told of them: it binds roles to a member before there is one.
 pub(super) async fn can_hold(change: &mut Change, subjects: &[Subject]) -> Result<(), Refused> {
     let organization = change.organization();
     let (mut groups, mut others) = (Vec::new(), Vec::new());
@@ -60,12 +74,28 @@ pub(super) async fn can_hold(change: &mut Change, subjects: &[Subject]) -> Resul
         return Err(Refused::NotFound("group"));
     }
     if !others.is_empty() && subject::any_removed(change.connection(), organization, &others).await? {
-        return Err(Refused::NotFound("subject"));
+        return Err(Refused::NotFound(SUBJECT));
     }
     Ok(())
 }
 
 pub async fn create(
+    snapshots: &Snapshots,
+    scope: OrganizationScope,
+    call: &Call,
+    new: NewBinding,
+) -> Result<At<Binding>, Refused> {
+    match try_create(snapshots, scope, call, new.clone()).await {
+        Err(Refused::NotFound(SUBJECT))
+            if newcomers::have_come(snapshots.database(), scope, &[new.subject]).await? =>
+        {
+            try_create(snapshots, scope, call, new).await
+        }
+        outcome => outcome,
+    }
+}
+
+async fn try_create(
     snapshots: &Snapshots,
     scope: OrganizationScope,
     call: &Call,
@@ -78,7 +108,7 @@ pub async fn create(
     let owners = change.owners();
     let role = named(change.connection(), owners, std::slice::from_ref(&new.role)).await?;
     let role_id = *role.first().ok_or(Refused::NotFound("role"))?;
-    can_hold(&mut change, &[new.subject]).await?;
+    are_here(&mut change, &[new.subject]).await?;
     let template = change.template();
     let before = snapshots.of_write(change.write(), template).await?;
     if let Some(resource) = &new.resource
@@ -111,7 +141,7 @@ pub async fn create(
             let mut after = data.clone();
             // A deny that is yet to begin is judged as if it had.
             after.bindings.push(engine::Binding { not_before: None, ..decides });
-            rules::keeps_an_owner(&data, &after, change.now())?;
+            keeps_an_owner(&mut change, &data, &after).await?;
         }
     }
     store::binding::insert(change.connection(), owners.project, std::slice::from_ref(&binding)).await?;
@@ -149,7 +179,7 @@ pub async fn delete(
             let data = store::organization::load(change.connection(), &head).await?.data;
             let mut after = data.clone();
             after.bindings.retain(|other| other.id.0 != id.uuid());
-            rules::keeps_an_owner(&data, &after, change.now())?;
+            keeps_an_owner(&mut change, &data, &after).await?;
         }
         Effect::Allow | Effect::Deny => {}
     }

@@ -7,6 +7,7 @@ use tenancy::{
 use super::{
     Call, Refused, binding,
     change::{Change, Opened},
+    owners::keeps_an_owner,
     rules::{self, Given},
 };
 use crate::{
@@ -157,5 +158,5 @@ async fn may_dissolve(change: &mut Change, call: &Call, id: GroupId) -> Result<(
     after.groups.retain(|other| other.id != group);
     after.groups.iter_mut().for_each(|other| other.members.retain(|member| *member != group.into()));
     after.bindings.retain(|binding| binding.subject != group.into());
-    rules::keeps_an_owner(&data, &after, now)
+    keeps_an_owner(change, &data, &after).await
 }

@@ -9,9 +9,11 @@ use uuid::Uuid;
 
 use super::{
     Call, Refused,
-    binding::can_hold,
+    binding::{SUBJECT, are_here},
     change::{Change, Opened},
     group::find,
+    newcomers,
+    owners::keeps_an_owner,
     rules::{self, Given},
 };
 use crate::{
@@ -46,12 +48,27 @@ pub async fn add(
     group: GroupId,
     subjects: &[Subject],
 ) -> Result<At<i32>, Refused> {
+    match try_add(database, scope, call, group, subjects).await {
+        Err(Refused::NotFound(SUBJECT)) if newcomers::have_come(database, scope, subjects).await? => {
+            try_add(database, scope, call, group, subjects).await
+        }
+        outcome => outcome,
+    }
+}
+
+async fn try_add(
+    database: &Database,
+    scope: OrganizationScope,
+    call: &Call,
+    group: GroupId,
+    subjects: &[Subject],
+) -> Result<At<i32>, Refused> {
     let mut change = match Change::open(database, scope, call).await? {
         Opened::Change(change) => change,
         Opened::Answered(first) => return Ok(first),
     };
     find(&mut change, group).await?;
-    can_hold(&mut change, subjects).await?;
+    are_here(&mut change, subjects).await?;
     may_join(&mut change, call, group, subjects).await?;
     let (project, organization) = (change.project(), change.organization());
     let (now, revision) = (change.now(), change.revision());
@@ -99,7 +116,7 @@ async fn may_join(change: &mut Change, call: &Call, group: GroupId, subjects: &[
         .collect();
     rules::may_give(call.grantor, &given, &before, now)?;
     if rules::bindings_of(&data, &sets, Effect::Deny).next().is_some() {
-        rules::keeps_an_owner(&data, &after, now)?;
+        keeps_an_owner(change, &data, &after).await?;
     }
     Ok(())
 }
@@ -175,7 +192,7 @@ async fn may_leave(change: &mut Change, call: &Call, group: GroupId, subjects: &
     let lifted: Vec<Given> =
         rules::bindings_of(&data, &sets, Effect::Deny).filter_map(|binding| Given::by(binding, &before, now)).collect();
     rules::may_give(call.grantor, &lifted, &before, now)?;
-    rules::keeps_an_owner(&data, &after, now)
+    keeps_an_owner(change, &data, &after).await
 }
 
 pub(super) fn removed(membership: GroupMembership) -> NewEvent {

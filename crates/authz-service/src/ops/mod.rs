@@ -6,6 +6,8 @@ mod change;
 pub mod explain;
 pub mod group;
 pub mod membership;
+mod newcomers;
+mod owners;
 mod refused;
 pub mod resource;
 pub mod role;

@@ -30,8 +30,8 @@ pub enum Refused {
     ExternalIdTaken,
     #[error("still in use: {}", .0.join(", "))]
     CatalogInUse(Vec<String>),
-    #[error("the limit of {limit} custom roles is reached")]
-    TooManyRoles { limit: i64 },
+    #[error("there may be {limit} roles, and there are {used}")]
+    TooManyRoles { limit: i64, used: i64 },
     #[error("{0} is registered with another parent")]
     ResourceElsewhere(String),
     #[error("something lies in {0}")]

@@ -1,16 +1,17 @@
 use engine::{Catalog, OrganizationData, PermissionPattern, RoleId as EngineRoleId, Snapshot};
 use tenancy::{
-    Change as Changed, Database, NewEvent, RoleId, Scope, StoreError, mask,
+    Change as Changed, Database, NewEvent, OrganizationScope, RoleId, Scope, StoreError, mask,
     page::{Listed, Page},
 };
 
 use super::{
     Call, Refused,
     change::{Change, Opened},
+    owners::keeps_an_owner,
     rules,
 };
 use crate::{
-    model::{At, Grantor, MAX_ROLES, Role, RoleKey, RoleName},
+    model::{At, Grantor, Role, RoleKey, RoleName},
     snapshots::Snapshots,
     store::{
         self, Connection,
@@ -37,6 +38,14 @@ pub struct RolePatch {
     pub description: Option<String>,
     pub permissions: Option<Vec<PermissionPattern>>,
     pub included_role_ids: Option<Vec<RoleId>>,
+}
+
+/// How many roles of its own an organization has.
+pub async fn count(database: &Database, scope: OrganizationScope) -> Result<i64, StoreError> {
+    let mut read = database.read(scope).await?;
+    let count = store::role::count(read.connection(), scope.organization_id()).await?;
+    read.finish().await?;
+    Ok(count)
 }
 
 pub async fn get(database: &Database, scope: Scope, owners: Owners, id: RoleId) -> Result<Role, Refused> {
@@ -119,7 +128,14 @@ fn known(catalog: &Catalog, patterns: &[PermissionPattern]) -> Result<(), Refuse
     if unknown.is_empty() { Ok(()) } else { Err(Refused::UnknownPermission(unknown)) }
 }
 
-pub async fn create(snapshots: &Snapshots, scope: Scope, call: &Call, new: NewRole) -> Result<At<Role>, Refused> {
+/// `most` is how many roles of its own the tenant may have. They are counted under the lock of its head.
+pub async fn create(
+    snapshots: &Snapshots,
+    scope: Scope,
+    call: &Call,
+    new: NewRole,
+    most: i64,
+) -> Result<At<Role>, Refused> {
     let mut change = match Change::open(snapshots.database(), scope, call).await? {
         Opened::Change(change) => change,
         Opened::Answered(first) => return Ok(first),
@@ -129,8 +145,9 @@ pub async fn create(snapshots: &Snapshots, scope: Scope, call: &Call, new: NewRo
     if key_is_builtin || store::role::key_is_used(change.connection(), owners, new.key.as_str()).await? {
         return Err(Refused::RoleKeyTaken(new.key.to_string()));
     }
-    if store::role::count(change.connection(), owners.tenant).await? >= MAX_ROLES {
-        return Err(Refused::TooManyRoles { limit: MAX_ROLES });
+    let used = store::role::count(change.connection(), owners.tenant).await?;
+    if used >= most {
+        return Err(Refused::TooManyRoles { limit: most, used });
     }
     known(&catalog(&mut change).await?, &new.permissions)?;
     let included: Vec<RoleName> = new.included_role_ids.iter().copied().map(RoleName::Id).collect();
@@ -229,7 +246,7 @@ async fn may_become(change: &mut Change, grantor: Grantor, after: &Role) -> Resu
     let mut given = uncovered(&has, &had);
     if denied_roles(&data).any(|role| includes(&data, role, id)) {
         given.extend(uncovered(&had, &has));
-        rules::keeps_an_owner(&data, &changed, now)?;
+        keeps_an_owner(change, &data, &changed).await?;
     }
     rules::may_give(grantor, &[rules::Given::everywhere(given)], &old, now)
 }

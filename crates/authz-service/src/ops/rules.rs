@@ -1,5 +1,7 @@
 //! The two rules that every write path keeps: nobody grants what they do not hold, and nobody removes the last owner.
 
+use std::collections::BTreeSet;
+
 use engine::{Effect, GroupId, OrganizationData, PermissionPattern, ResourceRef, Snapshot, SubjectId};
 use time::{Duration, OffsetDateTime, macros::datetime};
 
@@ -60,10 +62,10 @@ pub(super) fn may_give(
     if excess.is_empty() { Ok(()) } else { Err(Refused::ExceedsGrantor(excess)) }
 }
 
-/// Whether somebody who is active holds the builtin `owner` itself, for ever, and no deny takes any of it away.
+/// Who holds the builtin `owner` itself, for ever, with no deny that takes any of it away, and was not suspended or removed.
 ///
 /// Who holds it through all members is not counted: who the members are is not known here.
-fn has_owner(data: &OrganizationData, now: OffsetDateTime) -> bool {
+fn owners(data: &OrganizationData, now: OffsetDateTime) -> BTreeSet<SubjectId> {
     // Bindings at resources give nobody the organization, and take nothing of it.
     let whole = OrganizationData {
         catalog: data.catalog.clone(),
@@ -74,24 +76,40 @@ fn has_owner(data: &OrganizationData, now: OffsetDateTime) -> bool {
         resources: Vec::new(),
         inactive_subjects: data.inactive_subjects.clone(),
     };
-    Snapshot::build(&whole).holders_of(engine::OWNER, now).iter().any(|holder| {
-        let somebody = matches!(holder.subject, SubjectId::Member(_) | SubjectId::ServiceAccount(_));
-        somebody && holder.effective && holder.held.role == engine::OWNER && holder.held.expire_time.is_none()
-    })
+    let holders = Snapshot::build(&whole).holders_of(engine::OWNER, now);
+    holders
+        .into_iter()
+        .filter(|holder| {
+            let somebody = matches!(holder.subject, SubjectId::Member(_) | SubjectId::ServiceAccount(_));
+            somebody && holder.effective && holder.held.role == engine::OWNER && holder.held.expire_time.is_none()
+        })
+        .map(|holder| holder.subject)
+        .collect()
 }
 
-/// Refuses a change that leaves no owner where there was one. An organization that has none yet may go on without.
-pub(super) fn keeps_an_owner(
+/// The owners who stay, where a change takes ownership from somebody; None where it takes it from nobody. One of those who stay
+/// must be known to be there: see [`super::owners`]. An organization that has no owner yet may go on without.
+pub(super) fn owners_left(
     before: &OrganizationData,
     after: &OrganizationData,
     now: OffsetDateTime,
-) -> Result<(), Refused> {
-    if !has_owner(after, now) && has_owner(before, now) { Err(Refused::LastOwner) } else { Ok(()) }
+) -> Option<BTreeSet<SubjectId>> {
+    let left = owners(after, now);
+    if owners(before, now).is_subset(&left) { None } else { Some(left) }
 }
 
 /// The group and every group that it is in, at any depth.
 pub(super) fn containing(data: &OrganizationData, group: GroupId) -> Vec<GroupId> {
-    let mut reached = vec![group];
+    outward(data, vec![group])
+}
+
+/// Every group that the subject is in, at any depth.
+fn groups_of(data: &OrganizationData, subject: SubjectId) -> Vec<GroupId> {
+    let directly = data.groups.iter().filter(|group| group.members.contains(&subject)).map(|group| group.id);
+    outward(data, directly.collect())
+}
+
+fn outward(data: &OrganizationData, mut reached: Vec<GroupId>) -> Vec<GroupId> {
     let mut at = 0;
     while let Some(inner) = reached.get(at).copied() {
         at += 1;
@@ -102,6 +120,23 @@ pub(super) fn containing(data: &OrganizationData, group: GroupId) -> Vec<GroupId
         }
     }
     reached
+}
+
+/// All that somebody holds or will hold by allow bindings, their own and those of their groups, each at its resource and until its
+/// end. A binding that is yet to begin counts, and no deny is taken off: denies end, and are ended.
+pub(super) fn holdings(
+    data: &OrganizationData,
+    subject: SubjectId,
+    before: &Snapshot,
+    now: OffsetDateTime,
+) -> Vec<Given> {
+    let sets = groups_of(data, subject);
+    let of_sets = bindings_of(data, &sets, Effect::Allow);
+    let own = data.bindings.iter().filter(|binding| {
+        let everyones = binding.subject == SubjectId::AllMembers && matches!(subject, SubjectId::Member(_));
+        binding.effect == Effect::Allow && (binding.subject == subject || everyones)
+    });
+    own.chain(of_sets).filter_map(|binding| Given::by(binding, before, now)).collect()
 }
 
 /// The bindings of these groups that have an effect.
@@ -119,7 +154,7 @@ pub(super) fn bindings_of<'a>(
 mod tests {
     use std::sync::Arc;
 
-    use engine::{Binding, Catalog, Group, OWNER, RoleId, SubjectState};
+    use engine::{ADMIN, Binding, Catalog, Group, OWNER, RoleId, SubjectState};
     use tenancy::MemberId;
     use uuid::Uuid;
 
@@ -148,25 +183,34 @@ mod tests {
         OrganizationData { bindings, ..OrganizationData::empty(Arc::new(Catalog::system())) }
     }
 
+    fn left(before: &OrganizationData, after: &OrganizationData) -> Option<Vec<SubjectId>> {
+        owners_left(before, after, NOW).map(|left| left.into_iter().collect())
+    }
+
     #[test]
-    fn the_last_owner_stays() {
+    fn who_is_left_is_asked_where_somebody_loses_ownership() {
         let two =
             owned_by(vec![binding(1, member(1), OWNER, Effect::Allow), binding(2, member(2), OWNER, Effect::Allow)]);
         let one = owned_by(two.bindings[..1].to_vec());
         let none = owned_by(vec![]);
-        assert!(keeps_an_owner(&two, &one, NOW).is_ok());
-        assert!(matches!(keeps_an_owner(&one, &none, NOW), Err(Refused::LastOwner)));
-        assert!(keeps_an_owner(&none, &none, NOW).is_ok(), "there was none to keep");
+        assert_eq!(left(&two, &one), Some(vec![member(1)]));
+        assert_eq!(left(&one, &none), Some(vec![]));
+        assert_eq!(left(&none, &none), None, "there was none to keep");
+        assert_eq!(left(&none, &one), None);
+        assert_eq!(left(&one, &two), None);
+        let other = owned_by(two.bindings[1..].to_vec());
+        assert_eq!(left(&one, &other), Some(vec![member(2)]), "whoever takes the place must be somebody");
 
         let mut suspended = one.clone();
         suspended.inactive_subjects.push((member(1), SubjectState::Suspended));
-        assert!(matches!(keeps_an_owner(&one, &suspended, NOW), Err(Refused::LastOwner)));
+        assert_eq!(left(&one, &suspended), Some(vec![]));
+        assert_eq!(left(&suspended, &none), None, "who is suspended is no owner to lose");
         let mut ending = one.clone();
         ending.bindings[0].expire_time = Some(FOR_EVER);
-        assert!(matches!(keeps_an_owner(&one, &ending, NOW), Err(Refused::LastOwner)), "an owner for a time is none");
+        assert_eq!(left(&one, &ending), Some(vec![]), "an owner for a time is none");
         let mut denied = one.clone();
         denied.bindings.push(binding(3, SubjectId::AllMembers, engine::MEMBER, Effect::Deny));
-        assert!(matches!(keeps_an_owner(&one, &denied, NOW), Err(Refused::LastOwner)));
+        assert_eq!(left(&one, &denied), Some(vec![]));
     }
 
     #[test]
@@ -174,9 +218,45 @@ mod tests {
         let group = GroupId(Uuid::from_u128(9));
         let mut data = owned_by(vec![binding(1, group.into(), OWNER, Effect::Allow)]);
         data.groups.push(Group { id: group, members: vec![member(1)] });
-        let mut left = data.clone();
-        left.groups[0].members.clear();
-        assert!(matches!(keeps_an_owner(&data, &left, NOW), Err(Refused::LastOwner)));
+        let mut emptied = data.clone();
+        emptied.groups[0].members.clear();
+        assert_eq!(left(&data, &emptied), Some(vec![]));
+        assert_eq!(left(&emptied, &data), None);
+    }
+
+    #[test]
+    fn holdings_are_by_any_allow_binding_own_or_of_a_group_at_any_time_not_over() {
+        let account = SubjectId::ServiceAccount(Uuid::from_u128(7));
+        let groups: Vec<GroupId> = (20..23).map(|n| GroupId(Uuid::from_u128(n))).collect();
+        let place: ResourceRef = ResourceRef::new("document", "42").unwrap();
+        let end = NOW + Duration::DAY;
+        let mut data = owned_by(vec![
+            binding(1, account, OWNER, Effect::Allow),
+            binding(2, account, ADMIN, Effect::Deny),
+            binding(3, groups[1].into(), ADMIN, Effect::Allow),
+            binding(4, groups[2].into(), OWNER, Effect::Allow),
+            binding(5, SubjectId::AllMembers, OWNER, Effect::Allow),
+            binding(6, account, ADMIN, Effect::Allow),
+        ]);
+        data.bindings[0].resource = Some(place.clone());
+        data.bindings[2].not_before = Some(end);
+        data.bindings[5].expire_time = Some(NOW);
+        // The account is in group 0, which is in group 1. It is not in group 2.
+        data.groups = vec![
+            Group { id: groups[0], members: vec![account] },
+            Group { id: groups[1], members: vec![groups[0].into()] },
+            Group { id: groups[2], members: vec![member(1)] },
+        ];
+        let before = Snapshot::build(&data);
+        let admin = before.patterns_of(ADMIN).unwrap();
+        let held = holdings(&data, account, &before, NOW);
+        assert_eq!(
+            held,
+            [
+                Given { patterns: vec![PermissionPattern::All], scope: Some(place), until: None },
+                Given { patterns: admin, scope: None, until: None },
+            ]
+        );
     }
 
     #[test]

@@ -6,7 +6,8 @@ use tenancy::{Change as Changed, Database, GroupId, NewEvent, OrganizationScope,
 use super::{
     Call, Refused, binding,
     change::{Change, Opened},
-    membership, rules,
+    membership,
+    owners::keeps_an_owner,
 };
 use crate::{
     model::{At, Standing, Subject, SubjectStatus},
@@ -117,7 +118,7 @@ async fn keeps_an_owner_without(change: &mut Change, subject: Subject) -> Result
     let mut inactive_subjects = vec![(subject.into(), SubjectState::Suspended)];
     inactive_subjects.extend(data.inactive_subjects.iter().copied());
     let after = OrganizationData { inactive_subjects, ..data.clone() };
-    rules::keeps_an_owner(&data, &after, change.now())
+    keeps_an_owner(change, &data, &after).await
 }
 
 /// What org-service says of an organization, and the revision there that made it so.

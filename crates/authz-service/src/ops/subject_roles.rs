@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use tenancy::{BindingId, OrganizationScope, RoleId, StoreError};
+use engine::Snapshot;
+use tenancy::{BindingId, Head, OrganizationScope, RoleId, StoreError};
 use time::OffsetDateTime;
 
 use super::{
     Call, Refused,
-    binding::{can_hold, created, deleted, is_ownership},
+    binding::{SUBJECT, can_hold, created, deleted, is_ownership},
     change::{Change, Opened},
+    owners::keeps_an_owner,
     role::named,
     rules::{self, Given},
 };
@@ -109,16 +111,21 @@ async fn keeps_an_owner_without(change: &mut Change, gone: &[&Binding]) -> Resul
     let data = store::organization::load(change.connection(), &head).await?.data;
     let mut after = data.clone();
     after.bindings.retain(|binding| !gone.iter().any(|gone| gone.binding_id.uuid() == binding.id.0));
-    rules::keeps_an_owner(&data, &after, change.now())
+    keeps_an_owner(change, &data, &after).await
 }
 
-/// Whether the grantor may grant the roles at the organization now; their ids, in their order.
+/// Whether the grantor may grant the roles at the organization now, and may act as somebody, who must then hold nothing that the
+/// grantor does not. The ids of the roles, in their order.
 pub async fn check_grant(
     snapshots: &Snapshots,
     scope: OrganizationScope,
     grantor: Grantor,
     roles: &[RoleName],
+    acting_as: Option<Subject>,
 ) -> Result<Vec<RoleId>, Refused> {
+    if let Some(subject) = acting_as {
+        may_act_as(snapshots, scope, grantor, subject).await?;
+    }
     let state = snapshots.at(scope, Consistency::FullyConsistent).await.map_err(store_error)?;
     let id = |name: &RoleName| match name {
         RoleName::Id(id) => Some(*id).filter(|id| state.knows_role(id.uuid().into())),
@@ -128,6 +135,30 @@ pub async fn check_grant(
         roles.iter().map(|name| id(name).ok_or(Refused::NotFound("role"))).collect::<Result<_, _>>()?;
     may_grant(grantor, &roles, &state, tenancy::event::now())?;
     Ok(roles)
+}
+
+/// A credential is all that its subject may do, wherever and whenever: what each of the subject's bindings gives must be the
+/// grantor's to give, by the rule that making the binding is under.
+async fn may_act_as(
+    snapshots: &Snapshots,
+    scope: OrganizationScope,
+    grantor: Grantor,
+    subject: Subject,
+) -> Result<(), Refused> {
+    // Whoever may do anything, and whoever acts as that subject already, gains nothing.
+    if grantor == Grantor::Free || grantor == Grantor::Bound(subject) {
+        return Ok(());
+    }
+    let mut read = snapshots.database().read(scope).await?;
+    let head = Head::find(read.connection(), scope.organization_id()).await?.ok_or(StoreError::TenantUnknown)?;
+    let data = store::organization::load(read.connection(), &head).await?.data;
+    let removed = store::subject::any_removed(read.connection(), scope.organization_id(), &[subject]).await?;
+    read.finish().await?;
+    if removed {
+        return Err(Refused::NotFound(SUBJECT));
+    }
+    let (before, now) = (Snapshot::build(&data), tenancy::event::now());
+    rules::may_give(grantor, &rules::holdings(&data, subject.into(), &before, now), &before, now)
 }
 
 /// `FullyConsistent` names no token, so nothing about one can be wrong.

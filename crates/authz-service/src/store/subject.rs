@@ -33,7 +33,7 @@ impl TryFrom<Row> for Standing {
     }
 }
 
-/// What was told of a subject. None: nothing, and so it is active.
+/// What was told of a subject. None: nothing yet. Such a one is denied nothing for it, and makes no owner.
 pub async fn find(
     connection: &mut PgConnection,
     organization: OrganizationId,
@@ -55,14 +55,66 @@ pub async fn find(
     .transpose()
 }
 
+fn columns(subjects: &[Subject]) -> (Vec<String>, Vec<Uuid>) {
+    subjects.iter().map(Subject::columns).map(|(kind, id)| (kind.to_owned(), id)).unzip()
+}
+
+/// Whether one of the subjects was told of as active, and not as something else since.
+pub async fn any_active(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    subjects: &[Subject],
+) -> Result<bool, StoreError> {
+    let (kinds, ids) = columns(subjects);
+    let active = sqlx::query_scalar!(
+        r#"select exists (
+               select from subject_state
+               where organization_id = $1 and status = 'ACTIVE'
+                   and (subject_kind, subject_id) in (select * from unnest($2::text[], $3::uuid[]))
+           ) as "active!""#,
+        organization.uuid(),
+        &kinds,
+        &ids
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(active)
+}
+
+/// Whether one of the subjects was never told of: neither by its state nor by roles, which a member is given before it is one.
+pub async fn any_unknown(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    subjects: &[Subject],
+) -> Result<bool, StoreError> {
+    let (kinds, ids) = columns(subjects);
+    let unknown = sqlx::query_scalar!(
+        r#"select exists (
+               select from unnest($2::text[], $3::uuid[]) as asked (kind, id)
+               where not exists (
+                   select from subject_state as s
+                   where s.organization_id = $1 and s.subject_kind = asked.kind and s.subject_id = asked.id
+               ) and not exists (
+                   select from binding as b
+                   where b.organization_id = $1 and b.subject_kind = asked.kind and b.subject_id = asked.id
+               )
+           ) as "unknown!""#,
+        organization.uuid(),
+        &kinds,
+        &ids
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(unknown)
+}
+
 /// Whether one of the subjects was removed for good.
 pub async fn any_removed(
     connection: &mut PgConnection,
     organization: OrganizationId,
     subjects: &[Subject],
 ) -> Result<bool, StoreError> {
-    let (kinds, ids): (Vec<String>, Vec<Uuid>) =
-        subjects.iter().map(Subject::columns).map(|(kind, id)| (kind.to_owned(), id)).unzip();
+    let (kinds, ids) = columns(subjects);
     let removed = sqlx::query_scalar!(
         r#"select exists (
                select from subject_state

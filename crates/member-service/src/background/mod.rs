@@ -4,11 +4,14 @@
 mod others;
 mod prospects;
 mod sender;
+mod smtp;
+mod suspended;
 mod sweep;
 
 pub use others::{Organizations, Subjects};
 pub use prospects::take_back_for_ever;
 pub use sender::{SmtpOptions, send_for_ever};
+pub use suspended::end_lingering_for_ever;
 pub use sweep::sweep_for_ever;
 
 use access::{Caller, Service};

@@ -8,14 +8,14 @@ use api::{
     org::v1::OrganizationState as SpokenState,
 };
 use feed::{Applied, Consumer};
-use tenancy::{MemberId, OrganizationScope, OrganizationState, StoreError};
+use tenancy::{MemberId, OrganizationScope, OrganizationState, ServiceAccountId, StoreError};
 
 use super::origin;
 use crate::{
     ops::{
         Context,
         member::{StateError, finish_removal, finish_suspension},
-        tenant,
+        service_account, tenant,
     },
     remote::RemoteError,
 };
@@ -57,8 +57,12 @@ pub struct Subjects(pub Arc<Context>);
 
 impl Consumer for Subjects {
     async fn apply(&self, event: &Event) -> Applied {
-        let Some((status, member, told)) = verdict(event) else { return Applied::Done };
+        let Some((status, whom, told)) = verdict(event) else { return Applied::Done };
         let Some(scope) = scope(event) else { return Applied::Done };
+        let member = match whom {
+            Whom::Member(member) => member,
+            Whom::Account(account) => return self.apply_to_account(event, scope, status, account, told).await,
+        };
         let applied = match status {
             SubjectStatus::Removed => {
                 finish_removal(&self.0, scope, &origin(), member).await.map_err(StateError::Store)
@@ -74,11 +78,45 @@ impl Consumer for Subjects {
     }
 }
 
-fn verdict(event: &Event) -> Option<(SubjectStatus, MemberId, i64)> {
+impl Subjects {
+    async fn apply_to_account(
+        &self,
+        event: &Event,
+        scope: OrganizationScope,
+        status: SubjectStatus,
+        account: ServiceAccountId,
+        told: i64,
+    ) -> Applied {
+        let applied = match status {
+            SubjectStatus::Removed => service_account::finish_deletion(&self.0, scope, &origin(), account).await,
+            SubjectStatus::Suspended => {
+                service_account::finish_suspension(&self.0, scope, &origin(), account, told).await
+            }
+            SubjectStatus::Active | SubjectStatus::Unspecified => Ok(()),
+        };
+        match applied {
+            Ok(()) => Applied::Done,
+            Err(error) => later(event, &error),
+        }
+    }
+}
+
+/// Whom authz-service's event is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whom {
+    Member(MemberId),
+    Account(ServiceAccountId),
+}
+
+fn verdict(event: &Event) -> Option<(SubjectStatus, Whom, i64)> {
     let Some(Payload::SubjectState(change)) = &event.payload else { return None };
     let after: &SubjectState = change.after.as_ref()?;
-    let Some(Subject::MemberId(member)) = after.subject.as_ref()?.subject.as_ref() else { return None };
-    Some((after.status(), member.parse().ok()?, after.member_revision))
+    let whom = match after.subject.as_ref()?.subject.as_ref()? {
+        Subject::MemberId(id) => Whom::Member(id.parse().ok()?),
+        Subject::ServiceAccountId(id) => Whom::Account(id.parse().ok()?),
+        Subject::GroupId(_) | Subject::AllMembers(_) => return None,
+    };
+    Some((after.status(), whom, after.member_revision))
 }
 
 /// None for what happened in the project itself.
@@ -137,8 +175,8 @@ mod tests {
     }
 
     #[test]
-    fn a_service_account_is_no_member() {
-        let (member, account) = (MemberId::new(), tenancy::ServiceAccountId::new());
+    fn a_verdict_is_about_a_member_or_a_service_account() {
+        let (member, account) = (MemberId::new(), ServiceAccountId::new());
         let removed = |subject| {
             let subject = Some(SubjectMessage { subject: Some(subject) });
             let status = SubjectStatus::Removed.into();
@@ -146,7 +184,9 @@ mod tests {
             event(Payload::SubjectState(SubjectStateChange { before: None, after }))
         };
         let told = verdict(&removed(Subject::MemberId(member.to_string())));
-        assert_eq!(told, Some((SubjectStatus::Removed, member, 3)));
-        assert_eq!(verdict(&removed(Subject::ServiceAccountId(account.to_string()))), None);
+        assert_eq!(told, Some((SubjectStatus::Removed, Whom::Member(member), 3)));
+        let told = verdict(&removed(Subject::ServiceAccountId(account.to_string())));
+        assert_eq!(told, Some((SubjectStatus::Removed, Whom::Account(account), 3)));
+        assert_eq!(verdict(&removed(Subject::AllMembers(true))), None);
     }
 }

@@ -2,17 +2,21 @@
 //!
 //! A mail is taken on loan, sent without a transaction open, and removed. A sender that dies in between lets it fall due again, so a
 //! mail may come twice, never not at all. Retries are spaced out, from a minute to an hour, until the mail is of no use any more.
+//!
+//! Nothing but the server's refusal of this very mail ends its tries early. What an operator can mend (a sealing key that this
+//! process lacks, a wrong password of the mail server) lets it wait.
 
 use std::{sync::Arc, time::Duration};
 
 use lettre::{
-    AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
+    Message,
     message::{Mailbox, MultiPart},
 };
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use tenancy::{ClusterScope, Database, StoreError};
 use tokio::{sync::Notify, time::timeout};
 
+use super::smtp::{BadUrl, SendError, Server};
 use crate::{mail::Mail, store::outbox};
 
 /// Less than the first loan: what is being sent does not fall due meanwhile.
@@ -35,8 +39,8 @@ pub struct SmtpOptions {
 impl SmtpOptions {
     pub fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
-        if transport(&self.smtp_url).is_err() {
-            faults.push("--smtp-url (GUILDHALL_SMTP_URL): must be of the form smtp://host:port".to_owned());
+        if let Err(error @ BadUrl) = Server::parse(&self.smtp_url) {
+            faults.push(format!("--smtp-url (GUILDHALL_SMTP_URL): {error}"));
         }
         if self.mail_from.parse::<Mailbox>().is_err() {
             faults.push("--mail-from (GUILDHALL_MAIL_FROM): must be of the form Name <address@example.com>".to_owned());
@@ -45,16 +49,12 @@ impl SmtpOptions {
     }
 
     fn sender(&self) -> Result<Sender, runtime::Error> {
-        Ok(Sender { transport: transport(&self.smtp_url)?, from: self.mail_from.parse()? })
+        Ok(Sender { server: Server::parse(&self.smtp_url)?, from: self.mail_from.parse()? })
     }
 }
 
-fn transport(url: &SecretString) -> Result<AsyncSmtpTransport<Tokio1Executor>, lettre::transport::smtp::Error> {
-    Ok(AsyncSmtpTransport::<Tokio1Executor>::from_url(url.expose_secret())?.timeout(Some(SEND_LIMIT)).build())
-}
-
 struct Sender {
-    transport: AsyncSmtpTransport<Tokio1Executor>,
+    server: Server,
     from: Mailbox,
 }
 
@@ -110,30 +110,34 @@ impl Sender {
         Ok(tried)
     }
 
-    /// Sends one mail and removes it. What can never be sent is removed too.
+    /// Sends one mail, and removes it once it is sent or refused for good.
     async fn send_one(&self, database: &Database, stored: outbox::Mail) -> Result<(), StoreError> {
         let (mail_id, tries) = (stored.mail_id, stored.tries);
         let message = match Mail::open(database.sealer(), &stored) {
             Ok(mail) => self.message(mail),
             Err(error) => Err(error.into()),
         };
-        match message {
-            Err(error) => tracing::error!(%mail_id, %error, "a mail cannot be made and is dropped"),
-            Ok(message) => match timeout(SEND_LIMIT, self.transport.send(message)).await {
-                Ok(Ok(_)) => tracing::debug!(%mail_id, "a mail is sent"),
-                Ok(Err(error)) if error.is_permanent() => {
-                    tracing::warn!(%mail_id, status = ?error.status(), "the mail server refuses a mail for good");
-                }
-                // The server's own words may repeat the address.
-                Ok(Err(error)) => {
-                    tracing::warn!(%mail_id, tries, status = ?error.status(), "a mail could not be sent; it is tried again");
-                    return Ok(());
-                }
-                Err(_) => {
-                    tracing::warn!(%mail_id, tries, "the mail server took too long; the mail is tried again");
-                    return Ok(());
-                }
-            },
+        let message = match message {
+            Ok(message) => message,
+            // A replica of another version, or with another key file, may be able to.
+            Err(error) => {
+                tracing::error!(%mail_id, tries, %error, "a mail cannot be made; it is tried again");
+                return Ok(());
+            }
+        };
+        match timeout(SEND_LIMIT, self.server.send(&message)).await {
+            Ok(Ok(())) => tracing::debug!(%mail_id, "a mail is sent"),
+            Ok(Err(error @ SendError::Refused(_))) => {
+                tracing::warn!(%mail_id, code = error.code(), %error, "a mail is dropped");
+            }
+            Ok(Err(error @ SendError::Later(_))) => {
+                tracing::warn!(%mail_id, tries, code = error.code(), %error, "a mail is tried again");
+                return Ok(());
+            }
+            Err(_) => {
+                tracing::warn!(%mail_id, tries, "the mail server took too long; the mail is tried again");
+                return Ok(());
+            }
         }
         let mut tx = database.upkeep(ClusterScope::granted()).await?;
         outbox::remove(tx.connection(), stored.tenant, mail_id).await?;
@@ -142,8 +146,13 @@ impl Sender {
 
     fn message(&self, mail: Mail) -> Result<Message, runtime::Error> {
         let to = Mailbox::new(None, mail.to.as_str().parse()?);
+        // Under the organization's name, from the installation's address: what the mail server vouches for does not change.
+        let from = match mail.sender_name.as_str() {
+            "" => self.from.clone(),
+            name => Mailbox::new(Some(name.to_owned()), self.from.email.clone()),
+        };
         Ok(Message::builder()
-            .from(self.from.clone())
+            .from(from)
             .to(to)
             .subject(mail.subject)
             .multipart(MultiPart::alternative_plain_html(mail.text, mail.html))?)

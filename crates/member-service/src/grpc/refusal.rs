@@ -16,6 +16,7 @@ use crate::{
     ops::{
         NotActive,
         credential::{SetPasswordError, SignInError},
+        identity::{ImportError, UpdateError as UpdateIdentityError},
         invitation::{AcceptError, InviteError, ResendError, RevokeError},
         member::{CreateError, ReadError, RemoveError, StateError, UpdateError},
         service_account::AccountError,
@@ -256,6 +257,28 @@ pub fn end_session(error: EndError) -> Status {
     }
 }
 
+pub fn update_identity(error: UpdateIdentityError) -> Status {
+    match error {
+        UpdateIdentityError::Unknown => missing("identity"),
+        UpdateIdentityError::EtagMismatch => etag_mismatch(&error),
+        UpdateIdentityError::EmailTaken => email_taken(&error),
+        UpdateIdentityError::NotActive(error) => not_active(error),
+        UpdateIdentityError::Store(error) => store(error),
+    }
+}
+
+pub fn import(error: ImportError) -> Status {
+    match error {
+        ImportError::PoolIsShared | ImportError::OrganizationRequired => {
+            access::invalid_field("organization_id", &error)
+        }
+        ImportError::OrganizationUnknown => missing("organization"),
+        ImportError::NotActive(error) => not_active(error),
+        ImportError::Remote(error) => error.into_status(),
+        ImportError::Store(error) => store(error),
+    }
+}
+
 pub fn account(error: AccountError) -> Status {
     match error {
         AccountError::ProjectUnknown => missing("project"),
@@ -267,6 +290,13 @@ pub fn account(error: AccountError) -> Status {
                 .quota("service_account", format!("{MAX_LIVE_KEYS} of {MAX_LIVE_KEYS} keys"))
                 .into()
         }
+        AccountError::TooManyAccounts { limit } => {
+            Refusal::new(Code::ResourceExhausted, ErrorReason::LimitReached, error.to_string())
+                .metadata("limit", "max_service_accounts")
+                .quota("organization", format!("{limit} of {limit} service accounts"))
+                .into()
+        }
+        AccountError::EtagMismatch => etag_mismatch(&error),
         AccountError::NotActive(error) => not_active(error),
         AccountError::Remote(error) => error.into_status(),
         AccountError::Store(error) => store(error),

@@ -4,9 +4,9 @@ use access::store;
 use api::member::v1::{
     ApiKey, AuthenticateApiKeyRequest, AuthenticateApiKeyResponse, CreateApiKeyRequest,
     CreateProjectServiceAccountRequest, CreateProjectServiceAccountResponse, CreateServiceAccountRequest,
-    GetServiceAccountRequest, ListApiKeysRequest, ListApiKeysResponse, ListServiceAccountsRequest,
-    ListServiceAccountsResponse, RevokeApiKeyRequest, ServiceAccount,
-    service_account_service_server::ServiceAccountService,
+    DeleteServiceAccountRequest, GetServiceAccountRequest, ListApiKeysRequest, ListApiKeysResponse,
+    ListServiceAccountsRequest, ListServiceAccountsResponse, RevokeApiKeyRequest, ServiceAccount,
+    UpdateServiceAccountRequest, service_account_service_server::ServiceAccountService,
 };
 use runtime::Violations;
 use tenancy::{
@@ -66,6 +66,31 @@ impl ServiceAccountService for Door {
             service_accounts: listed.rows.iter().map(convert::service_account).collect(),
             next_page_token: listed.next.map(|cursor| query.token(sealer, &cursor)).unwrap_or_default(),
         }))
+    }
+
+    async fn update_service_account(
+        &self,
+        request: Request<UpdateServiceAccountRequest>,
+    ) -> Result<Response<ServiceAccount>, Status> {
+        let granted = self.access.tenant(&request).await?;
+        let (id, etag, changes) = convert::read_account_update(request.into_inner())?;
+        let account =
+            service_account::update(&self.context, &granted, id, &etag, changes).await.map_err(refusal::account)?;
+        Ok(Response::new(convert::service_account(&account)))
+    }
+
+    async fn delete_service_account(
+        &self,
+        request: Request<DeleteServiceAccountRequest>,
+    ) -> Result<Response<()>, Status> {
+        let granted = self.access.tenant(&request).await?;
+        let request = request.into_inner();
+        let once = granted.once(&request.request_id, &request)?;
+        let id = account_id(&request.service_account_id)?;
+        service_account::delete(&self.context, &granted, once.as_ref(), id, &request.etag)
+            .await
+            .map_err(refusal::account)?;
+        Ok(Response::new(()))
     }
 
     async fn create_api_key(&self, request: Request<CreateApiKeyRequest>) -> Result<Response<ApiKey>, Status> {

@@ -14,6 +14,9 @@ const PURPOSE: &str = "mail";
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Mail {
     pub to: EmailAddress,
+    /// The name that it is from. Empty: the installation's.
+    #[serde(default)]
+    pub sender_name: String,
     pub subject: String,
     pub text: String,
     pub html: String,

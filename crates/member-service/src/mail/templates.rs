@@ -1,15 +1,21 @@
-//! What the mails say: as plain text, and the same as HTML with whatever others wrote escaped.
+//! What the mails say: as plain text, and the same as HTML, which escapes whatever others wrote.
 
+use std::sync::LazyLock;
+
+use minijinja::{AutoEscape, Environment, Value, context};
 use url::Url;
 
 use super::Mail;
-use crate::model::{EmailAddress, InvitationMessage};
+use crate::model::{Brand, EmailAddress, InvitationMessage};
+
+/// Where an organization has no colour of its own.
+const COLOR: &str = "#1a1a1a";
 
 /// What an invitation's mail is made of.
 #[derive(Debug)]
 pub struct InvitationMail<'a> {
     pub to: &'a EmailAddress,
-    pub organization: &'a str,
+    pub brand: &'a Brand,
     /// Who invites, by name; empty where nobody has one.
     pub inviter: &'a str,
     pub message: &'a InvitationMessage,
@@ -18,103 +24,137 @@ pub struct InvitationMail<'a> {
 }
 
 pub fn invitation(mail: &InvitationMail<'_>) -> Mail {
-    let InvitationMail { to, organization, inviter, message, link, days } = mail;
-    let who = if inviter.is_empty() { "You are invited" } else { &format!("{inviter} invites you") };
-    let offer = format!("{who} to join {organization}.");
-    let until = match days {
-        ..=1 => "The link works once, for a day.".to_owned(),
-        days => format!("The link works once, for {days} days."),
+    let InvitationMail { to, brand, inviter, message, link, days } = mail;
+    let lines: Vec<Value> = message.as_str().lines().map(Value::from).collect();
+    let days = match days {
+        ..=1 => "a day".to_owned(),
+        days => format!("{days} days"),
     };
-    let aside = "If you did not expect this, you can ignore it.";
-    let (said, said_html) = if message.is_empty() {
-        (String::new(), String::new())
-    } else {
-        let html = escape(message.as_str()).replace('\n', "<br>");
-        (format!("{}\n\n", message.as_str()), format!("<blockquote>{html}</blockquote>"))
+    let values = context! {
+        organization => brand.organization.as_str(), logo => brand.logo(), color => brand.color().unwrap_or(COLOR),
+        inviter => *inviter, message => lines, link => link.as_str(), days,
     };
-    Mail {
-        to: (*to).clone(),
-        subject: format!("Join {organization}"),
-        text: format!("{offer}\n\n{said}To accept, open this link:\n\n{link}\n\n{until} {aside}\n"),
-        html: page(&format!(
-            "<p>{}</p>{said_html}<p><a href=\"{link}\">Accept the invitation</a></p><p>{until} {aside}</p>",
-            escape(&offer),
-            link = escape(link.as_str()),
-        )),
-    }
+    compose(to, brand, &format!("Join {}", brand.organization), "invitation", &values)
 }
 
-/// `organization` is empty where none was named.
-pub fn sign_in_code(to: &EmailAddress, organization: &str, code: &str, minutes: i64) -> Mail {
-    let purpose = match organization {
-        "" => "Your code to sign in:".to_owned(),
-        organization => format!("Your code to sign in to {organization}:"),
+/// Without an organization where none was named.
+pub fn sign_in_code(to: &EmailAddress, brand: &Brand, code: &str, minutes: i64) -> Mail {
+    let values = context! {
+        organization => brand.organization.as_str(), logo => brand.logo(), color => brand.color().unwrap_or(COLOR),
+        code, minutes,
     };
-    let rest = format!(
-        "It works once, for {minutes} minutes. Nobody from us will ever ask you for it. If you did not ask for it, you can ignore this mail."
-    );
+    compose(to, brand, "Your sign-in code", "sign_in_code", &values)
+}
+
+fn compose(to: &EmailAddress, brand: &Brand, subject: &str, template: &str, values: &Value) -> Mail {
     Mail {
         to: to.clone(),
-        subject: "Your sign-in code".to_owned(),
-        text: format!("{purpose} {code}\n\n{rest}\n"),
-        html: page(&format!(
-            "<p>{}</p><p style=\"font-size:1.5em\"><strong>{code}</strong></p><p>{rest}</p>",
-            escape(&purpose)
-        )),
+        sender_name: on_one_line(brand.sender()),
+        subject: on_one_line(subject),
+        text: render(&format!("{template}.txt"), values),
+        html: render(&format!("{template}.html"), values),
     }
 }
 
-fn page(body: &str) -> String {
-    format!("<!doctype html><html><head><meta charset=\"utf-8\"></head><body>{body}</body></html>")
+/// Nothing that stands in a header ends its line. Names are checked when they are given, and by another service.
+fn on_one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { ' ' } else { c }).collect()
 }
 
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c => escaped.push(c),
-        }
+static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut templates = Environment::new();
+    templates.set_auto_escape_callback(
+        |name| {
+            if name.ends_with(".html") { AutoEscape::Html } else { AutoEscape::None }
+        },
+    );
+    templates.set_undefined_behavior(minijinja::UndefinedBehavior::SemiStrict);
+    for (name, source) in [
+        ("page.html", include_str!("templates/page.html")),
+        ("invitation.html", include_str!("templates/invitation.html")),
+        ("invitation.txt", include_str!("templates/invitation.txt")),
+        ("sign_in_code.html", include_str!("templates/sign_in_code.html")),
+        ("sign_in_code.txt", include_str!("templates/sign_in_code.txt")),
+    ] {
+        templates.add_template(name, source).expect("a template of ours parses, which a test sees to");
     }
-    escaped
+    templates
+});
+
+fn render(name: &str, values: &Value) -> String {
+    let template = TEMPLATES.get_template(name).expect("a mail has a template for text and for HTML");
+    template.render(values).expect("a template uses what every mail of its kind gives, which a test sees to")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn mail(organization: &str, message: &str) -> Mail {
+    fn brand(organization: &str) -> Brand {
+        Brand { organization: organization.to_owned(), ..Brand::default() }
+    }
+
+    fn invited(brand: &Brand, message: &str) -> Mail {
         invitation(&InvitationMail {
             to: &EmailAddress::parse("grace@acme.test").unwrap(),
-            organization,
+            brand,
             inviter: "Ada",
             message: &InvitationMessage::parse(message).unwrap(),
-            link: &Url::parse("https://acme.test/join?token=ghi_x").unwrap(),
+            link: &Url::parse("https://acme.test/join?token=ghi_x&b=2").unwrap(),
             days: 7,
         })
     }
 
     #[test]
     fn what_others_wrote_stays_text() {
-        let mail = mail("<b>Acme</b> & \"Sons\"", "<script>alert('x')</script>\nsecond line");
+        let mail = invited(&brand("<b>Acme</b> & \"Sons\""), "<script>alert('x')</script>\nsecond {{ line }}");
         assert!(!mail.html.contains("<b>") && !mail.html.contains("<script>"), "{}", mail.html);
-        assert!(mail.html.contains("&lt;b&gt;Acme&lt;/b&gt; &amp; &quot;Sons&quot;"));
-        assert!(mail.html.contains("<br>second line"));
-        assert!(mail.text.contains("<script>alert('x')</script>"), "plain text needs no escape");
+        assert!(mail.html.contains("&lt;b&gt;Acme&lt;&#x2f;b&gt; &amp; &quot;Sons&quot;"), "{}", mail.html);
+        assert!(mail.html.contains("<br>second {{ line }}"), "{}", mail.html);
+        assert!(mail.text.contains("<script>alert('x')</script>\nsecond {{ line }}\n"), "plain text needs no escape");
     }
 
     #[test]
     fn the_link_stands_alone_on_its_line() {
-        assert!(mail("Acme", "").text.lines().any(|line| line == "https://acme.test/join?token=ghi_x"));
+        let mail = invited(&brand("Acme"), "");
+        assert!(mail.text.lines().any(|line| line == "https://acme.test/join?token=ghi_x&b=2"), "{}", mail.text);
+        assert!(mail.text.starts_with("Ada invites you to join Acme.\n\nTo accept,"), "{}", mail.text);
     }
 
     #[test]
     fn the_code_ends_its_line() {
-        let mail = sign_in_code(&EmailAddress::parse("grace@acme.test").unwrap(), "Acme", "012345", 10);
-        assert!(mail.text.lines().any(|line| line.ends_with(": 012345")) && !mail.subject.contains("012345"));
+        let address = EmailAddress::parse("grace@acme.test").unwrap();
+        let mail = sign_in_code(&address, &brand("Acme"), "012345", 10);
+        assert!(mail.text.lines().any(|line| line.ends_with("to Acme: 012345")) && !mail.subject.contains("012345"));
+        assert_eq!(mail.sender_name, "Acme");
+        let mail = sign_in_code(&address, &Brand::default(), "012345", 10);
+        assert!(mail.text.starts_with("Your code to sign in: 012345\n"), "{}", mail.text);
+        assert_eq!(mail.sender_name, "");
+    }
+
+    #[test]
+    fn the_brand_is_shown_and_cannot_leave_its_place() {
+        let branded = Brand {
+            sender_name: "Acme\r\nBcc: everybody@evil.test".to_owned(),
+            logo_uri: "https://acme.test/logo.png?a=\"><script>".to_owned(),
+            primary_color: "#0a7f3c".to_owned(),
+            ..brand("Acme\nBcc: everybody@evil.test")
+        };
+        let mail = invited(&branded, "");
+        assert!(mail.html.contains("color: #0a7f3c") && mail.html.contains("<img src=\"https:"), "{}", mail.html);
+        assert!(!mail.html.contains("<script>"), "{}", mail.html);
+        assert!(!mail.subject.contains(['\r', '\n']) && !mail.sender_name.contains(['\r', '\n']));
+
+        let bent = Brand {
+            logo_uri: "javascript:alert(1)".to_owned(),
+            primary_color: "red; background: url(https://evil.test)".to_owned(),
+            ..brand("Acme")
+        };
+        let mail = invited(&bent, "");
+        assert!(
+            mail.html.contains(COLOR) && !mail.html.contains("evil") && !mail.html.contains("<img"),
+            "{}",
+            mail.html
+        );
     }
 }

@@ -2,7 +2,9 @@
 //! are also the payloads of events and the kept answers, so a stored form outlives the code that wrote it.
 
 mod batch;
+mod brand;
 mod email;
+mod foreign_hash;
 mod identity;
 mod invitation;
 mod member;
@@ -14,8 +16,10 @@ mod service_account;
 mod session;
 
 pub use batch::{EntryRefusal, GrantRefused, NewMember, Outcome};
+pub use brand::Brand;
 pub use email::EmailAddress;
-pub use identity::{AddressTag, Identity, IdentityState, Person};
+pub use foreign_hash::{ForeignHash, HashKind};
+pub use identity::{AddressTag, Identity, IdentityChanges, IdentityDraft, IdentityState, Person, PictureUri};
 pub use invitation::{Invitation, InvitationDraft, InvitationState, IssuedInvitation};
 pub use member::{Changes, Member, MemberDraft, MemberState, MemberWithRoles, RoleHeld, RoleSource};
 pub use metadata::Metadata;
@@ -23,7 +27,7 @@ pub use names::{ExternalId, InvitationMessage, Name, cut};
 pub use password::{MAX_CHARACTERS, NewPassword, WeakPassword};
 pub use policy::{EmailInvites, LimitReached, Limits, NotInvitable, Policy, Room, Usage};
 pub use service_account::{
-    AccountState, ApiKey, ApiKeyDraft, IssuedApiKey, MAX_LIVE_KEYS, NewProjectAccount, ServiceAccount,
+    AccountChanges, AccountState, ApiKey, ApiKeyDraft, IssuedApiKey, MAX_LIVE_KEYS, NewProjectAccount, ServiceAccount,
 };
 pub use session::{AuthFactor, AuthMethod, EndReason, IDLE_TIMEOUT, LIFETIME, Session, SessionChange, SessionGrant};
 

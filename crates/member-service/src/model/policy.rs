@@ -64,6 +64,7 @@ impl Policy {
 pub struct Limits {
     pub max_members: Option<i64>,
     pub max_pending_invitations: Option<i64>,
+    pub max_service_accounts: Option<i64>,
 }
 
 /// How much of it is in use.

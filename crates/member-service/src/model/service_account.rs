@@ -19,11 +19,21 @@ pub struct ServiceAccount {
     pub organization_id: Option<OrganizationId>,
     pub display_name: Name,
     pub state: AccountState,
+    /// The revision that last changed the state.
+    #[serde(default)]
+    pub state_revision: i64,
     pub revision: i64,
     #[serde(with = "time::serde::rfc3339")]
     pub create_time: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339")]
     pub update_time: OffsetDateTime,
+}
+
+/// What an update sets; None leaves a field as it is.
+#[derive(Debug, Clone, Default)]
+pub struct AccountChanges {
+    pub display_name: Option<Name>,
+    pub state: Option<AccountState>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

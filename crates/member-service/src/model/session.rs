@@ -29,6 +29,7 @@ words! {
         TokenReused = "REFRESH_TOKEN_REUSED",
         MemberSuspended = "MEMBER_SUSPENDED",
         MemberRemoved = "MEMBER_REMOVED",
+        IdentitySuspended = "IDENTITY_SUSPENDED",
     }
 }
 

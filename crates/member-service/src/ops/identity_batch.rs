@@ -7,7 +7,7 @@ use tenancy::{Change, IdentityId, NewEvent, Origin, StoreError, event::now};
 
 use super::Context;
 use crate::{
-    model::{EmailAddress, Identity, IdentityState, Name, Person},
+    model::{EmailAddress, Identity, IdentityState, Name, Person, PictureUri},
     store::identity_batch,
 };
 
@@ -39,6 +39,8 @@ pub async fn find_or_create(
             email_address,
             email_verified: false,
             display_name,
+            retired_email_addresses: Vec::new(),
+            picture_uri: PictureUri::default(),
             has_password: false,
             state: IdentityState::Active,
             revision,

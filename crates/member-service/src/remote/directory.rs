@@ -10,13 +10,13 @@ use api::org::v1::{
 use tenancy::{OrganizationId, OrganizationScope};
 
 use super::{Asker, Remote, RemoteError, found};
-use crate::model::{EmailInvites, Limits, Policy};
+use crate::model::{Brand, EmailInvites, Limits, Policy};
 
 /// An organization, as org-service says now.
 #[derive(Debug, Clone)]
 pub struct OrganizationEntry {
     pub slug: String,
-    pub display_name: String,
+    pub brand: Brand,
     pub is_personal: bool,
     /// What is in force, wherever it comes from.
     pub policy: Policy,
@@ -32,15 +32,21 @@ impl Remote {
         let message = ResolveOrganizationRequest { organization_id: organization.to_string() };
         let request = self.to(asker, Service::Org, message)?;
         let Some(entry) = found(self.directory.clone().resolve_organization(request).await)? else { return Ok(None) };
-        let limits = entry.limits.unwrap_or_default();
+        let (limits, branding) = (entry.limits.unwrap_or_default(), entry.branding.clone().unwrap_or_default());
         Ok(Some(OrganizationEntry {
             is_personal: entry.kind() == OrganizationKind::Personal,
             slug: entry.slug,
-            display_name: entry.display_name,
+            brand: Brand {
+                organization: entry.display_name,
+                sender_name: branding.sender_name,
+                logo_uri: branding.logo_uri,
+                primary_color: branding.primary_color,
+            },
             policy: policy(entry.settings.unwrap_or_default()),
             limits: Limits {
                 max_members: limits.max_members.map(i64::from),
                 max_pending_invitations: limits.max_pending_invitations.map(i64::from),
+                max_service_accounts: limits.max_service_accounts.map(i64::from),
             },
         }))
     }

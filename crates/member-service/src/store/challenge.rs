@@ -2,7 +2,7 @@
 
 use access::Tenant;
 use sqlx::PgConnection;
-use tenancy::{ChallengeId, IdentityId, OrganizationId, ProjectScope, StoreError};
+use tenancy::{ChallengeId, IdentityId, OrganizationId, ProjectId, ProjectScope, StoreError};
 use time::OffsetDateTime;
 
 use crate::model::AddressTag;
@@ -99,5 +99,17 @@ pub async fn end_of_identity(
     )
     .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// Ends what is under way for a person anywhere that the transaction's scope shows.
+pub async fn end_everywhere(
+    connection: &mut PgConnection,
+    project: ProjectId,
+    identity: IdentityId,
+) -> Result<(), StoreError> {
+    sqlx::query!("delete from challenge where project_id = $1 and identity_id = $2", project.uuid(), identity.uuid())
+        .execute(connection)
+        .await?;
     Ok(())
 }

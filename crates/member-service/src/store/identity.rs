@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use access::Tenant;
 use sqlx::PgConnection;
-use tenancy::{IdentityId, OrganizationId, StoreError, constraint};
+use tenancy::{IdentityId, OrganizationId, ProjectId, StoreError, constraint};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::model::{EmailAddress, Identity, IdentityState, Name};
+use crate::model::{EmailAddress, Identity, IdentityState, Name, PictureUri};
 
 struct Row {
     organization_id: Uuid,
@@ -16,7 +16,9 @@ struct Row {
     identity_id: Uuid,
     email_address: String,
     email_verified: bool,
+    retired_email_addresses: Vec<String>,
     display_name: String,
+    picture_uri: String,
     state: String,
     password_hash: Option<String>,
     revision: i64,
@@ -47,7 +49,9 @@ impl TryFrom<Row> for Credentials {
             pool_is_project: row.organization_id == row.project_id,
             email_address: EmailAddress::stored(row.email_address),
             email_verified: row.email_verified,
+            retired_email_addresses: row.retired_email_addresses.into_iter().map(EmailAddress::stored).collect(),
             display_name: Name::stored(row.display_name),
+            picture_uri: PictureUri::stored(row.picture_uri),
             has_password: row.password_hash.is_some(),
             state: IdentityState::from_word(&row.state).ok_or(StoreError::Corrupt("identity.state"))?,
             revision: row.revision,
@@ -65,8 +69,8 @@ pub async fn by_address(
 ) -> Result<Option<Credentials>, StoreError> {
     sqlx::query_as!(
         Row,
-        "select organization_id, project_id, identity_id, email_address, email_verified, display_name, state, password_hash,
-             revision, create_time, update_time
+        "select organization_id, project_id, identity_id, email_address, email_verified, retired_email_addresses, display_name,
+             picture_uri, state, password_hash, revision, create_time, update_time
          from identity where organization_id = $1 and email_address = $2",
         pool.key().uuid(),
         address.as_str()
@@ -84,8 +88,8 @@ pub async fn get(
 ) -> Result<Option<Identity>, StoreError> {
     let row = sqlx::query_as!(
         Row,
-        "select organization_id, project_id, identity_id, email_address, email_verified, display_name, state, password_hash,
-             revision, create_time, update_time
+        "select organization_id, project_id, identity_id, email_address, email_verified, retired_email_addresses, display_name,
+             picture_uri, state, password_hash, revision, create_time, update_time
          from identity where organization_id = $1 and identity_id = $2",
         pool.key().uuid(),
         identity.uuid()
@@ -95,30 +99,162 @@ pub async fn get(
     Ok(row.map(Credentials::try_from).transpose()?.map(|credentials| credentials.identity))
 }
 
-/// False where the address has an identity already.
-pub async fn insert(connection: &mut PgConnection, pool: Tenant, identity: &Identity) -> Result<bool, StoreError> {
+/// An identity of the project, in whichever of its pools.
+pub async fn of_project(
+    connection: &mut PgConnection,
+    project: ProjectId,
+    identity: IdentityId,
+) -> Result<Option<Identity>, StoreError> {
+    let row = sqlx::query_as!(
+        Row,
+        "select organization_id, project_id, identity_id, email_address, email_verified, retired_email_addresses, display_name,
+             picture_uri, state, password_hash, revision, create_time, update_time
+         from identity where project_id = $1 and identity_id = $2",
+        project.uuid(),
+        identity.uuid()
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(Credentials::try_from).transpose()?.map(|credentials| credentials.identity))
+}
+
+/// Which project an identity is of, for a service that names the identity alone.
+pub async fn project_of(connection: &mut PgConnection, identity: IdentityId) -> Result<Option<ProjectId>, StoreError> {
+    let project = sqlx::query_scalar!(
+        "-- cluster: a service asks, which knows the person and not the project
+         select project_id from identity where identity_id = $1",
+        identity.uuid()
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(project.map(ProjectId::from_uuid))
+}
+
+/// False where the address has an identity already; the transaction can go on then.
+pub async fn insert(
+    connection: &mut PgConnection,
+    pool: Tenant,
+    identity: &Identity,
+    password_hash: Option<&str>,
+) -> Result<bool, StoreError> {
     let inserted = sqlx::query!(
-        "insert into identity (organization_id, project_id, identity_id, email_address, email_verified, display_name, state,
-             revision, create_time, update_time)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        "insert into identity (organization_id, project_id, identity_id, email_address, email_verified, display_name, picture_uri,
+             state, password_hash, revision, create_time, update_time)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+         on conflict on constraint identity_email_key do nothing",
         pool.key().uuid(),
         pool.project_id().uuid(),
         identity.identity_id.uuid(),
         identity.email_address.as_str(),
         identity.email_verified,
         identity.display_name.as_str(),
+        identity.picture_uri.as_str(),
         identity.state.as_str(),
+        password_hash,
         identity.revision,
         identity.create_time,
         identity.update_time
     )
     .execute(connection)
+    .await?
+    .rows_affected();
+    Ok(inserted == 1)
+}
+
+/// Writes everything that an update changes, and the address to all members that the transaction's scope shows. False where the pool
+/// has the address.
+pub async fn update(connection: &mut PgConnection, pool: Tenant, identity: &Identity) -> Result<bool, StoreError> {
+    let retired: Vec<String> =
+        identity.retired_email_addresses.iter().map(|address| address.as_str().to_owned()).collect();
+    let updated = sqlx::query!(
+        "with members as (
+             update member set email_address = $4 where project_id = $2 and identity_id = $3 and email_address <> $4
+         )
+         update identity set email_address = $4, email_verified = $5, retired_email_addresses = $6, display_name = $7,
+             picture_uri = $8, state = $9, revision = $10, update_time = $11
+         where organization_id = $1 and identity_id = $3",
+        pool.key().uuid(),
+        pool.project_id().uuid(),
+        identity.identity_id.uuid(),
+        identity.email_address.as_str(),
+        identity.email_verified,
+        retired.as_slice(),
+        identity.display_name.as_str(),
+        identity.picture_uri.as_str(),
+        identity.state.as_str(),
+        identity.revision,
+        identity.update_time
+    )
+    .execute(connection)
     .await;
-    match inserted {
+    match updated {
         Ok(_) => Ok(true),
-        Err(error) if constraint(&error) == Some("identity_email_key") => Ok(false),
+        Err(error) if matches!(constraint(&error), Some("identity_email_key" | "member_email_key")) => Ok(false),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Puts our own hash in the place of the one that the password was just checked against, unless another was set meanwhile. No change
+/// that anybody sees: neither an event nor a new etag.
+pub async fn replace_hash(
+    connection: &mut PgConnection,
+    pool: Tenant,
+    identity: IdentityId,
+    checked: &str,
+    ours: &str,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "update identity set password_hash = $4 where organization_id = $1 and identity_id = $2 and password_hash = $3",
+        pool.key().uuid(),
+        identity.uuid(),
+        checked,
+        ours
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The organizations of a project where a person has sessions.
+pub async fn organizations_with_sessions(
+    connection: &mut PgConnection,
+    project: ProjectId,
+    identity: IdentityId,
+) -> Result<Vec<OrganizationId>, StoreError> {
+    let organizations = sqlx::query_scalar!(
+        "select distinct organization_id from session where project_id = $1 and identity_id = $2",
+        project.uuid(),
+        identity.uuid()
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(organizations.into_iter().map(OrganizationId::from_uuid).collect())
+}
+
+/// A suspended identity that has sessions all the same.
+#[derive(Debug, Clone, Copy)]
+pub struct Lingering {
+    pub project: ProjectId,
+    pub organization: OrganizationId,
+    pub identity: IdentityId,
+}
+
+pub async fn lingering(connection: &mut PgConnection, limit: i64) -> Result<Vec<Lingering>, StoreError> {
+    let rows = sqlx::query!(
+        "-- cluster: a sweep serves every tenant
+         select distinct s.project_id, s.organization_id, s.identity_id
+         from identity i join session s on s.project_id = i.project_id and s.identity_id = i.identity_id
+         where i.state = 'SUSPENDED' limit $1",
+        limit
+    )
+    .fetch_all(connection)
+    .await?;
+    let lingering = rows.into_iter().map(|row| Lingering {
+        project: ProjectId::from_uuid(row.project_id),
+        organization: OrganizationId::from_uuid(row.organization_id),
+        identity: IdentityId::from_uuid(row.identity_id),
+    });
+    Ok(lingering.collect())
 }
 
 /// Marks an address as proven.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 use sqlx::PgConnection;
 use tenancy::{
-    IdentityId, MemberId, OrganizationId, OrganizationScope, StoreError, constraint,
+    IdentityId, MemberId, OrganizationId, OrganizationScope, ProjectId, StoreError, constraint,
     page::{Listed, Page},
 };
 use time::OffsetDateTime;
@@ -146,6 +146,32 @@ pub async fn list(
         page.after.map(MemberId::uuid),
         filter.state.map(MemberState::as_str),
         filter.email_prefix,
+        page.size + 1
+    )
+    .fetch_all(connection)
+    .await?;
+    let members = rows.into_iter().map(Member::try_from).collect::<Result<Vec<_>, _>>()?;
+    Ok(Listed::from_rows(members, page.size, |member| member.member_id))
+}
+
+/// The members that a person is in a project, but for deleted organizations.
+pub async fn memberships(
+    connection: &mut PgConnection,
+    project: ProjectId,
+    identity: IdentityId,
+    page: &Page<MemberId>,
+) -> Result<Listed<Member, MemberId>, StoreError> {
+    let rows = sqlx::query_as!(
+        Row,
+        "select m.organization_id, m.member_id, m.identity_id, m.email_address, m.display_name, m.external_id,
+             m.state, m.state_revision, m.is_breakglass, m.trusted_metadata, m.untrusted_metadata, m.epoch, m.last_sign_in_time,
+             m.revision, m.create_time, m.update_time
+         from member m join head h on h.organization_id = m.organization_id
+         where m.project_id = $1 and m.identity_id = $2 and ($3::uuid is null or m.member_id > $3) and h.state <> 'DELETED'
+         order by m.member_id limit $4",
+        project.uuid(),
+        identity.uuid(),
+        page.after.map(MemberId::uuid),
         page.size + 1
     )
     .fetch_all(connection)

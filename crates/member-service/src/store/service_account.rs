@@ -3,11 +3,11 @@
 use access::Tenant;
 use sqlx::PgConnection;
 use tenancy::{
-    ApiKeyId, ClusterScope, Database, OrganizationId, OrganizationState, ProjectId, ServiceAccountId, StoreError,
+    ApiKeyId, OrganizationId, OrganizationState, ProjectId, ServiceAccountId, StoreError,
     page::{Listed, Page},
     secret::{Presented, SecretHash},
 };
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::model::{AccountState, ApiKey, Name, ServiceAccount};
@@ -18,6 +18,7 @@ struct AccountRow {
     service_account_id: Uuid,
     display_name: String,
     state: String,
+    state_revision: i64,
     revision: i64,
     create_time: OffsetDateTime,
     update_time: OffsetDateTime,
@@ -52,6 +53,7 @@ impl TryFrom<AccountRow> for ServiceAccount {
             organization_id: owner(row.organization_id, row.project_id),
             display_name: Name::stored(row.display_name),
             state: AccountState::from_word(&row.state).ok_or(StoreError::Corrupt("service_account.state"))?,
+            state_revision: row.state_revision,
             revision: row.revision,
             create_time: row.create_time,
             update_time: row.update_time,
@@ -101,7 +103,8 @@ pub async fn find(
 ) -> Result<Option<ServiceAccount>, StoreError> {
     sqlx::query_as!(
         AccountRow,
-        "select organization_id, project_id, service_account_id, display_name, state, revision, create_time, update_time
+        "select organization_id, project_id, service_account_id, display_name, state, state_revision, revision, create_time,
+             update_time
          from service_account where organization_id = $1 and service_account_id = $2",
         tenant.key().uuid(),
         account.uuid()
@@ -119,7 +122,8 @@ pub async fn list(
 ) -> Result<Listed<ServiceAccount, ServiceAccountId>, StoreError> {
     let rows = sqlx::query_as!(
         AccountRow,
-        "select organization_id, project_id, service_account_id, display_name, state, revision, create_time, update_time
+        "select organization_id, project_id, service_account_id, display_name, state, state_revision, revision, create_time,
+             update_time
          from service_account where organization_id = $1 and ($2::uuid is null or service_account_id > $2)
          order by service_account_id limit $3",
         tenant.key().uuid(),
@@ -130,6 +134,57 @@ pub async fn list(
     .await?;
     let accounts = rows.into_iter().map(ServiceAccount::try_from).collect::<Result<Vec<_>, _>>()?;
     Ok(Listed::from_rows(accounts, page.size, |account| account.service_account_id))
+}
+
+/// How many accounts stand here. Exact behind the lock of the tenant's head.
+pub async fn count(connection: &mut PgConnection, tenant: Tenant) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"select count(*) as "count!" from service_account where organization_id = $1"#,
+        tenant.key().uuid()
+    )
+    .fetch_one(connection)
+    .await?)
+}
+
+/// Writes everything that can change of an account.
+pub async fn update(connection: &mut PgConnection, tenant: Tenant, account: &ServiceAccount) -> Result<(), StoreError> {
+    sqlx::query!(
+        "update service_account set display_name = $3, state = $4, state_revision = $5, revision = $6, update_time = $7
+         where organization_id = $1 and service_account_id = $2",
+        tenant.key().uuid(),
+        account.service_account_id.uuid(),
+        account.display_name.as_str(),
+        account.state.as_str(),
+        account.state_revision,
+        account.revision,
+        account.update_time
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The account with all its keys.
+pub async fn delete(
+    connection: &mut PgConnection,
+    tenant: Tenant,
+    account: ServiceAccountId,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "delete from api_key where organization_id = $1 and service_account_id = $2",
+        tenant.key().uuid(),
+        account.uuid()
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        "delete from service_account where organization_id = $1 and service_account_id = $2",
+        tenant.key().uuid(),
+        account.uuid()
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// How many of an account's keys are neither expired nor revoked.
@@ -240,24 +295,25 @@ pub struct Authenticated {
     pub account: ServiceAccount,
     pub project_id: ProjectId,
     pub api_key_id: ApiKeyId,
-    last_used_time: Option<OffsetDateTime>,
+    pub last_used_time: Option<OffsetDateTime>,
 }
 
-/// Looks a presented key up where it says that it belongs. None where it opens nothing, whatever the reason.
+/// Looks a presented key up in the tenant that it names. None where it opens nothing, whatever the reason.
 pub async fn authenticate(
     connection: &mut PgConnection,
+    tenant: Tenant,
     presented: &Presented,
 ) -> Result<Option<Authenticated>, StoreError> {
     let row = sqlx::query!(
         r#"select k.secret_hash, k.last_used_time, k.api_key_id,
-               a.organization_id, a.project_id, a.service_account_id, a.display_name, a.state, a.revision, a.create_time, a.update_time,
-               h.state as tenant_state
+               a.organization_id, a.project_id, a.service_account_id, a.display_name, a.state, a.state_revision, a.revision,
+               a.create_time, a.update_time, h.state as tenant_state
            from api_key k
            join service_account a on a.organization_id = k.organization_id and a.service_account_id = k.service_account_id
            join head h on h.organization_id = k.organization_id
            where k.organization_id = $1 and k.api_key_id = $2 and k.revoke_time is null
                and (k.expire_time is null or k.expire_time > now())"#,
-        presented.tenant,
+        tenant.key().uuid(),
         presented.id
     )
     .fetch_optional(connection)
@@ -269,6 +325,7 @@ pub async fn authenticate(
         service_account_id: row.service_account_id,
         display_name: row.display_name,
         state: row.state,
+        state_revision: row.state_revision,
         revision: row.revision,
         create_time: row.create_time,
         update_time: row.update_time,
@@ -283,25 +340,20 @@ pub async fn authenticate(
     }))
 }
 
-/// Marks the key as used, at most once a minute: a busy key is not a busy row.
+/// A mark of last use: neither the etag nor the time of update moves.
 pub async fn mark_used(
-    database: &Database,
-    scope: ClusterScope,
-    tenant: Uuid,
-    used: &Authenticated,
+    connection: &mut PgConnection,
+    tenant: Tenant,
+    key: ApiKeyId,
+    time: OffsetDateTime,
 ) -> Result<(), StoreError> {
-    let now = OffsetDateTime::now_utc();
-    if used.last_used_time.is_some_and(|time| now - time < Duration::MINUTE) {
-        return Ok(());
-    }
-    let mut tx = database.upkeep(scope).await?;
     sqlx::query!(
         "update api_key set last_used_time = $3 where organization_id = $1 and api_key_id = $2",
-        tenant,
-        used.api_key_id.uuid(),
-        now
+        tenant.key().uuid(),
+        key.uuid(),
+        time
     )
-    .execute(tx.connection())
+    .execute(connection)
     .await?;
-    tx.commit().await
+    Ok(())
 }

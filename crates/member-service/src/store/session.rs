@@ -170,6 +170,25 @@ pub async fn delete_of_member(
     collect(rows)
 }
 
+/// Those of a person in one organization.
+pub async fn delete_of_identity(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    identity: IdentityId,
+) -> Result<Vec<Session>, StoreError> {
+    let rows = sqlx::query_as!(
+        Row,
+        "delete from session where organization_id = $1 and identity_id = $2
+         returning organization_id, session_id, identity_id, member_id, organization_slug, auth_factors, user_agent, ip_address,
+             last_active_time, expire_time, revision, create_time",
+        organization.uuid(),
+        identity.uuid()
+    )
+    .fetch_all(connection)
+    .await?;
+    collect(rows)
+}
+
 /// Of a deleted organization. Its own deletion is the event.
 pub async fn delete_all(connection: &mut PgConnection, organization: OrganizationId) -> Result<(), StoreError> {
     sqlx::query!("delete from session where organization_id = $1", organization.uuid()).execute(connection).await?;

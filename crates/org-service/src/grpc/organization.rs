@@ -2,9 +2,10 @@
 
 use access::{Access, store};
 use api::org::v1::{
-    CreateOrganizationRequest, GetOrganizationRequest, ListOrganizationsRequest, ListOrganizationsResponse,
-    LookupOrganizationRequest, Organization, ReactivateOrganizationRequest, SuspendOrganizationRequest,
-    UpdateOrganizationRequest, organization_service_server::OrganizationService,
+    CreateOrganizationRequest, EffectiveSettings, GetEffectiveSettingsRequest, GetOrganizationRequest,
+    ListOrganizationsRequest, ListOrganizationsResponse, LookupOrganizationRequest, Organization,
+    ReactivateOrganizationRequest, SuspendOrganizationRequest, UpdateOrganizationRequest,
+    organization_service_server::OrganizationService,
 };
 use runtime::Violations;
 use tenancy::{Database, page::Query};
@@ -15,7 +16,10 @@ use super::{
     refusal::{change_state, create, missing, page, update},
 };
 use crate::{
-    ops::organization::{self, Target},
+    ops::{
+        directory,
+        organization::{self, Target},
+    },
     remote::Others,
 };
 
@@ -47,9 +51,18 @@ impl OrganizationService for Organizations {
         &self,
         request: Request<GetOrganizationRequest>,
     ) -> Result<Response<Organization>, Status> {
-        let granted = self.access.organization(&request).await?;
+        let granted = self.access.organization_in_any_state(&request).await?;
         let view = organization::get(&self.database, granted.scope).await.map_err(store)?;
         Ok(Response::new(convert::organization(&view.ok_or_else(missing)?)))
+    }
+
+    async fn get_effective_settings(
+        &self,
+        request: Request<GetEffectiveSettingsRequest>,
+    ) -> Result<Response<EffectiveSettings>, Status> {
+        let granted = self.access.organization_in_any_state(&request).await?;
+        let entry = directory::in_force(&self.database, granted.scope).await.map_err(store)?;
+        Ok(Response::new(convert::effective(&entry.ok_or_else(missing)?)))
     }
 
     async fn lookup_organization(

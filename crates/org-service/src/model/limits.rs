@@ -33,6 +33,18 @@ impl LimitValues {
     }
 }
 
+impl From<LimitsInForce> for LimitValues {
+    fn from(limits: LimitsInForce) -> Self {
+        let value = |limit: Option<LimitInForce>| limit.map(|limit| limit.value);
+        Self {
+            max_members: value(limits.max_members),
+            max_pending_invitations: value(limits.max_pending_invitations),
+            max_custom_roles: value(limits.max_custom_roles),
+            max_service_accounts: value(limits.max_service_accounts),
+        }
+    }
+}
+
 /// The limits of a project, and what it gives to its organizations.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(default)]

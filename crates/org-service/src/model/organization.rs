@@ -3,7 +3,10 @@
 use tenancy::{OrganizationId, OrganizationState, ProjectId};
 use time::OffsetDateTime;
 
-use super::{Branding, DisplayName, ExternalId, LimitValues, LimitsInForce, Metadata, Plan, Settings, Slug};
+use super::{
+    Branding, BrandingInForce, DisplayName, ExternalId, LimitValues, LimitsInForce, Metadata, Plan, Settings,
+    SettingsInForce, Slug,
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -42,6 +45,14 @@ pub struct Organization {
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct OrganizationView {
     pub organization: Organization,
+    pub limits: LimitsInForce,
+}
+
+/// All that holds for an organization, its own or inherited.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InForce {
+    pub settings: SettingsInForce,
+    pub branding: BrandingInForce,
     pub limits: LimitsInForce,
 }
 

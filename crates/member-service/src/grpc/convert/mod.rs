@@ -10,14 +10,15 @@ mod session;
 mod time;
 
 pub use batch::{outcome, read_batch};
-pub use identity::identity;
+pub use identity::{identity, read_identity_update, read_import, read_pool};
 pub use invitation::{
     invitation, issued_invitation, read_invitation, read_invitations, read_state as read_invitation_state,
     stored_invitation,
 };
 pub use member::{member, member_alone, read_create, read_key, read_state, read_update};
 pub use service_account::{
-    api_key, authenticated, issued_api_key, project_account, read_api_key, read_display_name, service_account,
+    api_key, authenticated, issued_api_key, project_account, read_account_update, read_api_key, read_display_name,
+    service_account,
 };
 pub use session::{auth_factor, end_reason, grant, read_beginning, session};
 pub use time::timestamp;

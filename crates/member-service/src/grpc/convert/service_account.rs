@@ -1,14 +1,22 @@
 //! Service accounts and their keys.
 
-use api::member::v1::{self as proto, AuthenticateApiKeyResponse, CreateProjectServiceAccountResponse};
+use api::member::v1::{
+    self as proto, AuthenticateApiKeyResponse, CreateProjectServiceAccountResponse, UpdateServiceAccountRequest,
+};
 use runtime::Violations;
-use tenancy::{OrganizationId, event::now, mask};
+use tenancy::{
+    OrganizationId, ServiceAccountId,
+    event::now,
+    mask::{self, Mask},
+};
 use time::Duration;
 use tonic::Status;
 
 use super::{time::read_time, timestamp};
 use crate::{
-    model::{AccountState, ApiKey, ApiKeyDraft, Fault, IssuedApiKey, Name, NewProjectAccount, ServiceAccount},
+    model::{
+        AccountChanges, AccountState, ApiKey, ApiKeyDraft, Fault, IssuedApiKey, Name, NewProjectAccount, ServiceAccount,
+    },
     ops::service_account::Authenticated,
 };
 
@@ -76,6 +84,43 @@ pub fn read_display_name(account: Option<proto::ServiceAccount>, violations: &mu
         return None;
     };
     violations.check("service_account.display_name", Name::required(&account.display_name))
+}
+
+const WRITABLE: &[&str] = &["display_name", "state"];
+
+fn read_state(state: i32) -> Result<AccountState, Fault> {
+    match proto::ServiceAccountState::try_from(state) {
+        Ok(proto::ServiceAccountState::Active) => Ok(AccountState::Active),
+        Ok(proto::ServiceAccountState::Suspended) => Ok(AccountState::Suspended),
+        Ok(proto::ServiceAccountState::Unspecified) | Err(_) => Err(Fault("must be ACTIVE or SUSPENDED")),
+    }
+}
+
+/// Which account, the etag that was decided on, and what to set.
+pub fn read_account_update(
+    request: UpdateServiceAccountRequest,
+) -> Result<(ServiceAccountId, String, AccountChanges), Status> {
+    let account = request.service_account.ok_or_else(|| access::invalid_field("service_account", "is required"))?;
+    let mut violations = Violations::default();
+    let id = violations.check("service_account.service_account_id", account.service_account_id.parse());
+    let named = request.update_mask.map(|mask| mask.paths).unwrap_or_default();
+    let fills = |path: &str| if path == "state" { account.state != 0 } else { !account.display_name.is_empty() };
+    let paths: Vec<String> = match named.as_slice() {
+        [] => WRITABLE.iter().filter(|path| fills(path)).map(|path| (*path).to_owned()).collect(),
+        _ => named,
+    };
+    // With nothing named and nothing filled there is nothing to do, which is no error.
+    let mask = if paths.is_empty() { None } else { violations.check("update_mask", Mask::parse(&paths, WRITABLE)) };
+    let has = |path: &str| mask.as_ref().is_some_and(|mask| mask.has(path));
+    let mut changes = AccountChanges::default();
+    if has("display_name") {
+        changes.display_name = violations.check("service_account.display_name", Name::required(&account.display_name));
+    }
+    if has("state") {
+        changes.state = violations.check("service_account.state", read_state(account.state));
+    }
+    let (id,) = violations.all((id,))?;
+    Ok((id, account.etag, changes))
 }
 
 pub fn read_api_key(key: Option<proto::ApiKey>) -> Result<ApiKeyDraft, Status> {

@@ -83,6 +83,7 @@ pub fn end_reason(reason: EndReason) -> SessionEndReason {
         EndReason::TokenReused => SessionEndReason::RefreshTokenReused,
         EndReason::MemberSuspended => SessionEndReason::MemberSuspended,
         EndReason::MemberRemoved => SessionEndReason::MemberRemoved,
+        EndReason::IdentitySuspended => SessionEndReason::IdentitySuspended,
     }
 }
 

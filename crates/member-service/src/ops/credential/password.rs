@@ -97,6 +97,7 @@ pub async fn verify_password(
         known.map_or((None, None), |known| (known.password_hash, Some(known.identity)));
     let too_long = password.chars().nth(MAX_CHARACTERS).is_some();
     let password = if too_long { String::new() } else { password };
+    let imported = hash.clone().filter(|hash| !context.hasher.is_ours(hash)).map(|hash| (hash, password.clone()));
     let right = context.hasher.verify(password, hash.as_deref().filter(|_| !too_long)).await?;
 
     // Asked also after a wrong password, so that the answer takes as long.
@@ -110,7 +111,14 @@ pub async fn verify_password(
     if !(right && enters && able) {
         return Err(SignInError::Failed);
     }
+    let rehashed = match imported {
+        Some((checked, password)) => Some((checked, context.hasher.hash(password).await?)),
+        None => None,
+    };
     let mut tx = context.database.upkeep(pool).await?;
+    if let Some((checked, ours)) = rehashed {
+        identity::replace_hash(tx.connection(), pool, someone, &checked, &ours).await?;
+    }
     attempt::forgive(tx.connection(), pool, Kind::Password, address_tag).await?;
     tx.commit().await?;
     Ok(Proven {

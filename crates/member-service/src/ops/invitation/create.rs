@@ -17,7 +17,7 @@ use time::Duration;
 
 use crate::{
     mail::{self, Mail},
-    model::{Invitation, InvitationDraft, InvitationState, IssuedInvitation, LimitReached, NotInvitable, Room},
+    model::{Brand, Invitation, InvitationDraft, InvitationState, IssuedInvitation, LimitReached, NotInvitable, Room},
     ops::{Context, Errand, NotActive, active},
     remote::{Grantor, OrganizationEntry, RemoteError},
     store::{
@@ -204,7 +204,7 @@ fn invitation_of(
 
 /// Who is said to invite, and to what.
 pub(super) struct Sender {
-    organization: String,
+    brand: Brand,
     inviter: String,
 }
 
@@ -220,7 +220,7 @@ impl Sender {
             _ => None,
         };
         let inviter = inviter.map(|member| String::from(member.display_name)).unwrap_or_default();
-        Ok(Self { organization: entry.display_name.clone(), inviter })
+        Ok(Self { brand: entry.brand.clone(), inviter })
     }
 
     /// Puts the mail into the outbox.
@@ -242,7 +242,7 @@ impl Sender {
         link.query_pairs_mut().append_pair("token", token);
         mail::invitation(&mail::InvitationMail {
             to: &invitation.email_address,
-            organization: &self.organization,
+            brand: &self.brand,
             inviter: &self.inviter,
             message: &invitation.message,
             link: &link,

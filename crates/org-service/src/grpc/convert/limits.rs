@@ -44,7 +44,7 @@ pub fn of_project(limits: &ProjectLimits) -> Option<proto::ProjectLimits> {
     })
 }
 
-fn values(limits: &LimitValues) -> proto::LimitValues {
+pub fn values(limits: &LimitValues) -> proto::LimitValues {
     proto::LimitValues {
         max_members: limits.max_members,
         max_pending_invitations: limits.max_pending_invitations,

@@ -10,7 +10,8 @@ mod settings;
 mod time;
 
 pub use organization::{
-    IDLE_TIMEOUT, entry, filter, key, organization, organization_alone, read_create, read_state_change, read_update,
+    IDLE_TIMEOUT, effective, entry, filter, key, organization, organization_alone, read_create, read_state_change,
+    read_update,
 };
 pub use project::{project, project_entry, read_create as read_create_project, state_filter};
 

@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 
 use super::{Reading, all_of, branding, choices::Choice, limits, metadata, names, required, settings, time::timestamp};
 use crate::{
-    model::{DisplayName, Draft, ExternalId, Organization, OrganizationView, Plan, Reason, Slug},
+    model::{DisplayName, Draft, ExternalId, InForce, Organization, OrganizationView, Plan, Reason, Slug, Source},
     ops::organization::{Key, StateChange, Target, Update},
     store::{directory::Entry, organization::Filter},
 };
@@ -89,9 +89,33 @@ pub fn entry(entry: &Entry) -> proto::OrganizationEntry {
         user_pool: entry.user_pool.number(),
         display_name: entry.display_name.clone(),
         revision: entry.state_revision,
-        settings: None,
-        limits: None,
-        branding: None,
+        settings: settings::settings(&entry.in_force.settings.settings),
+        limits: Some(limits::values(&entry.in_force.limits.into())),
+        branding: Some(branding::branding(&entry.in_force.branding.branding).unwrap_or_default()),
+    }
+}
+
+pub fn effective(entry: &Entry) -> proto::EffectiveSettings {
+    let source = |source: Source| match source {
+        Source::Installation => proto::SettingSource::Installation,
+        Source::Project => proto::SettingSource::Project,
+        Source::Organization => proto::SettingSource::Organization,
+    };
+    let InForce { settings, branding, .. } = &entry.in_force;
+    proto::EffectiveSettings {
+        organization_id: entry.organization_id.to_string(),
+        settings: settings::settings(&settings.settings),
+        branding: Some(branding::branding(&branding.branding).unwrap_or_default()),
+        settings_sources: settings
+            .sources
+            .iter()
+            .map(|(field, from)| ((*field).to_owned(), source(*from).into()))
+            .collect(),
+        branding_sources: branding
+            .sources
+            .iter()
+            .map(|(field, from)| ((*field).to_owned(), source(*from).into()))
+            .collect(),
     }
 }
 

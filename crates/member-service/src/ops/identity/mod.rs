@@ -1,11 +1,19 @@
 //! Identities: made before the member that needs them, in a write of their own under their pool. One without a member is harmless.
 
+mod import;
+mod read;
+mod update;
+
+pub use import::{AT_ONCE, ImportError, import, pool_named};
+pub use read::{get, lookup, memberships, project_of};
+pub use update::{UpdateError, end_sessions, update};
+
 use access::Tenant;
 use tenancy::{Change, IdentityId, NewEvent, Origin, StoreError, Write, event::now};
 
 use super::Context;
 use crate::{
-    model::{EmailAddress, Identity, IdentityState, Name},
+    model::{EmailAddress, Identity, IdentityState, Name, PictureUri},
     store::identity,
 };
 
@@ -37,14 +45,16 @@ pub async fn find_or_create(
         pool_is_project: matches!(pool, Tenant::Project(_)),
         email_address: address.clone(),
         email_verified: proven,
+        retired_email_addresses: Vec::new(),
         display_name: display_name.clone(),
+        picture_uri: PictureUri::default(),
         has_password: false,
         state: IdentityState::Active,
         revision: tx.revision(),
         create_time: now,
         update_time: now,
     };
-    if !identity::insert(tx.connection(), pool, &new).await? {
+    if !identity::insert(tx.connection(), pool, &new, None).await? {
         return Err(StoreError::Corrupt("an identity that the pool's lock did not show"));
     }
     tx.append(NewEvent::new("identity.created", vec![new.identity_id.to_string()], &Change::created(new.clone())));
