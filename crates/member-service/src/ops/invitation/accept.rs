@@ -152,7 +152,7 @@ async fn is_theirs(
 
 enum Looked {
     Answered(Box<MemberWithRoles>),
-    Pending(Invitation),
+    Pending(Box<Invitation>),
 }
 
 /// Refuses at once what would be refused after steps in other services. Nothing is told to who has no secret.
@@ -187,7 +187,7 @@ async fn look(
         InvitationState::Pending if taken => Err(AcceptError::EmailTaken),
         InvitationState::Pending => {
             room.take()?;
-            Ok(Looked::Pending(found))
+            Ok(Looked::Pending(Box::new(found)))
         }
         InvitationState::Accepted | InvitationState::Revoked | InvitationState::Expired => Err(AcceptError::NotPending),
     }
