@@ -171,16 +171,16 @@ async fn an_organization_says_who_may_be_invited_and_how_many_at_once() {
     };
     let create = |email: String| json!({"organization_id": acme.id, "invitation": {"email_address": email}, "roles": ["member"]});
     let settings = json!({"settings": {"email_invites": "EMAIL_INVITES_POLICY_RESTRICTED", "allowed_email_domains": ["acme.test"]}});
-    update(settings, "settings.email_invites,settings.allowed_email_domains").await;
+    update(settings, "settings.emailInvites,settings.allowedEmailDomains").await;
     let owner = &acme.owner().caller;
     let other = create(unique("x") + "@sub.acme.test");
     owner.refused(CREATE, other, Code::FailedPrecondition, "INVITATION_NOT_ALLOWED").await;
     owner.call(CREATE, create(unique("x") + "@ACME.test")).await;
-    update(json!({"settings": {"email_invites": "EMAIL_INVITES_POLICY_NOT_ALLOWED"}}), "settings.email_invites").await;
+    update(json!({"settings": {"email_invites": "EMAIL_INVITES_POLICY_NOT_ALLOWED"}}), "settings.emailInvites").await;
     let one = create(unique("x") + "@acme.test");
     owner.refused(CREATE, one, Code::FailedPrecondition, "INVITATION_NOT_ALLOWED").await;
-    update(json!({"settings": {"email_invites": "EMAIL_INVITES_POLICY_ALL_ALLOWED"}}), "settings.email_invites").await;
-    update(json!({"limits": {"max_pending_invitations": {"value": 3}}}), "limits.max_pending_invitations").await;
+    update(json!({"settings": {"email_invites": "EMAIL_INVITES_POLICY_ALL_ALLOWED"}}), "settings.emailInvites").await;
+    update(json!({"limits": {"max_pending_invitations": {"value": 3}}}), "limits.maxPendingInvitations").await;
     let outcomes = futures::future::join_all(
         (0..8).map(|n| owner.try_call(CREATE, create(format!("{}-{n}@acme.test", unique("y"))))),
     );

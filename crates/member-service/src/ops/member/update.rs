@@ -52,8 +52,13 @@ pub async fn update(
     if !etag_matches(etag, before.revision) {
         return Err(UpdateError::EtagMismatch);
     }
-    let mut member = Member { revision: tx.revision(), update_time: now(), ..before.clone() };
+    let mut member = before.clone();
     changes.apply(&mut member);
+    if member == before {
+        // Nothing is written, and the etag stays.
+        return Ok(tx.commit(MemberWithRoles { member, ..found }).await?);
+    }
+    let member = Member { revision: tx.revision(), update_time: now(), ..member };
     member::update(tx.connection(), &member).await.map_err(|error| match error {
         // The address is not written here.
         WriteError::EmailTaken => UpdateError::Store(StoreError::Corrupt("member_email_key")),
