@@ -165,9 +165,10 @@ async fn an_organization_says_who_may_be_invited_and_how_many_at_once() {
     let update = |organization: Value, mask: &str| {
         let mut organization = organization;
         organization["organization_id"] = json!(acme.id);
-        project
-            .account
-            .call("OrganizationService/UpdateOrganization", json!({"organization": organization, "update_mask": mask}))
+        project.account.call(
+            "OrganizationService/UpdateOrganization",
+            json!({"organization_id": acme.id, "organization": organization, "update_mask": mask}),
+        )
     };
     let create = |email: String| json!({"organization_id": acme.id, "invitation": {"email_address": email}, "roles": ["member"]});
     let settings = json!({"settings": {"email_invites": "EMAIL_INVITES_POLICY_RESTRICTED", "allowed_email_domains": ["acme.test"]}});

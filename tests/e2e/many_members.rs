@@ -158,7 +158,7 @@ async fn usage_is_what_is_there_now() {
 async fn no_more_members_than_the_limit_come_in_by_any_door() {
     let project = Cluster::shared().await.project().await;
     let acme = project.organization("acme").await;
-    let limits = json!({"organization": {"organization_id": acme.id, "limits": {"max_members": {"value": 5}}}, "update_mask": "limits.maxMembers"});
+    let limits = json!({"organization_id": acme.id, "organization": {"organization_id": acme.id, "limits": {"max_members": {"value": 5}}}, "update_mask": "limits.maxMembers"});
     project.account.call("OrganizationService/UpdateOrganization", limits).await;
     let token = acme.invite(&(unique("grace") + "@acme.test"), &["member"]).await;
     let create = |n: usize| {
