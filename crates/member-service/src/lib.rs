@@ -51,7 +51,7 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
         hasher: hashing::Hasher::new()?,
         mail_waiting: Arc::new(Notify::new()),
         invitation_url: config.invitation_url()?,
-        gates: ops::Gates::default(),
+        errands: ops::Errand::turns(),
     });
 
     background.spawn(background::send_for_ever(&config.smtp, database.clone(), context.mail_waiting.clone())?);

@@ -1,5 +1,8 @@
 //! What this service asks of the others: org-service for what an organization is, authz-service for who holds which roles.
 
+mod batch;
+mod directory;
+
 use std::time::Duration;
 
 use access::{Caller, Granted, Onward, Service};
@@ -10,9 +13,7 @@ use api::{
         SetSubjectRolesRequest, SetSubjectStateRequest, Subject, SubjectRole, SubjectStatus, subject::Subject as Named,
         subject_service_client::SubjectServiceClient,
     },
-    org::v1::{
-        ResolveOrganizationRequest, ResolveProjectRequest, UserPool, directory_service_client::DirectoryServiceClient,
-    },
+    org::v1::{ResolveProjectRequest, UserPool, directory_service_client::DirectoryServiceClient},
 };
 use moka::sync::Cache;
 use runtime::{CallContext, Channel, Refusal, internal};
@@ -20,7 +21,9 @@ use tenancy::{Actor, MemberId, OrganizationId, OrganizationScope, ProjectId, Rol
 use tonic::{Code, Request, Response, Status};
 use tonic_types::StatusExt;
 
-use crate::model::{Brand, MemberState, RoleHeld, RoleSource};
+pub use directory::OrganizationEntry;
+
+use crate::model::{MemberState, RoleHeld, RoleSource};
 
 /// Projects whose user pool is remembered. It never changes, so forgetting costs a call and nothing else.
 const REMEMBERED_PROJECTS: u64 = 100_000;
@@ -112,14 +115,6 @@ impl Grantor {
     }
 }
 
-/// An organization, as org-service says now.
-#[derive(Debug, Clone)]
-pub struct OrganizationEntry {
-    pub slug: String,
-    pub max_service_accounts: Option<i32>,
-    pub brand: Brand,
-}
-
 /// What authz-service is told of somebody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
@@ -160,29 +155,6 @@ impl Remote {
         let shared = entry.user_pool() != UserPool::Isolated;
         self.shared_pools.insert(project, shared);
         Ok(Some(shared))
-    }
-
-    pub async fn organization(
-        &self,
-        asker: Asker<'_>,
-        organization: OrganizationId,
-    ) -> Result<Option<OrganizationEntry>, RemoteError> {
-        let message = ResolveOrganizationRequest { organization_id: organization.to_string() };
-        let request = self.to(asker, Service::Org, message)?;
-        let entry = found(self.directory.clone().resolve_organization(request).await)?;
-        Ok(entry.map(|entry| {
-            let branding = entry.branding.unwrap_or_default();
-            OrganizationEntry {
-                slug: entry.slug,
-                brand: Brand {
-                    organization: entry.display_name,
-                    sender_name: branding.sender_name,
-                    logo_uri: branding.logo_uri,
-                    primary_color: branding.primary_color,
-                },
-                max_service_accounts: entry.limits.and_then(|limits| limits.max_service_accounts),
-            }
-        }))
     }
 
     /// Which roles these are, if the grantor may grant them all.

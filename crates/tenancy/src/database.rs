@@ -19,6 +19,12 @@ use crate::{
     write::{self, Once, Write},
 };
 
+/// One writes a tenant while the next has already begun its transaction, so that the head's lock goes from hand to hand without a
+/// pause.
+const WRITES_AT_ONCE: usize = 2;
+/// A write that waited for longer is refused: its caller may try again.
+const WRITE_PATIENCE: Duration = Duration::from_secs(2);
+
 /// How a service reaches its schema.
 #[derive(Debug, Clone)]
 pub struct DatabaseOptions {
@@ -94,7 +100,7 @@ pub struct Database {
     pool: PgPool,
     sealer: Arc<Sealer>,
     heads: HeadReader,
-    turns: Turns,
+    turns: Turns<OrganizationId>,
     log_pages: Scans,
     chain_walks: Scans,
 }
@@ -117,7 +123,7 @@ impl Database {
             pool,
             sealer,
             heads: HeadReader::default(),
-            turns: Turns::of_writes(),
+            turns: Turns::new(WRITES_AT_ONCE, WRITE_PATIENCE),
             log_pages: Scans::of_log_pages(),
             chain_walks: Scans::of_chain_walks(),
         })

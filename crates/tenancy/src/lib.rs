@@ -29,4 +29,5 @@ pub use id::*;
 pub use purge::PURGED;
 pub use scope::{ClusterScope, OrganizationScope, ProjectScope, Scope};
 pub use sealing::Sealer;
+pub use turns::{Turn, Turns};
 pub use write::{Once, Write};

@@ -1,13 +1,14 @@
-//! Turns: a tenant's writes wait for each other here, before they take a connection.
+//! Turns: what must not be done by many at once for one key waits here, each key for itself alone, and for a bounded time.
 //!
-//! All writes of a tenant wait for the lock of its head. Were they to wait for it in the database, each would hold a connection
-//! meanwhile, and one busy tenant would soon hold them all.
+//! A tenant's writes wait here for the lock of its head, before they take a connection: were they to wait for it in the database,
+//! each would hold a connection meanwhile, and one busy tenant would soon hold them all.
 //!
 //! Scans of a tenant's log take turns too, and of all tenants' together only so many are under way: each is a caller's word and a
 //! database's work.
 
 use std::{
     collections::HashMap,
+    hash::Hash,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -19,54 +20,56 @@ use tokio::{
 
 use crate::{OrganizationId, StoreError};
 
-/// The tenants that are at it.
-#[derive(Debug, Clone)]
-pub(crate) struct Turns {
-    gates: Arc<Mutex<HashMap<OrganizationId, Arc<Semaphore>>>>,
-    /// How many of one tenant go at once.
-    at_once: usize,
-    /// Who waited for longer is refused, and may try again.
-    patience: Duration,
-}
-
-/// The right to write a tenant. Dropped, the next has it.
+/// How many have their turn at once for one key, and how long the others wait at most.
 #[derive(Debug)]
-pub(crate) struct Turn {
-    permit: Option<OwnedSemaphorePermit>,
-    tenant: OrganizationId,
-    turns: Turns,
+pub struct Turns<K: Eq + Hash> {
+    at_once: usize,
+    patience: Duration,
+    gates: Gates<K>,
 }
 
-impl Turns {
-    fn new(at_once: usize, patience: Duration) -> Self {
-        Self { gates: Arc::default(), at_once, patience }
+/// The keys that somebody has a turn for, or waits for one.
+type Gates<K> = Arc<Mutex<HashMap<K, Arc<Semaphore>>>>;
+
+/// The right to go ahead. Dropped, the next has it.
+#[derive(Debug)]
+pub struct Turn<K: Eq + Hash> {
+    permit: Option<OwnedSemaphorePermit>,
+    key: K,
+    gates: Gates<K>,
+}
+
+impl<K: Eq + Hash> Clone for Turns<K> {
+    fn clone(&self) -> Self {
+        Self { at_once: self.at_once, patience: self.patience, gates: self.gates.clone() }
+    }
+}
+
+impl<K: Eq + Hash + Clone> Turns<K> {
+    pub fn new(at_once: usize, patience: Duration) -> Self {
+        Self { at_once, patience, gates: Gates::default() }
     }
 
-    /// One writes while the next has already begun its transaction, so that the head's lock goes from hand to hand without a pause.
-    pub(crate) fn of_writes() -> Self {
-        Self::new(2, Duration::from_secs(2))
-    }
-
-    /// Waits for the tenant's turn, first come first served.
-    pub(crate) async fn take(&self, tenant: OrganizationId) -> Result<Turn, StoreError> {
+    /// Waits for the key's turn, first come first served. Whoever waited for too long is refused as Busy, and may try again.
+    pub async fn take(&self, key: K) -> Result<Turn<K>, StoreError> {
         let gate = {
             let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
-            gates.entry(tenant).or_insert_with(|| Arc::new(Semaphore::new(self.at_once))).clone()
+            gates.entry(key.clone()).or_insert_with(|| Arc::new(Semaphore::new(self.at_once))).clone()
         };
         // Before the wait, so that a caller who gives up leaves no gate behind either.
-        let mut turn = Turn { permit: None, tenant, turns: self.clone() };
+        let mut turn = Turn { permit: None, key, gates: self.gates.clone() };
         turn.permit = timeout(self.patience, gate.acquire_owned()).await.ok().and_then(Result::ok);
         if turn.permit.is_some() { Ok(turn) } else { Err(StoreError::Busy) }
     }
 }
 
-impl Drop for Turn {
+impl<K: Eq + Hash> Drop for Turn<K> {
     fn drop(&mut self) {
         self.permit = None;
-        let mut gates = self.turns.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
         // Whoever waits holds the gate too.
-        if gates.get(&self.tenant).is_some_and(|gate| Arc::strong_count(gate) == 1) {
-            gates.remove(&self.tenant);
+        if gates.get(&self.key).is_some_and(|gate| Arc::strong_count(gate) == 1) {
+            gates.remove(&self.key);
         }
     }
 }
@@ -74,19 +77,19 @@ impl Drop for Turn {
 /// Scans of one kind, of all tenants.
 #[derive(Debug, Clone)]
 pub(crate) struct Scans {
-    turns: Turns,
+    turns: Turns<OrganizationId>,
     places: Arc<Semaphore>,
 }
 
 /// A scan that is under way.
 #[derive(Debug)]
 pub(crate) struct Scan {
-    _turn: Turn,
+    _turn: Turn<OrganizationId>,
     _place: OwnedSemaphorePermit,
 }
 
 impl Scans {
-    fn new(places: usize, turns: Turns) -> Self {
+    fn new(places: usize, turns: Turns<OrganizationId>) -> Self {
         Self { turns, places: Arc::new(Semaphore::new(places)) }
     }
 
@@ -111,11 +114,10 @@ impl Scans {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::StoreError;
 
     #[tokio::test(start_paused = true)]
-    async fn a_tenant_waits_for_itself_alone_and_leaves_nothing_behind() {
-        let (turns, busy, other) = (Turns::of_writes(), OrganizationId::new(), OrganizationId::new());
+    async fn a_key_waits_for_itself_alone_and_leaves_nothing_behind() {
+        let (turns, busy, other) = (Turns::new(2, Duration::from_secs(2)), "busy", "other");
         let first = turns.take(busy).await.unwrap();
         let second = turns.take(busy).await.unwrap();
         assert!(matches!(turns.take(busy).await, Err(StoreError::Busy)));

@@ -126,7 +126,7 @@ struct Chain {
 pub struct Write {
     transaction: Transaction<'static, Postgres>,
     /// Let go after the transaction, as fields are dropped in their order.
-    _turn: Turn,
+    _turn: Turn<OrganizationId>,
     /// The tenant that was opened, then those founded in this write.
     chains: Vec<Chain>,
     origin: Origin,
@@ -138,7 +138,7 @@ pub struct Write {
 impl Write {
     pub(crate) async fn open(
         mut transaction: Transaction<'static, Postgres>,
-        turn: Turn,
+        turn: Turn<OrganizationId>,
         scope: Scope,
         origin: Origin,
         once: Option<Once>,

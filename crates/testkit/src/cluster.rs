@@ -34,6 +34,8 @@ const SETTINGS: [(&str, &str); 5] = [
     ("GUILDHALL_TOKEN_RATE_PER_CLIENT", "0"),
     ("GUILDHALL_TOKEN_RATE_PER_ADDRESS", "0"),
 ];
+/// In the cluster's folder: holds the name of the place where the next process dies.
+const KILL_POINT: &str = "kill-point";
 /// How much of the log a failed test shows.
 const SHOWN_LINES: usize = 200;
 
@@ -113,6 +115,7 @@ impl Cluster {
             .arg(folder.path().join("dev"))
             .current_dir(folder.path())
             .envs(SETTINGS)
+            .env("GUILDHALL_KILL_POINT", folder.path().join(KILL_POINT))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -161,6 +164,17 @@ impl Cluster {
         let raw = i32::try_from(pid).unwrap_or_else(|_| panic!("{pid} is no pid"));
         kill(Pid::from_raw(raw), Signal::SIGKILL).unwrap_or_else(|error| panic!("cannot kill {name} ({pid}): {error}"));
         pid
+    }
+
+    /// Has whichever service comes to this place next die there, once. See `runtime::kill_point`.
+    pub fn arm(&self, kill_point: &str) {
+        let file = self.folder.path().join(KILL_POINT);
+        fs::write(&file, kill_point).unwrap_or_else(|error| panic!("cannot write {}: {error}", file.display()));
+    }
+
+    /// Whether somebody is still to die.
+    pub fn armed(&self) -> bool {
+        self.folder.path().join(KILL_POINT).exists()
     }
 
     /// Waits until the child that had this pid runs again as another process. It may not be ready yet.

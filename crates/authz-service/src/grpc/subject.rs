@@ -1,7 +1,8 @@
 use access::{Granted, store};
 use api::authz::v1::{
-    BatchGetSubjectRolesRequest, BatchGetSubjectRolesResponse, CheckGrantRequest, CheckGrantResponse, GetUsageRequest,
-    GetUsageResponse, RemoveSubjectRequest, RemoveSubjectResponse, RolesOfSubject, SetOrganizationStateRequest,
+    BatchGetSubjectRolesRequest, BatchGetSubjectRolesResponse, BatchSetSubjectRolesRequest,
+    BatchSetSubjectRolesResponse, CheckGrantRequest, CheckGrantResponse, GetUsageRequest, GetUsageResponse,
+    RemoveSubjectRequest, RemoveSubjectResponse, RolesOfSubject, SetOrganizationStateRequest,
     SetOrganizationStateResponse, SetSubjectRolesRequest, SetSubjectRolesResponse, SetSubjectStateRequest,
     SetSubjectStateResponse, SubjectStatus, subject_service_server::SubjectService,
 };
@@ -15,11 +16,12 @@ use super::{
     refusal::refused,
 };
 use crate::{
-    model::Grantor,
+    model::{Grantor, Subject},
     ops::{
         self, Call,
         subject::{News, OrganizationNews},
-        subject_roles::Grant,
+        subject_roles::{Grant, Held},
+        subject_roles_batch::Grants,
     },
 };
 
@@ -39,6 +41,14 @@ fn tenant(
 
 fn call<S>(granted: &Granted<S>, grantor: Grantor) -> Call {
     Call { origin: granted.origin(), once: None, grantor }
+}
+
+fn of_subjects(subjects: Vec<Subject>, held: Vec<Vec<Held>>) -> Vec<RolesOfSubject> {
+    let of = |(about, held): (_, Vec<Held>)| RolesOfSubject {
+        subject: Some(subject::to_proto(about)),
+        roles: held.into_iter().map(subject::held).collect(),
+    };
+    subjects.into_iter().zip(held).map(of).collect()
 }
 
 impl Server {
@@ -159,6 +169,31 @@ impl SubjectService for Server {
         }))
     }
 
+    async fn batch_set_subject_roles(
+        &self,
+        request: Request<BatchSetSubjectRolesRequest>,
+    ) -> Result<Response<BatchSetSubjectRolesResponse>, Status> {
+        let granted = self.access.workload(&request)?;
+        let asked = request.into_inner();
+        let mut violations = Violations::default();
+        let (organization, project) = tenant(&mut violations, &asked.organization_id, &asked.project_id);
+        let grants = convert::subject::grants(&mut violations, &asked.grants);
+        let source =
+            violations.check("source", subject::source_from_proto(asked.source()).ok_or("is required, and not GROUP"));
+        let grantor = violations.check("grantor", subject::grantor(asked.grantor.as_ref(), asked.grantor_is_project));
+        let (organization, project, source, grantor) = violations.all((organization, project, source, grantor))?;
+        let scope = self.enter(&granted, Some(project), organization).await?;
+        let subjects: Vec<_> = grants.iter().map(|(subject, _)| *subject).collect();
+        let call = call(&granted, grantor);
+        let set = ops::subject_roles_batch::give(&self.snapshots, scope, &call, Grants { grants, source }).await;
+        let set = set.map_err(refused)?;
+        let held = ops::subject_roles::of(&self.snapshots, scope, &subjects).await.map_err(store)?;
+        Ok(Response::new(BatchSetSubjectRolesResponse {
+            subject_roles: of_subjects(subjects, held),
+            revision: set.revision.token(self.sealer()),
+        }))
+    }
+
     async fn check_grant(&self, request: Request<CheckGrantRequest>) -> Result<Response<CheckGrantResponse>, Status> {
         let granted = self.access.workload(&request)?;
         let asked = request.into_inner();
@@ -210,14 +245,6 @@ impl SubjectService for Server {
         let (organization,) = violations.all((organization,))?;
         let scope = self.enter(&granted, None, organization).await?;
         let held = ops::subject_roles::of(&self.snapshots, scope, &subjects).await.map_err(store)?;
-        let subject_roles = subjects
-            .into_iter()
-            .zip(held)
-            .map(|(about, held)| RolesOfSubject {
-                subject: Some(subject::to_proto(about)),
-                roles: held.into_iter().map(subject::held).collect(),
-            })
-            .collect();
-        Ok(Response::new(BatchGetSubjectRolesResponse { subject_roles }))
+        Ok(Response::new(BatchGetSubjectRolesResponse { subject_roles: of_subjects(subjects, held) }))
     }
 }

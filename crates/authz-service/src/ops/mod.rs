@@ -15,6 +15,7 @@ pub mod role;
 mod rules;
 pub mod subject;
 pub mod subject_roles;
+pub mod subject_roles_batch;
 
 pub use change::Call;
 pub use refused::Refused;

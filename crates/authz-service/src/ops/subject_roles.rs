@@ -95,7 +95,12 @@ pub async fn set(
     Ok(change.commit(()).await?)
 }
 
-fn may_grant(grantor: Grantor, roles: &[RoleId], before: &State, now: OffsetDateTime) -> Result<(), Refused> {
+pub(super) fn may_grant(
+    grantor: Grantor,
+    roles: &[RoleId],
+    before: &State,
+    now: OffsetDateTime,
+) -> Result<(), Refused> {
     let patterns = |role: &RoleId| before.engine.patterns_of(role.uuid().into()).unwrap_or_default();
     let given: Vec<Given> = roles.iter().map(|role| Given::everywhere(patterns(role))).collect();
     rules::may_give(grantor, &given, &before.engine, now)

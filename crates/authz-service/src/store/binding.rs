@@ -128,6 +128,29 @@ pub async fn of_subject(
     bindings(rows)
 }
 
+/// All bindings of these subjects, and of nothing that they are in.
+pub async fn of_subjects(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    subjects: &[Subject],
+) -> Result<Vec<Binding>, StoreError> {
+    let (kinds, ids): (Vec<String>, Vec<Uuid>) =
+        subjects.iter().map(Subject::columns).map(|(kind, id)| (kind.to_owned(), id)).unzip();
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select organization_id, binding_id, subject_kind as "subject_kind: String", subject_id, role_id, resource_type,
+               resource_id, effect, not_before, expire_time, source, create_time, update_time, revision
+           from binding
+           where organization_id = $1 and (subject_kind, subject_id) in (select * from unnest($2::text[], $3::uuid[]))"#,
+        organization.uuid(),
+        &kinds,
+        &ids
+    )
+    .fetch_all(connection)
+    .await?;
+    bindings(rows)
+}
+
 /// All bindings at exactly these resources.
 pub async fn at_resources(
     connection: &mut PgConnection,

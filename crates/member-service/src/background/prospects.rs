@@ -19,25 +19,33 @@ const AT_ONCE: i64 = 100;
 pub async fn take_back_for_ever(context: Arc<Context>) {
     loop {
         sleep(EVERY).await;
-        let abandoned = match abandoned(&context).await {
-            Ok(abandoned) => abandoned,
+        while let Some(AT_ONCE) = take_some_back(&context).await {}
+    }
+}
+
+/// How many there were to take back. None where they cannot all be taken back now: they stay for the next time.
+async fn take_some_back(context: &Context) -> Option<i64> {
+    let abandoned = match abandoned(context).await {
+        Ok(abandoned) => abandoned,
+        Err(error) => {
+            tracing::warn!(error = %runtime::Chain(&error), "members who never came to be cannot be looked for");
+            return None;
+        }
+    };
+    let mut left = false;
+    for one in &abandoned {
+        let call = CallContext::background();
+        let asker = Asker::new(&MYSELF, &call);
+        let scope = ClusterScope::granted();
+        match take_back(context, asker, one.organization, one.project, one.member, scope).await {
+            Ok(()) => tracing::info!(member = %one.member, "took back the roles of a member who never came to be"),
             Err(error) => {
-                tracing::warn!(error = %runtime::Chain(&error), "members who never came to be cannot be looked for");
-                continue;
-            }
-        };
-        for one in abandoned {
-            let call = CallContext::background();
-            let asker = Asker::new(&MYSELF, &call);
-            let scope = ClusterScope::granted();
-            match take_back(&context, asker, one.organization, one.project, one.member, scope).await {
-                Ok(()) => tracing::info!(member = %one.member, "took back the roles of a member who never came to be"),
-                Err(error) => {
-                    tracing::warn!(error = %runtime::Chain(&error), member = %one.member, "roles of nobody stay for now")
-                }
+                left = true;
+                tracing::warn!(error = %runtime::Chain(&error), member = %one.member, "roles of nobody stay for now");
             }
         }
     }
+    if left { None } else { i64::try_from(abandoned.len()).ok() }
 }
 
 async fn abandoned(context: &Context) -> Result<Vec<Abandoned>, StoreError> {

@@ -3,7 +3,7 @@
 use access::{Granted, Tenant, store};
 use api::member::v1::{
     GetIdentityRequest, Identity, ImportIdentitiesRequest, ImportIdentitiesResponse, ImportRefusal,
-    ListMembershipsRequest, ListMembershipsResponse, LookupIdentityRequest, UpdateIdentityRequest,
+    ListMembershipsRequest, ListMembershipsResponse, LookupIdentityRequest, Member, UpdateIdentityRequest,
     identity_service_server::IdentityService,
 };
 use runtime::Violations;
@@ -76,9 +76,10 @@ impl IdentityService for Door {
         let page = refusal::page(&query, sealer, request.page_size, &request.page_token, &mut violations)?;
         let (page,) = violations.all((page,))?;
         let listed = identity::memberships(&self.context, &granted, id, &page).await.map_err(store)?;
-        let listed = listed.ok_or_else(|| refusal::missing("identity"))?;
+        let (person, listed) = listed.ok_or_else(|| refusal::missing("identity"))?;
+        let member = |row| Member { email_verified: person.email_verified, ..convert::member_alone(row) };
         Ok(Response::new(ListMembershipsResponse {
-            members: listed.rows.iter().map(convert::member_alone).collect(),
+            members: listed.rows.iter().map(member).collect(),
             next_page_token: listed.next.map(|cursor| query.token(sealer, &cursor)).unwrap_or_default(),
         }))
     }

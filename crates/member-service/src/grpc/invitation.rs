@@ -2,9 +2,9 @@
 
 use access::store;
 use api::member::v1::{
-    AcceptInvitationRequest, AcceptInvitationResponse, CreateInvitationRequest, GetInvitationRequest, Invitation,
-    ListInvitationsRequest, ListInvitationsResponse, RevokeInvitationRequest,
-    invitation_service_server::InvitationService,
+    AcceptInvitationRequest, AcceptInvitationResponse, BatchCreateInvitationsRequest, BatchCreateInvitationsResponse,
+    CreateInvitationRequest, GetInvitationRequest, Invitation, ListInvitationsRequest, ListInvitationsResponse,
+    ResendInvitationRequest, RevokeInvitationRequest, invitation_service_server::InvitationService,
 };
 use runtime::Violations;
 use tenancy::{
@@ -34,8 +34,40 @@ impl InvitationService for Door {
         let request = request.into_inner();
         let once = granted.once(&request.request_id, &request)?;
         let draft = convert::read_invitation(request, granted.caller.is_project())?;
-        let issued =
-            invitation::create(&self.context, &granted, once.as_ref(), draft).await.map_err(refusal::invite)?;
+        let issued = invitation::create(&self.context, &granted, once.as_ref(), vec![draft]).await;
+        let issued = issued.map_err(|error| refusal::invite(error, |_| None))?.into_iter().next();
+        Ok(Response::new(issued.map(convert::issued_invitation).unwrap_or_default()))
+    }
+
+    async fn batch_create_invitations(
+        &self,
+        request: Request<BatchCreateInvitationsRequest>,
+    ) -> Result<Response<BatchCreateInvitationsResponse>, Status> {
+        let granted = self.access.organization(&request).await?;
+        let request = request.into_inner();
+        let once = granted.once(&request.request_id, &request)?;
+        let drafts = convert::read_invitations(request, granted.caller.is_project())?;
+        let field = |at| Some(format!("invitations[{at}].invitation.email_address"));
+        let issued = invitation::create(&self.context, &granted, once.as_ref(), drafts).await;
+        let issued = issued.map_err(|error| refusal::invite(error, field))?;
+        let invitations = issued.into_iter().map(convert::issued_invitation).collect();
+        Ok(Response::new(BatchCreateInvitationsResponse { invitations }))
+    }
+
+    async fn resend_invitation(
+        &self,
+        request: Request<ResendInvitationRequest>,
+    ) -> Result<Response<Invitation>, Status> {
+        let granted = self.access.organization(&request).await?;
+        let request = request.into_inner();
+        let once = granted.once(&request.request_id, &request)?;
+        if request.return_token && !granted.caller.is_project() {
+            return Err(refusal::for_projects_only("return_token"));
+        }
+        let id = invitation_id(&request.invitation_id)?;
+        let issued = invitation::resend(&self.context, &granted, once.as_ref(), id, request.return_token)
+            .await
+            .map_err(refusal::resend_invitation)?;
         Ok(Response::new(convert::issued_invitation(issued)))
     }
 

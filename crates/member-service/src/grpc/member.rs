@@ -1,9 +1,9 @@
 //! `guildhall.member.v1.MemberService`.
 
 use api::member::v1::{
-    CreateMemberRequest, GetMemberRequest, ListMembersRequest, ListMembersResponse, LookupMemberRequest, Member,
-    ReactivateMemberRequest, RemoveMemberRequest, SuspendMemberRequest, UpdateMemberRequest,
-    member_service_server::MemberService,
+    BatchCreateMembersRequest, BatchCreateMembersResponse, CreateMemberRequest, GetMemberRequest, ListMembersRequest,
+    ListMembersResponse, LookupMemberRequest, Member, ReactivateMemberRequest, RemoveMemberRequest,
+    SuspendMemberRequest, UpdateMemberRequest, member_service_server::MemberService,
 };
 use runtime::Violations;
 use tenancy::{MemberId, RoleId, page::Query};
@@ -71,6 +71,20 @@ impl MemberService for Door {
             members: listed.rows.iter().map(convert::member).collect(),
             next_page_token: listed.next.map(|cursor| query.token(sealer, &cursor)).unwrap_or_default(),
         }))
+    }
+
+    async fn batch_create_members(
+        &self,
+        request: Request<BatchCreateMembersRequest>,
+    ) -> Result<Response<BatchCreateMembersResponse>, Status> {
+        let granted = self.access.organization(&request).await?;
+        let request = request.into_inner();
+        let once = granted.once(&request.request_id, &request)?;
+        let entries = convert::read_batch(request, granted.caller.is_project())?;
+        let made =
+            member::create_many(&self.context, &granted, once.as_ref(), entries).await.map_err(refusal::create)?;
+        let outcomes = made.into_iter().map(convert::outcome).collect();
+        Ok(Response::new(BatchCreateMembersResponse { outcomes }))
     }
 
     async fn update_member(&self, request: Request<UpdateMemberRequest>) -> Result<Response<Member>, Status> {

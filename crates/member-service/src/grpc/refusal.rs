@@ -12,12 +12,12 @@ use time::OffsetDateTime;
 use tonic::{Code, Status};
 
 use crate::{
-    model::MAX_LIVE_KEYS,
+    model::{LimitReached, MAX_LIVE_KEYS, NotInvitable},
     ops::{
         NotActive,
         credential::{SetPasswordError, SignInError},
         identity::{ImportError, UpdateError as UpdateIdentityError},
-        invitation::{AcceptError, InviteError, RevokeError},
+        invitation::{AcceptError, InviteError, ResendError, RevokeError},
         member::{CreateError, ReadError, RemoveError, StateError, UpdateError},
         service_account::AccountError,
         session::{BeginError, EndError, RefreshError},
@@ -77,6 +77,7 @@ pub fn create(error: CreateError) -> Status {
     match error {
         CreateError::EmailTaken => email_taken(&error),
         CreateError::ExternalIdTaken => refuse(Code::AlreadyExists, ErrorReason::MemberExternalIdTaken, &error),
+        CreateError::LimitReached(error) => limit_reached("max_members", error),
         CreateError::NotActive(error) => not_active(error),
         CreateError::TooLate => refuse(Code::Unavailable, ErrorReason::Unavailable, &error),
         CreateError::Remote(error) => error.into_status(),
@@ -122,13 +123,53 @@ pub fn remove(error: RemoveError) -> Status {
     }
 }
 
-pub fn invite(error: InviteError) -> Status {
+fn limit_reached(limit: &'static str, LimitReached { allowed, used }: LimitReached) -> Status {
+    Refusal::limit_reached(limit, allowed, used).into()
+}
+
+fn not_invitable(NotInvitable(policy): NotInvitable) -> Refusal {
+    Refusal::new(Code::FailedPrecondition, ErrorReason::InvitationNotAllowed, NotInvitable(policy).to_string())
+        .metadata("policy", policy.as_str())
+}
+
+/// `field` names an entry of a batch.
+pub fn invite(error: InviteError, field: impl Fn(usize) -> Option<String>) -> Status {
+    let entry = |refusal: Refusal, at| match field(at) {
+        Some(field) => Status::from(refusal.metadata("field", field)),
+        None => refusal.into(),
+    };
     match error {
-        InviteError::Pending => refuse(Code::AlreadyExists, ErrorReason::InvitationPending, &error),
-        InviteError::EmailTaken => email_taken(&error),
+        InviteError::Pending { at } => {
+            entry(Refusal::new(Code::AlreadyExists, ErrorReason::InvitationPending, error.to_string()), at)
+        }
+        InviteError::EmailTaken { at } => {
+            entry(Refusal::new(Code::AlreadyExists, ErrorReason::MemberEmailTaken, error.to_string()), at)
+        }
+        InviteError::NotInvitable { at, why } => entry(not_invitable(why), at),
+        InviteError::LimitReached(error) => limit_reached("max_pending_invitations", error),
         InviteError::NotActive(error) => not_active(error),
         InviteError::Remote(error) => error.into_status(),
         InviteError::Store(error) => store(error),
+    }
+}
+
+pub fn resend_invitation(error: ResendError) -> Status {
+    match error {
+        ResendError::Unknown => missing("invitation"),
+        ResendError::NotPending => refuse(Code::FailedPrecondition, ErrorReason::InvitationNotPending, &error),
+        ResendError::TooSoon { until } => {
+            let wait = (until - OffsetDateTime::now_utc()).max(time::Duration::SECOND);
+            Refusal::new(Code::ResourceExhausted, ErrorReason::RateLimited, error.to_string())
+                .retry_after(wait.unsigned_abs())
+                .into()
+        }
+        ResendError::Pending => refuse(Code::AlreadyExists, ErrorReason::InvitationPending, &error),
+        ResendError::EmailTaken => email_taken(&error),
+        ResendError::NotInvitable(why) => not_invitable(why).into(),
+        ResendError::LimitReached(error) => limit_reached("max_pending_invitations", error),
+        ResendError::NotActive(error) => not_active(error),
+        ResendError::Remote(error) => error.into_status(),
+        ResendError::Store(error) => store(error),
     }
 }
 
@@ -148,6 +189,8 @@ pub fn accept(error: AcceptError) -> Status {
         AcceptError::NotPending => refuse(Code::FailedPrecondition, ErrorReason::InvitationNotPending, &error),
         AcceptError::InviterLostRights => refuse(Code::FailedPrecondition, ErrorReason::InviterLostRights, &error),
         AcceptError::EmailTaken => email_taken(&error),
+        AcceptError::ForAnother => refuse(Code::PermissionDenied, ErrorReason::InvitationForAnother, &error),
+        AcceptError::LimitReached(error) => limit_reached("max_members", error),
         AcceptError::TooLate => refuse(Code::Unavailable, ErrorReason::Unavailable, &error),
         // Whoever has the secret may know that the organization was there.
         AcceptError::NotActive(NotActive(state)) => {

@@ -2,7 +2,10 @@
 
 use access::store;
 use api::{
-    member::v1::{SetOrganizationStateRequest, SetOrganizationStateResponse, tenant_service_server::TenantService},
+    member::v1::{
+        GetUsageRequest, GetUsageResponse, SetOrganizationStateRequest, SetOrganizationStateResponse,
+        tenant_service_server::TenantService,
+    },
     org::v1::OrganizationState as Spoken,
 };
 use runtime::Violations;
@@ -49,5 +52,18 @@ impl TenantService for Door {
                 .await
                 .map_err(store)?;
         Ok(Response::new(SetOrganizationStateResponse { state: spoken(state).into(), org_revision }))
+    }
+
+    async fn get_usage(&self, request: Request<GetUsageRequest>) -> Result<Response<GetUsageResponse>, Status> {
+        let granted = self.access.workload(&request)?;
+        let id = request.get_ref().organization_id.parse();
+        let id = id.map_err(|error: tenancy::IdError| access::invalid_field("organization_id", error))?;
+        let usage = tenant::usage(&self.context, &granted, id).await.map_err(store)?;
+        let number = |count: i64| i32::try_from(count).unwrap_or(i32::MAX);
+        Ok(Response::new(GetUsageResponse {
+            members: number(usage.members),
+            pending_invitations: number(usage.pending_invitations),
+            service_accounts: number(usage.service_accounts),
+        }))
     }
 }

@@ -60,6 +60,21 @@ pub struct Identity {
     pub update_time: OffsetDateTime,
 }
 
+/// Of an identity what a membership of it needs.
+#[derive(Debug, Clone)]
+pub struct Person {
+    pub identity_id: IdentityId,
+    pub email_address: EmailAddress,
+    pub email_verified: bool,
+}
+
+impl From<&Identity> for Person {
+    fn from(identity: &Identity) -> Self {
+        let Identity { identity_id, email_address, email_verified, .. } = identity;
+        Self { identity_id: *identity_id, email_address: email_address.clone(), email_verified: *email_verified }
+    }
+}
+
 /// What an update sets; None leaves a field as it is.
 #[derive(Debug, Clone, Default)]
 pub struct IdentityChanges {

@@ -26,7 +26,6 @@ pub struct Member {
     pub organization_id: OrganizationId,
     pub identity_id: IdentityId,
     pub email_address: EmailAddress,
-    pub email_verified: bool,
     pub display_name: Name,
     pub external_id: Option<ExternalId>,
     pub state: MemberState,
@@ -58,6 +57,8 @@ pub struct RoleHeld {
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct MemberWithRoles {
     pub member: Member,
+    /// Of the identity: see [`Member::identity_id`].
+    pub email_verified: bool,
     pub roles: Vec<RoleHeld>,
 }
 

@@ -1,6 +1,7 @@
 //! What people, invitations, sessions and service accounts are, and the rules that their fields obey. No RPC and no SQL: these types
 //! are also the payloads of events and the kept answers, so a stored form outlives the code that wrote it.
 
+mod batch;
 mod brand;
 mod email;
 mod foreign_hash;
@@ -10,18 +11,21 @@ mod member;
 mod metadata;
 mod names;
 mod password;
+mod policy;
 mod service_account;
 mod session;
 
+pub use batch::{EntryRefusal, GrantRefused, NewMember, Outcome};
 pub use brand::Brand;
 pub use email::EmailAddress;
 pub use foreign_hash::{ForeignHash, HashKind};
-pub use identity::{AddressTag, Identity, IdentityChanges, IdentityDraft, IdentityState, PictureUri};
+pub use identity::{AddressTag, Identity, IdentityChanges, IdentityDraft, IdentityState, Person, PictureUri};
 pub use invitation::{Invitation, InvitationDraft, InvitationState, IssuedInvitation};
 pub use member::{Changes, Member, MemberDraft, MemberState, MemberWithRoles, RoleHeld, RoleSource};
 pub use metadata::Metadata;
 pub use names::{ExternalId, InvitationMessage, Name, cut};
 pub use password::{MAX_CHARACTERS, NewPassword, WeakPassword};
+pub use policy::{EmailInvites, LimitReached, Limits, NotInvitable, Policy, Room, Usage};
 pub use service_account::{
     AccountChanges, AccountState, ApiKey, ApiKeyDraft, IssuedApiKey, MAX_LIVE_KEYS, NewProjectAccount, ServiceAccount,
 };

@@ -3,6 +3,7 @@
 
 pub mod credential;
 pub mod identity;
+pub mod identity_batch;
 pub mod invitation;
 pub mod member;
 pub mod prospect;
@@ -10,14 +11,14 @@ pub mod service_account;
 pub mod session;
 pub mod tenant;
 
-use std::{
-    hash::{DefaultHasher, Hash, Hasher as _},
-    sync::Arc,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use access::{Access, Granted, Tenant};
-use tenancy::{Database, NewEvent, OrganizationScope, OrganizationState, Write};
-use tokio::sync::{Mutex, Notify};
+use tenancy::{
+    Database, IdentityId, InvitationId, NewEvent, Once, OrganizationId, OrganizationScope, OrganizationState,
+    StoreError, Turn, Turns, Write,
+};
+use tokio::sync::Notify;
 use url::Url;
 
 use crate::{
@@ -37,7 +38,7 @@ pub struct Context {
     pub mail_waiting: Arc<Notify>,
     /// Where invitations are accepted; the secret is added as `?token=`.
     pub invitation_url: Url,
-    pub gates: Gates,
+    pub errands: Turns<Errand>,
 }
 
 impl Context {
@@ -52,23 +53,40 @@ impl Context {
     }
 }
 
-/// Lets operations through one at a time that would undo each other's steps in other services: the acceptances of one invitation, the
-/// repetitions of one request. Not for correctness, which the database sees to, but so that of fifty at once forty-nine find it done,
-/// instead of binding roles and taking them back.
-#[derive(Debug)]
-pub struct Gates([Mutex<()>; 64]);
-
-impl Default for Gates {
-    fn default() -> Self {
-        Self(std::array::from_fn(|_| Mutex::new(())))
-    }
+/// Which of these people have proven their address. That stands with their identities, outside the organization's rows.
+async fn verified(context: &Context, pool: Tenant, people: &[IdentityId]) -> Result<HashSet<IdentityId>, StoreError> {
+    let mut read = context.database.read(pool).await?;
+    let verified = crate::store::identity::verified(read.connection(), pool, people).await?;
+    read.finish().await?;
+    Ok(verified)
 }
 
-impl Gates {
-    fn of(&self, what: impl Hash) -> &Mutex<()> {
-        let mut hasher = DefaultHasher::new();
-        what.hash(&mut hasher);
-        &self.0[(hasher.finish() % self.0.len() as u64) as usize]
+/// What calls do one at a time, because they would undo each other's steps in other services: the acceptances of one invitation, the
+/// repetitions of one request. Not for correctness, which the database sees to, but so that of fifty at once forty-nine find it done,
+/// instead of binding roles and taking them back. Each waits for its like alone, and for a bounded time.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Errand {
+    Acceptance(InvitationId),
+    Request { tenant: OrganizationId, caller: String, method: &'static str, request_id: String },
+}
+
+impl Errand {
+    /// As long as the longest call may wait for the others and still have time for its own steps.
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    pub fn turns() -> Turns<Self> {
+        Turns::new(1, Self::PATIENCE)
+    }
+
+    /// The repetitions of one request wait for the first to be done.
+    async fn of_request(
+        context: &Context,
+        tenant: OrganizationId,
+        once: Option<&Once>,
+    ) -> Result<Option<Turn<Self>>, StoreError> {
+        let Some(Once { caller, method, request_id, .. }) = once else { return Ok(None) };
+        let (caller, request_id) = (caller.clone(), request_id.clone());
+        context.errands.take(Self::Request { tenant, caller, method, request_id }).await.map(Some)
     }
 }
 

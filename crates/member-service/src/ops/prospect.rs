@@ -5,6 +5,7 @@
 //! is refused takes them back at once.
 
 use access::Granted;
+use runtime::kill_point;
 use tenancy::{MemberId, OrganizationId, OrganizationScope, ProjectId, StoreError, Write};
 
 use super::Context;
@@ -46,8 +47,12 @@ impl Prospect {
         let mut tx = context.database.upkeep(granted.scope).await?;
         prospect::announce(tx.connection(), granted.scope, member).await?;
         tx.commit().await?;
+        kill_point("bind-roles/announced");
         match context.remote.grant(granted.into(), granted.scope, member, grantor, roles, source).await {
-            Ok(roles) => Ok(Self { member, roles, announced: true }),
+            Ok(roles) => {
+                kill_point("bind-roles/bound");
+                Ok(Self { member, roles, announced: true })
+            }
             Err(error) => {
                 // Also where it failed: the answer may have been lost, not the grant.
                 Self { member, roles: Vec::new(), announced: true }.withdraw(context, granted).await;
@@ -84,6 +89,38 @@ impl Prospect {
         if let Err(error) = withdrawn.await {
             tracing::info!(error = %runtime::Chain(&error), member = %self.member, "bindings of nobody are left to the sweep");
         }
+    }
+}
+
+/// Announces many members to be.
+pub async fn announce_all(
+    context: &Context,
+    granted: &Granted<OrganizationScope>,
+    members: &[MemberId],
+) -> Result<(), StoreError> {
+    let mut tx = context.database.upkeep(granted.scope).await?;
+    prospect::announce_all(tx.connection(), granted.scope, members).await?;
+    tx.commit().await
+}
+
+/// In the write that inserts them. False where the sweep was quicker with one: then there must be none.
+pub async fn arrive_all(tx: &mut Write, members: &[MemberId]) -> Result<bool, StoreError> {
+    let organization = tx.organization_id();
+    prospect::arrive_all(tx.connection(), organization, members).await
+}
+
+/// Gives up many. The sweep takes their bindings back, for that is a call for each of them.
+pub async fn abandon_all(context: &Context, granted: &Granted<OrganizationScope>, members: &[MemberId]) {
+    if members.is_empty() {
+        return;
+    }
+    let abandoned = async {
+        let mut tx = context.database.upkeep(granted.scope).await?;
+        prospect::abandon_all(tx.connection(), granted.scope.organization_id(), members).await?;
+        tx.commit().await
+    };
+    if let Err(error) = abandoned.await {
+        tracing::info!(error = %runtime::Chain(&error), members = members.len(), "bindings of nobody are given up later");
     }
 }
 

@@ -1,9 +1,27 @@
 //! What org-service tells of organizations.
 
-use tenancy::{Head, OrganizationScope, OrganizationState, Origin, StoreError};
+use access::Granted;
+use tenancy::{ClusterScope, Head, OrganizationId, OrganizationScope, OrganizationState, Origin, StoreError};
 
 use super::Context;
-use crate::store::session;
+use crate::{
+    model::Usage,
+    store::{session, usage},
+};
+
+/// What of the organization's limits is in use. One that this service has not heard of uses nothing.
+pub async fn usage(
+    context: &Context,
+    granted: &Granted<ClusterScope>,
+    organization: OrganizationId,
+) -> Result<Usage, StoreError> {
+    let Some(head) = context.database.head(organization).await? else { return Ok(Usage::default()) };
+    let scope = granted.in_organization(head.project_id, organization).scope;
+    let mut read = context.database.read(scope).await?;
+    let usage = usage::of(read.connection(), organization).await?;
+    read.finish().await?;
+    Ok(usage)
+}
 
 /// Takes note of a state as of a revision of org-service, and says which state is in force. Older news change nothing.
 ///

@@ -1,5 +1,7 @@
 //! Identities. They stand under their pool: the project or one organization.
 
+use std::collections::HashSet;
+
 use access::Tenant;
 use sqlx::PgConnection;
 use tenancy::{IdentityId, OrganizationId, ProjectId, StoreError, constraint};
@@ -166,8 +168,7 @@ pub async fn update(connection: &mut PgConnection, pool: Tenant, identity: &Iden
         identity.retired_email_addresses.iter().map(|address| address.as_str().to_owned()).collect();
     let updated = sqlx::query!(
         "with members as (
-             update member set email_address = $4, email_verified = $5
-             where project_id = $2 and identity_id = $3 and (email_address <> $4 or email_verified <> $5)
+             update member set email_address = $4 where project_id = $2 and identity_id = $3 and email_address <> $4
          )
          update identity set email_address = $4, email_verified = $5, retired_email_addresses = $6, display_name = $7,
              picture_uri = $8, state = $9, revision = $10, update_time = $11
@@ -256,16 +257,12 @@ pub async fn lingering(connection: &mut PgConnection, limit: i64) -> Result<Vec<
     Ok(lingering.collect())
 }
 
-/// Marks an address as proven, for the identity and for all its members that the transaction's scope shows.
+/// Marks an address as proven.
 pub async fn set_verified(connection: &mut PgConnection, pool: Tenant, identity: &Identity) -> Result<(), StoreError> {
     sqlx::query!(
-        "with members as (
-             update member set email_verified = true where project_id = $2 and identity_id = $3 and not email_verified
-         )
-         update identity set email_verified = true, revision = $4, update_time = $5
-         where organization_id = $1 and identity_id = $3",
+        "update identity set email_verified = true, revision = $3, update_time = $4
+         where organization_id = $1 and identity_id = $2",
         pool.key().uuid(),
-        pool.project_id().uuid(),
         identity.identity_id.uuid(),
         identity.revision,
         identity.update_time
@@ -273,6 +270,22 @@ pub async fn set_verified(connection: &mut PgConnection, pool: Tenant, identity:
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Which of these have proven their address.
+pub async fn verified(
+    connection: &mut PgConnection,
+    pool: Tenant,
+    identities: &[IdentityId],
+) -> Result<HashSet<IdentityId>, StoreError> {
+    let rows = sqlx::query_scalar!(
+        "select identity_id from identity where organization_id = $1 and identity_id = any ($2) and email_verified",
+        pool.key().uuid(),
+        &identities.iter().map(|id| id.uuid()).collect::<Vec<_>>()
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(IdentityId::from_uuid).collect())
 }
 
 pub async fn set_password(

@@ -1,5 +1,7 @@
 //! Invitations.
 
+use std::collections::HashSet;
+
 use sqlx::PgConnection;
 use tenancy::{
     InvitationId, MemberId, OrganizationId, OrganizationScope, RoleId, StoreError, constraint,
@@ -22,6 +24,8 @@ struct Row {
     expire_time: OffsetDateTime,
     message: String,
     member_id: Option<Uuid>,
+    sends: i32,
+    send_time: OffsetDateTime,
     revision: i64,
     create_time: OffsetDateTime,
     update_time: OffsetDateTime,
@@ -42,6 +46,8 @@ impl TryFrom<Row> for Invitation {
             expire_time: row.expire_time,
             message: InvitationMessage::stored(row.message),
             member_id: row.member_id.map(MemberId::from_uuid),
+            sends: row.sends,
+            send_time: row.send_time,
             revision: row.revision,
             create_time: row.create_time,
             update_time: row.update_time,
@@ -57,7 +63,7 @@ pub async fn find(
     sqlx::query_as!(
         Row,
         "select organization_id, invitation_id, email_address, role_ids, inviter, inviter_is_project, state, expire_time, message,
-             member_id, revision, create_time, update_time
+             member_id, sends, send_time, revision, create_time, update_time
          from invitation where organization_id = $1 and invitation_id = $2",
         organization.uuid(),
         invitation.uuid()
@@ -98,7 +104,7 @@ pub async fn list(
     let rows = sqlx::query_as!(
         Row,
         "select organization_id, invitation_id, email_address, role_ids, inviter, inviter_is_project, state, expire_time, message,
-             member_id, revision, create_time, update_time
+             member_id, sends, send_time, revision, create_time, update_time
          from invitation
          where organization_id = $1 and ($2::uuid is null or invitation_id > $2)
              and ($3::text is null
@@ -115,6 +121,23 @@ pub async fn list(
     Ok(Listed::from_rows(invitations, page.size, |invitation| invitation.invitation_id))
 }
 
+/// Writes down what the clock has told of an address: an invitation that has expired holds its place no longer.
+async fn lapse(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    address: &EmailAddress,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "update invitation set state = 'EXPIRED'
+         where organization_id = $1 and email_address = $2 and state = 'PENDING' and expire_time <= now()",
+        organization.uuid(),
+        address.as_str()
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// False where a pending invitation for the address exists. One that has expired makes room.
 pub async fn insert(
     connection: &mut PgConnection,
@@ -123,18 +146,11 @@ pub async fn insert(
     secret: &SecretHash,
 ) -> Result<bool, StoreError> {
     let organization = scope.organization_id().uuid();
-    sqlx::query!(
-        "update invitation set state = 'EXPIRED'
-         where organization_id = $1 and email_address = $2 and state = 'PENDING' and expire_time <= now()",
-        organization,
-        invitation.email_address.as_str()
-    )
-    .execute(&mut *connection)
-    .await?;
+    lapse(&mut *connection, scope.organization_id(), &invitation.email_address).await?;
     let inserted = sqlx::query!(
         "insert into invitation (organization_id, project_id, invitation_id, email_address, role_ids, inviter, inviter_is_project,
-             expire_time, message, secret_hash, revision, create_time, update_time)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+             expire_time, message, secret_hash, sends, send_time, revision, create_time, update_time)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
         organization,
         scope.project_id().uuid(),
         invitation.invitation_id.uuid(),
@@ -145,6 +161,8 @@ pub async fn insert(
         invitation.expire_time,
         invitation.message.as_str(),
         secret.as_bytes(),
+        invitation.sends,
+        invitation.send_time,
         invitation.revision,
         invitation.create_time,
         invitation.update_time
@@ -152,6 +170,53 @@ pub async fn insert(
     .execute(connection)
     .await;
     match inserted {
+        Ok(_) => Ok(true),
+        Err(error) if constraint(&error) == Some("invitation_pending_key") => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Which of the addresses have an invitation that can be accepted now.
+pub async fn pending_of(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    addresses: &HashSet<String>,
+) -> Result<HashSet<String>, StoreError> {
+    let rows = sqlx::query_scalar!(
+        "select email_address from invitation
+         where organization_id = $1 and email_address = any ($2) and state = 'PENDING' and expire_time > now()",
+        organization.uuid(),
+        &addresses.iter().cloned().collect::<Vec<_>>()
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().collect())
+}
+
+/// Makes it pending again with another secret: the old one opens nothing any more. False where a newer invitation for the address is
+/// pending.
+pub async fn renew(
+    connection: &mut PgConnection,
+    invitation: &Invitation,
+    secret: &SecretHash,
+) -> Result<bool, StoreError> {
+    lapse(&mut *connection, invitation.organization_id, &invitation.email_address).await?;
+    let renewed = sqlx::query!(
+        "update invitation set state = 'PENDING', expire_time = $3, secret_hash = $4, sends = $5, send_time = $6, revision = $7,
+             update_time = $8
+         where organization_id = $1 and invitation_id = $2",
+        invitation.organization_id.uuid(),
+        invitation.invitation_id.uuid(),
+        invitation.expire_time,
+        secret.as_bytes(),
+        invitation.sends,
+        invitation.send_time,
+        invitation.revision,
+        invitation.update_time
+    )
+    .execute(connection)
+    .await;
+    match renewed {
         Ok(_) => Ok(true),
         Err(error) if constraint(&error) == Some("invitation_pending_key") => Ok(false),
         Err(error) => Err(error.into()),
@@ -172,7 +237,7 @@ pub async fn settle(
         "update invitation set state = $3, member_id = $4, revision = $5, update_time = $6
          where organization_id = $1 and invitation_id = $2 and state = 'PENDING' and expire_time > now()
          returning organization_id, invitation_id, email_address, role_ids, inviter, inviter_is_project, state, expire_time, message,
-             member_id, revision, create_time, update_time",
+             member_id, sends, send_time, revision, create_time, update_time",
         invitation.organization_id.uuid(),
         invitation.invitation_id.uuid(),
         state.as_str(),

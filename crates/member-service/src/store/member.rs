@@ -1,5 +1,7 @@
 //! Members.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 use sqlx::PgConnection;
 use tenancy::{
@@ -17,7 +19,6 @@ struct Row {
     member_id: Uuid,
     identity_id: Uuid,
     email_address: String,
-    email_verified: bool,
     display_name: String,
     external_id: Option<String>,
     state: String,
@@ -41,7 +42,6 @@ impl TryFrom<Row> for Member {
             organization_id: OrganizationId::from_uuid(row.organization_id),
             identity_id: IdentityId::from_uuid(row.identity_id),
             email_address: EmailAddress::stored(row.email_address),
-            email_verified: row.email_verified,
             display_name: Name::stored(row.display_name),
             external_id: row.external_id.map(ExternalId::stored),
             state: MemberState::from_word(&row.state).ok_or(StoreError::Corrupt("member.state"))?,
@@ -102,7 +102,7 @@ pub async fn find(
     };
     sqlx::query_as!(
         Row,
-        "select organization_id, member_id, identity_id, email_address, email_verified, display_name, external_id, state,
+        "select organization_id, member_id, identity_id, email_address, display_name, external_id, state,
              state_revision, is_breakglass, trusted_metadata, untrusted_metadata, epoch, last_sign_in_time, revision, create_time,
              update_time
          from member
@@ -135,7 +135,7 @@ pub async fn list(
 ) -> Result<Listed<Member, MemberId>, StoreError> {
     let rows = sqlx::query_as!(
         Row,
-        "select organization_id, member_id, identity_id, email_address, email_verified, display_name, external_id, state,
+        "select organization_id, member_id, identity_id, email_address, display_name, external_id, state,
              state_revision, is_breakglass, trusted_metadata, untrusted_metadata, epoch, last_sign_in_time, revision, create_time,
              update_time
          from member
@@ -163,7 +163,7 @@ pub async fn memberships(
 ) -> Result<Listed<Member, MemberId>, StoreError> {
     let rows = sqlx::query_as!(
         Row,
-        "select m.organization_id, m.member_id, m.identity_id, m.email_address, m.email_verified, m.display_name, m.external_id,
+        "select m.organization_id, m.member_id, m.identity_id, m.email_address, m.display_name, m.external_id,
              m.state, m.state_revision, m.is_breakglass, m.trusted_metadata, m.untrusted_metadata, m.epoch, m.last_sign_in_time,
              m.revision, m.create_time, m.update_time
          from member m join head h on h.organization_id = m.organization_id
@@ -186,15 +186,14 @@ pub async fn insert(
     member: &Member,
 ) -> Result<(), WriteError> {
     sqlx::query!(
-        "insert into member (organization_id, project_id, member_id, identity_id, email_address, email_verified, display_name,
+        "insert into member (organization_id, project_id, member_id, identity_id, email_address, display_name,
              external_id, is_breakglass, trusted_metadata, untrusted_metadata, revision, create_time, update_time)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         scope.organization_id().uuid(),
         scope.project_id().uuid(),
         member.member_id.uuid(),
         member.identity_id.uuid(),
         member.email_address.as_str(),
-        member.email_verified,
         member.display_name.as_str(),
         member.external_id.as_ref().map(ExternalId::as_str),
         member.is_breakglass,
@@ -203,6 +202,76 @@ pub async fn insert(
         member.revision,
         member.create_time,
         member.update_time
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// What nobody else in an organization may have.
+#[derive(Debug, Clone, Default)]
+pub struct Keys {
+    pub email_addresses: HashSet<String>,
+    pub external_ids: HashSet<String>,
+    pub identities: HashSet<IdentityId>,
+}
+
+/// Those of the keys that members have.
+pub async fn taken(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    keys: &Keys,
+) -> Result<Keys, StoreError> {
+    let rows = sqlx::query!(
+        "select email_address, external_id, identity_id from member
+         where organization_id = $1 and (email_address = any ($2) or external_id = any ($3) or identity_id = any ($4))",
+        organization.uuid(),
+        &keys.email_addresses.iter().cloned().collect::<Vec<_>>(),
+        &keys.external_ids.iter().cloned().collect::<Vec<_>>(),
+        &keys.identities.iter().map(|id| id.uuid()).collect::<Vec<_>>()
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut taken = Keys::default();
+    for row in rows {
+        taken.email_addresses.insert(row.email_address);
+        taken.external_ids.extend(row.external_id);
+        taken.identities.insert(IdentityId::from_uuid(row.identity_id));
+    }
+    Ok(taken)
+}
+
+/// New ones whose keys nobody has: the organization's lock is held, and was looked behind.
+pub async fn insert_all(
+    connection: &mut PgConnection,
+    scope: OrganizationScope,
+    members: &[&Member],
+) -> Result<(), WriteError> {
+    let Some(first) = members.first() else { return Ok(()) };
+    let text = |text: fn(&Member) -> &str| members.iter().map(|m| text(m).to_owned()).collect::<Vec<_>>();
+    let external_ids: Vec<Option<String>> =
+        members.iter().map(|m| m.external_id.as_ref().map(|id| id.as_str().to_owned())).collect();
+    let trusted: Vec<Value> = members.iter().map(|m| json(&m.trusted_metadata)).collect::<Result<_, _>>()?;
+    let untrusted: Vec<Value> = members.iter().map(|m| json(&m.untrusted_metadata)).collect::<Result<_, _>>()?;
+    sqlx::query!(
+        "insert into member (organization_id, project_id, member_id, identity_id, email_address, display_name, external_id,
+             is_breakglass, trusted_metadata, untrusted_metadata, revision, create_time, update_time)
+         select $1, $2, new.id, new.identity_id, new.email_address, new.display_name, new.external_id, new.is_breakglass,
+             new.trusted, new.untrusted, $11, $12, $12
+         from unnest($3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::boolean[], $9::jsonb[], $10::jsonb[])
+             as new (id, identity_id, email_address, display_name, external_id, is_breakglass, trusted, untrusted)",
+        scope.organization_id().uuid(),
+        scope.project_id().uuid(),
+        &members.iter().map(|m| m.member_id.uuid()).collect::<Vec<_>>(),
+        &members.iter().map(|m| m.identity_id.uuid()).collect::<Vec<_>>(),
+        &text(|m| m.email_address.as_str()),
+        &text(|m| m.display_name.as_str()),
+        &external_ids as _,
+        &members.iter().map(|m| m.is_breakglass).collect::<Vec<_>>(),
+        &trusted,
+        &untrusted,
+        first.revision,
+        first.create_time
     )
     .execute(connection)
     .await?;

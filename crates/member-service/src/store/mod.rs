@@ -3,6 +3,7 @@
 pub mod attempt;
 pub mod challenge;
 pub mod identity;
+pub mod identity_batch;
 pub mod invitation;
 pub mod member;
 pub mod outbox;
@@ -10,6 +11,7 @@ pub mod prospect;
 pub mod service_account;
 pub mod session;
 pub mod sweep;
+pub mod usage;
 
 use tenancy::{StoreError, migration::Migrations};
 

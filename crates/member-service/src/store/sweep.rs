@@ -1,4 +1,4 @@
-//! Deleting what has lapsed. Whatever reads these rows looks at the clock itself: a sweep that is late changes nothing.
+//! Deleting what has lapsed, and writing down that invitations have. Whatever reads these rows looks at the clock itself: a sweep that is late changes nothing.
 
 use sqlx::PgConnection;
 use tenancy::StoreError;
@@ -10,8 +10,9 @@ pub async fn lapsed(connection: &mut PgConnection, limit: i64) -> Result<u64, St
         with c as (delete from challenge where ctid = any (array(select ctid from challenge where expire_time < now() limit $1)) returning 1),
              a as (delete from attempt where ctid = any (array(select ctid from attempt where window_end < now() limit $1)) returning 1),
              s as (delete from session where ctid = any (array(select ctid from session where expire_time < now() limit $1)) returning 1),
+             i as (update invitation set state = 'EXPIRED' where ctid = any (array(select ctid from invitation where state = 'PENDING' and expire_time < now() limit $1)) returning 1),
              o as (delete from outbox where ctid = any (array(select ctid from outbox where give_up_time < now() limit $1)) returning 1)
-        select greatest((select count(*) from c), (select count(*) from a), (select count(*) from s), (select count(*) from o)) as "most!",
+        select greatest((select count(*) from c), (select count(*) from a), (select count(*) from s), (select count(*) from i), (select count(*) from o)) as "most!",
             (select count(*) from o) as "mails!""#,
         limit
     )

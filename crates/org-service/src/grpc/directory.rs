@@ -2,14 +2,18 @@
 
 use access::{Access, invalid_field, store};
 use api::org::v1::{
-    OrganizationEntry, ProjectEntry, ResolveOrganizationRequest, ResolveOrganizationSlugRequest, ResolveProjectRequest,
+    OrganizationEntry, OrganizationKind, ProjectEntry, PromoteOrganizationRequest, PromoteOrganizationResponse,
+    ResolveOrganizationRequest, ResolveOrganizationSlugRequest, ResolveProjectRequest,
     directory_service_server::DirectoryService,
 };
 use runtime::{Refusal, Violations};
 use tenancy::{Database, ProjectId};
 use tonic::{Request, Response, Status};
 
-use super::{convert, refusal::missing};
+use super::{
+    convert,
+    refusal::{missing, promote},
+};
 use crate::ops;
 
 #[derive(Debug)]
@@ -43,6 +47,21 @@ impl DirectoryService for Directory {
         let scope = granted.in_project(project).scope;
         let entry = ops::directory::organization_by_slug(&self.database, scope, &request.slug).await.map_err(store)?;
         Ok(Response::new(convert::entry(&entry.ok_or_else(missing)?)))
+    }
+
+    async fn promote_organization(
+        &self,
+        request: Request<PromoteOrganizationRequest>,
+    ) -> Result<Response<PromoteOrganizationResponse>, Status> {
+        let granted = self.access.workload(&request)?;
+        let request = request.into_inner();
+        let mut violations = Violations::default();
+        let organization = violations.check("organization_id", request.organization_id.parse());
+        let project = violations.check("project_id", request.project_id.parse());
+        let (organization, project) = violations.all((organization, project))?;
+        let scope = granted.in_organization(project, organization).scope;
+        ops::organization::promote(&self.database, scope, &granted.origin()).await.map_err(promote)?;
+        Ok(Response::new(PromoteOrganizationResponse { kind: OrganizationKind::Team.into() }))
     }
 
     async fn resolve_project(&self, request: Request<ResolveProjectRequest>) -> Result<Response<ProjectEntry>, Status> {

@@ -12,7 +12,7 @@ use tonic::{Code, Status};
 
 use super::convert::{DEFAULT_IDLE_TIMEOUT, IDLE_TIMEOUT};
 use crate::ops::{
-    organization::{CreateError, StateError, UpdateError},
+    organization::{CreateError, PromoteError, StateError, UpdateError},
     project,
 };
 
@@ -35,6 +35,18 @@ pub fn create(error: CreateError) -> Status {
         CreateError::SlugTaken => taken(ErrorReason::SlugTaken, &error),
         CreateError::ExternalIdTaken => taken(ErrorReason::ExternalIdTaken, &error),
         CreateError::Store(error) => store(error),
+    }
+}
+
+pub fn promote(error: PromoteError) -> Status {
+    match error {
+        PromoteError::Unknown => missing(),
+        PromoteError::NotActive(state) => {
+            Refusal::new(Code::FailedPrecondition, ErrorReason::OrganizationNotActive, "the organization is not active")
+                .metadata("state", state.as_str())
+                .into()
+        }
+        PromoteError::Store(error) => store(error),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
 const MAX_PERMISSIONS: usize = 1000;
 const MAX_INCLUDED: usize = 50;
 /// How many roles one request may name.
-const MAX_NAMED: usize = 50;
+pub const MAX_NAMED: usize = 50;
 
 fn permissions(violations: &mut Violations, texts: &[String]) -> Vec<PermissionPattern> {
     text::count(violations, "role.permissions", texts.len(), 0, MAX_PERMISSIONS);

@@ -1,15 +1,21 @@
+use std::collections::HashSet;
+
 use api::{
     authz::v1::{self as proto, subject::Subject as Kind},
     event::v1::Actor as ProtoActor,
     org::v1::OrganizationState as ProtoState,
 };
+use runtime::Violations;
 use tenancy::{Actor, GroupId, OrganizationState, mask};
 
-use super::{time, tokens::Tokens};
+use super::{role, text, time, tokens::Tokens};
 use crate::{
-    model::{Grantor, RoleSource, Standing, Subject, SubjectStatus},
+    model::{Grantor, RoleName, RoleSource, Standing, Subject, SubjectStatus},
     ops::subject_roles::Held,
 };
+
+/// How many subjects one batch may name.
+const MAX_GRANTS: usize = 1000;
 
 pub fn to_proto(subject: Subject) -> proto::Subject {
     let kind = match subject {
@@ -69,6 +75,23 @@ pub fn grantor(actor: Option<&ProtoActor>, is_project: bool) -> Result<Grantor, 
         (Actor::Operator | Actor::Workload(_), false) => Ok(Grantor::Free),
         (Actor::Anonymous, false) => Err("must not be anonymous"),
     }
+}
+
+/// The grants of a batch: no subject twice, and no more different roles than one request may name.
+pub fn grants(violations: &mut Violations, asked: &[proto::SubjectGrant]) -> Vec<(Subject, Vec<RoleName>)> {
+    text::count(violations, "grants", asked.len(), 1, MAX_GRANTS);
+    let (mut seen, mut named, mut grants) = (HashSet::new(), HashSet::new(), Vec::new());
+    for (at, grant) in asked.iter().take(MAX_GRANTS).enumerate() {
+        let subject = violations.check(format!("grants[{at}].subject"), one(grant.subject.as_ref()));
+        let roles = role::names(violations, &format!("grants[{at}].roles"), &grant.roles);
+        named.extend(&grant.roles);
+        if let Some(subject) = subject {
+            violations.require(seen.insert(subject), format!("grants[{at}].subject"), "is there twice");
+            grants.push((subject, roles));
+        }
+    }
+    violations.require(named.len() <= role::MAX_NAMED, "grants", "must name at most 50 different roles");
+    grants
 }
 
 /// None for the sources that no binding has.

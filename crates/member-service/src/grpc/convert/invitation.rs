@@ -1,17 +1,20 @@
 //! Invitations.
 
-use api::member::v1::{self as proto, CreateInvitationRequest};
+use std::collections::HashSet;
+
+use api::member::v1::{self as proto, BatchCreateInvitationsRequest, CreateInvitationRequest};
 use runtime::Violations;
 use tenancy::{event::now, mask};
 use time::{Duration, OffsetDateTime};
 use tonic::Status;
 
-use super::{read_roles, time::read_time, timestamp};
+use super::{read_roles_at, time::read_time, timestamp};
 use crate::{
     grpc::refusal::for_projects_only,
     model::{EmailAddress, Fault, Invitation, InvitationDraft, InvitationMessage, InvitationState, IssuedInvitation},
 };
 
+const MAX_BATCH: usize = 100;
 const DEFAULT_LIFETIME: Duration = Duration::days(7);
 const SHORTEST: Duration = Duration::hours(1);
 const LONGEST: Duration = Duration::days(30);
@@ -59,18 +62,66 @@ fn written(invitation: &Invitation, state: InvitationState) -> proto::Invitation
 }
 
 pub fn read_invitation(request: CreateInvitationRequest, by_project: bool) -> Result<InvitationDraft, Status> {
-    if request.return_token && !by_project {
-        return Err(for_projects_only("return_token"));
-    }
-    let invitation = request.invitation.ok_or_else(|| access::invalid_field("invitation", "is required"))?;
+    let CreateInvitationRequest { invitation, roles, return_token, .. } = request;
     let mut violations = Violations::default();
-    let email_address = violations.check("invitation.email_address", EmailAddress::parse(&invitation.email_address));
-    let message = violations.check("invitation.message", InvitationMessage::parse(&invitation.message));
+    check_return_token(return_token, by_project)?;
+    let draft = read_draft("", invitation, roles, return_token, &mut violations);
+    let (draft,) = violations.all((draft,))?;
+    Ok(draft)
+}
+
+/// The entries of a batch: all good, no address twice.
+pub fn read_invitations(
+    request: BatchCreateInvitationsRequest,
+    by_project: bool,
+) -> Result<Vec<InvitationDraft>, Status> {
+    check_return_token(request.return_token, by_project)?;
+    let mut violations = Violations::default();
+    let count = request.invitations.len();
+    violations.require((1..=MAX_BATCH).contains(&count), "invitations", "must be 1 to 100");
+    let (mut drafts, mut addresses) = (Vec::with_capacity(count.min(MAX_BATCH)), HashSet::new());
+    for (at, entry) in request.invitations.into_iter().take(MAX_BATCH).enumerate() {
+        let path = format!("invitations[{at}].");
+        let draft = read_draft(&path, entry.invitation, entry.roles, request.return_token, &mut violations);
+        if let Some(draft) = draft {
+            let first = addresses.insert(draft.email_address.clone());
+            violations.require(first, format!("{path}invitation.email_address"), "is there twice");
+            drafts.push(draft);
+        }
+    }
+    violations.finish()?;
+    Ok(drafts)
+}
+
+fn check_return_token(return_token: bool, by_project: bool) -> Result<(), Status> {
+    if return_token && !by_project { Err(for_projects_only("return_token")) } else { Ok(()) }
+}
+
+/// `path` stands before the names of the fields. None with a violation.
+fn read_draft(
+    path: &str,
+    invitation: Option<proto::Invitation>,
+    roles: Vec<String>,
+    return_token: bool,
+    violations: &mut Violations,
+) -> Option<InvitationDraft> {
+    let Some(invitation) = invitation else {
+        violations.add(format!("{path}invitation"), "is required");
+        return None;
+    };
+    let field = |name: &str| format!("{path}invitation.{name}");
+    let email_address = violations.check(field("email_address"), EmailAddress::parse(&invitation.email_address));
+    let message = violations.check(field("message"), InvitationMessage::parse(&invitation.message));
     let expire_time = invitation.expire_time.map_or(Ok(now() + DEFAULT_LIFETIME), |time| bounded(read_time(time)?));
-    let expire_time = violations.check("invitation.expire_time", expire_time);
-    let roles = read_roles(request.roles, &mut violations);
-    let (email_address, message, expire_time) = violations.all((email_address, message, expire_time))?;
-    Ok(InvitationDraft { email_address, roles, message, expire_time, return_token: request.return_token })
+    let expire_time = violations.check(field("expire_time"), expire_time);
+    let roles = read_roles_at(&format!("{path}roles"), roles, violations);
+    Some(InvitationDraft {
+        email_address: email_address?,
+        roles,
+        message: message?,
+        expire_time: expire_time?,
+        return_token,
+    })
 }
 
 fn bounded(time: OffsetDateTime) -> Result<OffsetDateTime, Fault> {

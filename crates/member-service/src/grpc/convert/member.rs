@@ -1,5 +1,7 @@
 //! Members.
 
+use std::collections::BTreeSet;
+
 use api::{
     authz::v1::{RoleSource as SpokenSource, SubjectRole},
     member::v1::{self as proto, CreateMemberRequest, LookupMemberRequest, UpdateMemberRequest, lookup_member_request},
@@ -11,7 +13,7 @@ use tenancy::{
 };
 use tonic::Status;
 
-use super::{metadata, read_roles, timestamp};
+use super::{metadata, read_roles_at, timestamp};
 use crate::{
     grpc::refusal::for_projects_only,
     model::{
@@ -26,10 +28,11 @@ const WRITABLE: &[&str] = &["display_name", "external_id", "is_breakglass", "tru
 const OF_THE_PROJECT: &[&str] = &["is_breakglass", "trusted_metadata"];
 
 pub fn member(member: &MemberWithRoles) -> proto::Member {
-    proto::Member { roles: member.roles.iter().map(role).collect(), ..member_alone(&member.member) }
+    let roles = member.roles.iter().map(role).collect();
+    proto::Member { roles, email_verified: member.email_verified, ..member_alone(&member.member) }
 }
 
-/// As events show it: roles are bindings, and theirs are authz-service's events.
+/// As events show it: roles are bindings, and theirs are authz-service's events; that an address is proven is the identity's.
 pub fn member_alone(member: &Member) -> proto::Member {
     let state = match member.state {
         MemberState::Active => proto::MemberState::Active,
@@ -40,7 +43,7 @@ pub fn member_alone(member: &Member) -> proto::Member {
         organization_id: member.organization_id.to_string(),
         identity_id: member.identity_id.to_string(),
         email_address: member.email_address.as_str().to_owned(),
-        email_verified: member.email_verified,
+        email_verified: false,
         display_name: member.display_name.as_str().to_owned(),
         external_id: member.external_id.as_ref().map(|id| id.as_str().to_owned()).unwrap_or_default(),
         state: state.into(),
@@ -95,26 +98,46 @@ fn filled(member: &proto::Member) -> Vec<&'static str> {
 }
 
 pub fn read_create(request: CreateMemberRequest, by_project: bool) -> Result<(MemberDraft, Vec<String>), Status> {
-    let member = request.member.ok_or_else(|| access::invalid_field("member", "is required"))?;
-    check_audience(filled(&member).into_iter().filter(|path| OF_THE_PROJECT.contains(path)), by_project)?;
     let mut violations = Violations::default();
-    let email_address = violations.check("member.email_address", EmailAddress::parse(&member.email_address));
-    let display_name = violations.check("member.display_name", Name::parse(&member.display_name));
-    let external_id = violations.check("member.external_id", optional_external_id(&member.external_id));
-    let trusted = violations.check("member.trusted_metadata", metadata::read(member.trusted_metadata));
-    let untrusted = violations.check("member.untrusted_metadata", metadata::read(member.untrusted_metadata));
-    let roles = read_roles(request.roles, &mut violations);
-    let (email_address, display_name, external_id, trusted_metadata, untrusted_metadata) =
-        violations.all((email_address, display_name, external_id, trusted, untrusted))?;
-    let draft = MemberDraft {
-        email_address,
-        display_name,
-        external_id,
-        is_breakglass: member.is_breakglass,
-        trusted_metadata,
-        untrusted_metadata,
+    check_new(request.member.iter(), by_project)?;
+    let new = read_new("", request.member, request.roles, &mut violations);
+    let (new,) = violations.all((new,))?;
+    Ok(new)
+}
+
+/// Refuses fields of new members that the caller may not give.
+pub fn check_new<'a>(members: impl Iterator<Item = &'a proto::Member>, by_project: bool) -> Result<(), Status> {
+    let named: BTreeSet<&str> = members.flat_map(filled).filter(|path| OF_THE_PROJECT.contains(path)).collect();
+    check_audience(named.into_iter(), by_project)
+}
+
+/// `path` stands before the names of the fields. None with a violation.
+pub fn read_new(
+    path: &str,
+    member: Option<proto::Member>,
+    roles: Vec<String>,
+    violations: &mut Violations,
+) -> Option<(MemberDraft, Vec<String>)> {
+    let Some(member) = member else {
+        violations.add(format!("{path}member"), "is required");
+        return None;
     };
-    Ok((draft, roles))
+    let field = |name: &str| format!("{path}member.{name}");
+    let email_address = violations.check(field("email_address"), EmailAddress::parse(&member.email_address));
+    let display_name = violations.check(field("display_name"), Name::parse(&member.display_name));
+    let external_id = violations.check(field("external_id"), optional_external_id(&member.external_id));
+    let trusted = violations.check(field("trusted_metadata"), metadata::read(member.trusted_metadata));
+    let untrusted = violations.check(field("untrusted_metadata"), metadata::read(member.untrusted_metadata));
+    let roles = read_roles_at(&format!("{path}roles"), roles, violations);
+    let draft = MemberDraft {
+        email_address: email_address?,
+        display_name: display_name?,
+        external_id: external_id?,
+        is_breakglass: member.is_breakglass,
+        trusted_metadata: trusted?,
+        untrusted_metadata: untrusted?,
+    };
+    Some((draft, roles))
 }
 
 /// Which member, the etag that was decided on, and what to set.

@@ -1,5 +1,6 @@
 //! Between the contract's messages and the model. Reading collects every bad field; writing cannot fail.
 
+mod batch;
 mod identity;
 mod invitation;
 mod member;
@@ -8,9 +9,11 @@ mod service_account;
 mod session;
 mod time;
 
+pub use batch::{outcome, read_batch};
 pub use identity::{identity, read_identity_update, read_import, read_pool};
 pub use invitation::{
-    invitation, issued_invitation, read_invitation, read_state as read_invitation_state, stored_invitation,
+    invitation, issued_invitation, read_invitation, read_invitations, read_state as read_invitation_state,
+    stored_invitation,
 };
 pub use member::{member, member_alone, read_create, read_key, read_state, read_update};
 pub use service_account::{
@@ -26,11 +29,11 @@ use runtime::Violations;
 const MAX_ROLES: usize = 50;
 
 /// Ids or keys of roles. What they name is for authz-service to say.
-fn read_roles(roles: Vec<String>, violations: &mut Violations) -> Vec<String> {
-    violations.require(roles.len() <= MAX_ROLES, "roles", "must be at most 50");
+fn read_roles_at(path: &str, roles: Vec<String>, violations: &mut Violations) -> Vec<String> {
+    violations.require(roles.len() <= MAX_ROLES, path, "must be at most 50");
     for (at, role) in roles.iter().take(MAX_ROLES).enumerate() {
         let good = (1..=64).contains(&role.len()) && role.bytes().all(|b| b.is_ascii_graphic());
-        violations.require(good, format!("roles[{at}]"), "must be the id or the key of a role");
+        violations.require(good, format!("{path}[{at}]"), "must be the id or the key of a role");
     }
     roles
 }

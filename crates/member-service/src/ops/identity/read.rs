@@ -30,18 +30,18 @@ pub async fn lookup(context: &Context, pool: Tenant, address: &EmailAddress) -> 
     Ok(found.map(|found| found.identity))
 }
 
-/// The person's members, without roles. None where there is no such person.
+/// The person, with a page of their members, without roles. None where there is no such person.
 pub async fn memberships(
     context: &Context,
     granted: &Granted<ProjectScope>,
     id: IdentityId,
     page: &Page<MemberId>,
-) -> Result<Option<Listed<Member, MemberId>>, StoreError> {
+) -> Result<Option<(Identity, Listed<Member, MemberId>)>, StoreError> {
     let project = granted.scope.project_id();
     let mut read = context.database.read(granted.scope).await?;
     let person = identity::of_project(read.connection(), project, id).await?;
     let listed = match person {
-        Some(_) => Some(member::memberships(read.connection(), project, id, page).await?),
+        Some(person) => Some((person, member::memberships(read.connection(), project, id, page).await?)),
         None => None,
     };
     read.finish().await?;

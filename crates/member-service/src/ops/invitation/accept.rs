@@ -4,7 +4,8 @@
 //! one write takes the invitation from PENDING to ACCEPTED and inserts the member. That one statement decides who was first. Whoever
 //! was not takes their bindings back, and a sweep takes back those of a process that died (see `prospect`).
 
-use access::Granted;
+use access::{Caller, Granted};
+use runtime::kill_point;
 use tenancy::{
     Change, ClusterScope, Head, InvitationId, NewEvent, Once, OrganizationId, OrganizationScope, OrganizationState,
     StoreError, event::now, secret::Presented,
@@ -12,9 +13,9 @@ use tenancy::{
 
 use super::create::may_still_invite;
 use crate::{
-    model::{Identity, Invitation, InvitationState, MemberWithRoles, Metadata, Name, RoleSource},
+    model::{Invitation, InvitationState, LimitReached, MemberWithRoles, Metadata, Name, RoleSource},
     ops::{
-        Context, NotActive, active, identity,
+        Context, Errand, NotActive, active, identity,
         member::{MemberParts, insert},
         prospect::{BindError, Prospect},
     },
@@ -22,6 +23,7 @@ use crate::{
     store::{
         invitation,
         member::{self, Key, WriteError},
+        usage::room_for_members,
     },
 };
 
@@ -35,6 +37,10 @@ pub enum AcceptError {
     InviterLostRights,
     #[error("a member of the organization has this email address")]
     EmailTaken,
+    #[error("the invitation is for another address than the caller's")]
+    ForAnother,
+    #[error("max_members is reached")]
+    LimitReached(#[from] LimitReached),
     #[error("the call took too long to be completed")]
     TooLate,
     #[error(transparent)]
@@ -83,13 +89,16 @@ pub async fn accept(
     let organization: OrganizationId = head.organization_id;
     let granted = anyone.in_organization(head.project_id, organization);
     let id = InvitationId::from_uuid(acceptance.secret.id);
-    let _turn = context.gates.of(id).lock().await;
+    let _turn = context.errands.take(Errand::Acceptance(id)).await?;
 
-    let invitation = look(context, &granted, &acceptance.secret, once).await?;
+    let entry = context.remote.organization((&granted).into(), organization).await?;
+    let limit = entry.ok_or(AcceptError::Unknown)?.limits.max_members;
+    let invitation = look(context, &granted, &acceptance.secret, once, limit).await?;
     let invitation = match invitation {
         Looked::Answered(first) => return Ok(*first),
         Looked::Pending(invitation) => invitation,
     };
+    is_theirs(context, anyone, &invitation).await?;
     let inviter = invitation.inviter.parse().map_err(|_| StoreError::Corrupt("invitation.inviter"))?;
     let grantor = Grantor { actor: inviter, is_project: invitation.inviter_is_project };
     if !may_still_invite(context, &granted, &grantor).await? {
@@ -99,10 +108,25 @@ pub async fn accept(
     // The secret reached the address: it is proven, whoever turns out to have been first.
     let (address, name) = (&invitation.email_address, &acceptance.display_name);
     let person = identity::find_or_create(context, pool, &granted.origin(), address, name, true).await?;
+    kill_point("accept-invitation/identity-made");
     let roles = invitation.role_ids.iter().map(ToString::to_string).collect();
     let prospect = Prospect::bind(context, &granted, &grantor, roles, RoleSource::Invitation).await?;
-    match write(context, &granted, once, &invitation, person, acceptance.display_name, &prospect).await {
-        Ok(made) if made.member.member_id == prospect.member => Ok(made),
+    let parts = MemberParts {
+        member_id: prospect.member,
+        identity_id: person.identity_id,
+        email_address: person.email_address,
+        display_name: if acceptance.display_name.is_empty() { person.display_name } else { acceptance.display_name },
+        external_id: None,
+        is_breakglass: false,
+        trusted_metadata: Metadata::default(),
+        untrusted_metadata: Metadata::default(),
+    };
+    match write(context, &granted, once, &invitation, parts, limit, &prospect).await {
+        Ok(made) if made.member.member_id == prospect.member => {
+            kill_point("accept-invitation/committed");
+            context.remote.confirm((&granted).into(), granted.scope, &made.member).await;
+            Ok(made)
+        }
         outcome => {
             prospect.withdraw(context, &granted).await;
             outcome
@@ -110,9 +134,25 @@ pub async fn accept(
     }
 }
 
+/// Whoever is signed in as a member joins by invitations for their own address alone: a link that somebody else was sent must not turn
+/// their account into a second member, nor be used up by them.
+async fn is_theirs(
+    context: &Context,
+    anyone: &Granted<ClusterScope>,
+    invitation: &Invitation,
+) -> Result<(), AcceptError> {
+    let Caller::Member { project, organization, member, .. } = anyone.caller else { return Ok(()) };
+    let scope = anyone.in_organization(project, organization).scope;
+    let mut read = context.database.read(scope).await?;
+    let member = member::find(read.connection(), organization, &Key::Id(member)).await?;
+    read.finish().await?;
+    let theirs = member.is_some_and(|member| member.email_address == invitation.email_address);
+    if theirs { Ok(()) } else { Err(AcceptError::ForAnother) }
+}
+
 enum Looked {
     Answered(Box<MemberWithRoles>),
-    Pending(Invitation),
+    Pending(Box<Invitation>),
 }
 
 /// Refuses at once what would be refused after steps in other services. Nothing is told to who has no secret.
@@ -121,6 +161,7 @@ async fn look(
     granted: &Granted<OrganizationScope>,
     secret: &Presented,
     once: Option<&Once>,
+    limit: Option<i64>,
 ) -> Result<Looked, AcceptError> {
     let organization = granted.scope.organization_id();
     let mut read = context.database.read(granted.scope).await?;
@@ -133,6 +174,7 @@ async fn look(
         }
         None => false,
     };
+    let mut room = room_for_members(read.connection(), organization, limit).await?;
     read.finish().await?;
     let found = found.ok_or(AcceptError::Unknown)?;
     if let Some(once) = once
@@ -143,7 +185,10 @@ async fn look(
     active(head.map_or(OrganizationState::Deleted, |head| head.state))?;
     match found.state_at(now()) {
         InvitationState::Pending if taken => Err(AcceptError::EmailTaken),
-        InvitationState::Pending => Ok(Looked::Pending(found)),
+        InvitationState::Pending => {
+            room.take()?;
+            Ok(Looked::Pending(Box::new(found)))
+        }
         InvitationState::Accepted | InvitationState::Revoked | InvitationState::Expired => Err(AcceptError::NotPending),
     }
 }
@@ -153,8 +198,8 @@ async fn write(
     granted: &Granted<OrganizationScope>,
     once: Option<&Once>,
     before: &Invitation,
-    person: Identity,
-    display_name: Name,
+    parts: MemberParts,
+    limit: Option<i64>,
     prospect: &Prospect,
 ) -> Result<MemberWithRoles, AcceptError> {
     let mut tx = context.database.write(granted.scope, &granted.origin(), once).await?;
@@ -171,17 +216,7 @@ async fn write(
     }
     let ids = vec![before.invitation_id.to_string(), prospect.member.to_string()];
     tx.append(NewEvent::new("invitation.accepted", ids, &Change::updated(before.clone(), accepted)));
-    let parts = MemberParts {
-        member_id: prospect.member,
-        identity_id: person.identity_id,
-        email_address: person.email_address,
-        email_verified: true,
-        display_name: if display_name.is_empty() { person.display_name } else { display_name },
-        external_id: None,
-        is_breakglass: false,
-        trusted_metadata: Metadata::default(),
-        untrusted_metadata: Metadata::default(),
-    };
+    room_for_members(tx.connection(), granted.scope.organization_id(), limit).await?.take()?;
     let member = insert(&mut tx, granted.scope, parts).await?;
-    Ok(tx.commit(MemberWithRoles { member, roles: prospect.roles.clone() }).await?)
+    Ok(tx.commit(MemberWithRoles { member, email_verified: true, roles: prospect.roles.clone() }).await?)
 }

@@ -2,10 +2,12 @@
 
 mod accept;
 mod create;
+mod resend;
 mod revoke;
 
 pub use accept::{AcceptError, Acceptance, accept};
 pub use create::{InviteError, create};
+pub use resend::{ResendError, resend};
 pub use revoke::{RevokeError, revoke};
 
 use access::Granted;

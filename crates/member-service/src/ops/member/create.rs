@@ -1,16 +1,23 @@
 //! Adding a member: the identity, the roles, then the member.
 
 use access::Granted;
+use runtime::kill_point;
 use tenancy::{Change, Head, IdentityId, MemberId, NewEvent, Once, OrganizationScope, StoreError, Write, event::now};
 
 use crate::{
-    model::{EmailAddress, ExternalId, Member, MemberDraft, MemberState, MemberWithRoles, Metadata, Name, RoleSource},
+    model::{
+        EmailAddress, ExternalId, LimitReached, Member, MemberDraft, MemberState, MemberWithRoles, Metadata, Name,
+        Person, RoleSource,
+    },
     ops::{
-        Context, NotActive, active, identity,
+        Context, Errand, NotActive, active, identity,
         prospect::{BindError, Prospect},
     },
     remote::{Grantor, RemoteError},
-    store::member::{self, Key, WriteError},
+    store::{
+        member::{self, Key, WriteError},
+        usage::room_for_members,
+    },
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +26,8 @@ pub enum CreateError {
     EmailTaken,
     #[error("a member of the organization has this external_id")]
     ExternalIdTaken,
+    #[error("max_members is reached")]
+    LimitReached(#[from] LimitReached),
     #[error(transparent)]
     NotActive(#[from] NotActive),
     /// The call took so long that its roles were taken back.
@@ -56,12 +65,11 @@ pub async fn create(
     draft: MemberDraft,
     roles: Vec<String>,
 ) -> Result<MemberWithRoles, CreateError> {
-    let _turn = match once {
-        Some(once) => Some(context.gates.of((&once.caller, once.method, &once.request_id)).lock().await),
-        None => None,
-    };
+    let _turn = Errand::of_request(context, granted.scope.organization_id(), once).await?;
     // Looked at before the kept answer: of two equal calls at once, the one that finds the address taken finds the answer too.
-    let looked = look(context, granted.scope, &draft.email_address).await;
+    let organization = context.remote.organization(granted.into(), granted.scope.organization_id()).await?;
+    let limit = organization.ok_or(StoreError::TenantUnknown)?.limits.max_members;
+    let looked = look(context, granted.scope, &draft.email_address, limit).await;
     if let Some(once) = once
         && let Some(first) = context.database.kept_answer(granted.scope, once).await?
     {
@@ -72,20 +80,15 @@ pub async fn create(
     let origin = granted.origin();
     let identity =
         identity::find_or_create(context, pool, &origin, &draft.email_address, &draft.display_name, false).await?;
+    kill_point("add-member/identity-made");
     let prospect = Prospect::bind(context, granted, &Grantor::of(&granted.caller), roles, RoleSource::Direct).await?;
-    let parts = MemberParts {
-        member_id: prospect.member,
-        identity_id: identity.identity_id,
-        email_address: identity.email_address,
-        email_verified: identity.email_verified,
-        display_name: draft.display_name,
-        external_id: draft.external_id,
-        is_breakglass: draft.is_breakglass,
-        trusted_metadata: draft.trusted_metadata,
-        untrusted_metadata: draft.untrusted_metadata,
-    };
-    match write(context, granted, once, parts, &prospect).await {
-        Ok(made) if made.member.member_id == prospect.member => Ok(made),
+    let parts = MemberParts::of(prospect.member, &Person::from(&identity), draft);
+    match write(context, granted, once, parts, identity.email_verified, limit, &prospect).await {
+        Ok(made) if made.member.member_id == prospect.member => {
+            kill_point("add-member/committed");
+            context.remote.confirm(granted.into(), granted.scope, &made.member).await;
+            Ok(made)
+        }
         // The first answer to the same request, or a refusal: the roles were bound for nobody.
         outcome => {
             prospect.withdraw(context, granted).await;
@@ -95,14 +98,20 @@ pub async fn create(
 }
 
 /// Refuses at once what would be refused after steps in other services.
-async fn look(context: &Context, scope: OrganizationScope, address: &EmailAddress) -> Result<(), CreateError> {
+async fn look(
+    context: &Context,
+    scope: OrganizationScope,
+    address: &EmailAddress,
+    limit: Option<i64>,
+) -> Result<(), CreateError> {
     let organization = scope.organization_id();
     let mut read = context.database.read(scope).await?;
     let head = Head::find(read.connection(), organization).await?.ok_or(StoreError::TenantUnknown)?;
     let found = member::find(read.connection(), organization, &Key::Email(address.clone())).await?;
+    let mut room = room_for_members(read.connection(), organization, limit).await?;
     read.finish().await?;
     active(head.state)?;
-    if found.is_some() { Err(CreateError::EmailTaken) } else { Ok(()) }
+    if found.is_some() { Err(CreateError::EmailTaken) } else { Ok(room.take()?) }
 }
 
 async fn write(
@@ -110,6 +119,8 @@ async fn write(
     granted: &Granted<OrganizationScope>,
     once: Option<&Once>,
     parts: MemberParts,
+    email_verified: bool,
+    limit: Option<i64>,
     prospect: &Prospect,
 ) -> Result<MemberWithRoles, CreateError> {
     let mut tx = context.database.write(granted.scope, &granted.origin(), once).await?;
@@ -120,8 +131,10 @@ async fn write(
     if !prospect.arrive(&mut tx).await? {
         return Err(CreateError::TooLate);
     }
+    let organization = granted.scope.organization_id();
+    room_for_members(tx.connection(), organization, limit).await?.take()?;
     let member = insert(&mut tx, granted.scope, parts).await?;
-    Ok(tx.commit(MemberWithRoles { member, roles: prospect.roles.clone() }).await?)
+    Ok(tx.commit(MemberWithRoles { member, email_verified, roles: prospect.roles.clone() }).await?)
 }
 
 /// What a member is made of.
@@ -130,7 +143,6 @@ pub struct MemberParts {
     pub member_id: MemberId,
     pub identity_id: IdentityId,
     pub email_address: EmailAddress,
-    pub email_verified: bool,
     pub display_name: Name,
     pub external_id: Option<ExternalId>,
     pub is_breakglass: bool,
@@ -140,28 +152,51 @@ pub struct MemberParts {
 
 /// The member's row and event.
 pub async fn insert(tx: &mut Write, scope: OrganizationScope, parts: MemberParts) -> Result<Member, WriteError> {
-    let now = now();
-    let member = Member {
-        member_id: parts.member_id,
-        organization_id: scope.organization_id(),
-        identity_id: parts.identity_id,
-        email_address: parts.email_address,
-        email_verified: parts.email_verified,
-        display_name: parts.display_name,
-        external_id: parts.external_id,
-        state: MemberState::Active,
-        state_revision: 0,
-        is_breakglass: parts.is_breakglass,
-        trusted_metadata: parts.trusted_metadata,
-        untrusted_metadata: parts.untrusted_metadata,
-        epoch: 1,
-        last_sign_in_time: None,
-        revision: tx.revision(),
-        create_time: now,
-        update_time: now,
-    };
+    let member = parts.member(scope, tx.revision());
     member::insert(tx.connection(), scope, &member).await?;
+    append_created(tx, &member);
+    Ok(member)
+}
+
+pub(super) fn append_created(tx: &mut Write, member: &Member) {
     let ids = vec![member.member_id.to_string(), member.identity_id.to_string()];
     tx.append(NewEvent::new("member.created", ids, &Change::created(member.clone())));
-    Ok(member)
+}
+
+impl MemberParts {
+    pub(super) fn of(member_id: MemberId, person: &Person, draft: MemberDraft) -> Self {
+        Self {
+            member_id,
+            identity_id: person.identity_id,
+            email_address: person.email_address.clone(),
+            display_name: draft.display_name,
+            external_id: draft.external_id,
+            is_breakglass: draft.is_breakglass,
+            trusted_metadata: draft.trusted_metadata,
+            untrusted_metadata: draft.untrusted_metadata,
+        }
+    }
+
+    /// The member who is made of them at a revision.
+    pub(super) fn member(self, scope: OrganizationScope, revision: i64) -> Member {
+        let (parts, now) = (self, now());
+        Member {
+            member_id: parts.member_id,
+            organization_id: scope.organization_id(),
+            identity_id: parts.identity_id,
+            email_address: parts.email_address,
+            display_name: parts.display_name,
+            external_id: parts.external_id,
+            state: MemberState::Active,
+            state_revision: 0,
+            is_breakglass: parts.is_breakglass,
+            trusted_metadata: parts.trusted_metadata,
+            untrusted_metadata: parts.untrusted_metadata,
+            epoch: 1,
+            last_sign_in_time: None,
+            revision,
+            create_time: now,
+            update_time: now,
+        }
+    }
 }

@@ -1,11 +1,14 @@
 //! Members.
 
+mod batch;
 mod create;
 mod read;
 mod remove;
+mod rows;
 mod state;
 mod update;
 
+pub use batch::create_many;
 pub use create::{CreateError, create};
 pub(super) use create::{MemberParts, insert};
 pub use read::{ReadError, RoleFilter, get, list};

@@ -2,13 +2,13 @@
 
 use access::Granted;
 use tenancy::{
-    Actor, MemberId, OrganizationScope, StoreError,
+    Actor, IdentityId, MemberId, OrganizationScope, StoreError,
     page::{Listed, Page},
 };
 
 use crate::{
     model::{Member, MemberWithRoles},
-    ops::Context,
+    ops::{Context, verified},
     remote::RemoteError,
     store::member::{self, Filter, Key},
 };
@@ -40,8 +40,7 @@ pub async fn get(
     let member = member::find(read.connection(), granted.scope.organization_id(), key).await?;
     read.finish().await?;
     let member = member.ok_or(ReadError::Unknown)?;
-    let roles = with_roles(context, granted, vec![member]).await?.pop();
-    roles.ok_or(ReadError::Unknown)
+    complete(context, granted, vec![member]).await?.pop().ok_or(ReadError::Unknown)
 }
 
 /// One page. Filtered by role a page may be short, or empty, and not be the last.
@@ -54,14 +53,14 @@ pub async fn list(
 ) -> Result<Listed<MemberWithRoles, MemberId>, ReadError> {
     let Some(role) = &role.0 else {
         let listed = fetch(context, granted.scope, filter, page).await?;
-        return Ok(Listed { rows: with_roles(context, granted, listed.rows).await?, next: listed.next });
+        return Ok(Listed { rows: complete(context, granted, listed.rows).await?, next: listed.next });
     };
     let wanted = usize::try_from(page.size).unwrap_or(usize::MAX);
     let (mut rows, mut looked_at, mut after) = (Vec::new(), 0, page.after);
     loop {
         let listed = fetch(context, granted.scope, filter, &Page { size: AT_ONCE, after }).await?;
         looked_at += listed.rows.len();
-        for member in with_roles(context, granted, listed.rows).await? {
+        for member in complete(context, granted, listed.rows).await? {
             if rows.len() == wanted {
                 return Ok(Listed { rows, next: after });
             }
@@ -90,12 +89,21 @@ async fn fetch(
     Ok(listed)
 }
 
-async fn with_roles(
+/// Members with what of them stands elsewhere: their roles in authz-service, and with their identities whether their addresses are
+/// proven.
+async fn complete(
     context: &Context,
     granted: &Granted<OrganizationScope>,
     members: Vec<Member>,
-) -> Result<Vec<MemberWithRoles>, RemoteError> {
+) -> Result<Vec<MemberWithRoles>, ReadError> {
     let subjects: Vec<Actor> = members.iter().map(|member| Actor::Member(member.member_id)).collect();
+    let people: Vec<IdentityId> = members.iter().map(|member| member.identity_id).collect();
     let roles = context.remote.roles(granted.into(), granted.scope.organization_id(), &subjects).await?;
-    Ok(members.into_iter().zip(roles).map(|(member, roles)| MemberWithRoles { member, roles }).collect())
+    let verified = verified(context, context.pool(granted).await?, &people).await?;
+    let complete = |(member, roles): (Member, _)| MemberWithRoles {
+        email_verified: verified.contains(&member.identity_id),
+        member,
+        roles,
+    };
+    Ok(members.into_iter().zip(roles).map(complete).collect())
 }

@@ -5,6 +5,7 @@
 //! when this service reads of it in authz-service's feed. Nothing is kept by which the member could come back.
 
 use access::Granted;
+use runtime::kill_point;
 use tenancy::{
     Change, Head, MemberId, NewEvent, Once, OrganizationScope, Origin, StoreError, Write, mask::etag_matches,
 };
@@ -57,7 +58,10 @@ pub async fn remove(
     }
     let told = head.revision + 1;
     context.remote.remove(granted.into(), organization, scope.project_id(), id, told, true).await?;
-    Ok(write(context, scope, &granted.origin(), once, id).await?)
+    kill_point("remove-member/rights-taken");
+    write(context, scope, &granted.origin(), once, id).await?;
+    kill_point("remove-member/committed");
+    Ok(())
 }
 
 /// Deletes a member whom authz-service has dropped, if they are still here.

@@ -5,13 +5,15 @@
 //! a reactivation that stops half-way is repaired by asking again, or by authz-service reading of it here.
 
 use access::Granted;
+use runtime::kill_point;
 use tenancy::{
-    Actor, Change, Head, MemberId, NewEvent, Once, OrganizationId, OrganizationScope, Origin, StoreError, Write,
-    event::now, mask::etag_matches,
+    Change, Head, MemberId, NewEvent, Once, OrganizationId, OrganizationScope, Origin, StoreError, Write, event::now,
+    mask::etag_matches,
 };
 
+use super::read::{ReadError, get};
 use crate::{
-    model::{EndReason, Member, MemberState, MemberWithRoles, RoleHeld},
+    model::{EndReason, Member, MemberState, MemberWithRoles},
     ops::{Context, NotActive, active, append_session_end},
     remote::RemoteError,
     store::{
@@ -44,6 +46,16 @@ impl From<WriteError> for StateError {
     }
 }
 
+impl From<ReadError> for StateError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Unknown => Self::Unknown,
+            ReadError::Remote(error) => Self::Remote(error),
+            ReadError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
 pub async fn suspend(
     context: &Context,
     granted: &Granted<OrganizationScope>,
@@ -59,20 +71,19 @@ pub async fn suspend(
     }
     let mut read = context.database.read(scope).await?;
     let head = Head::find(read.connection(), organization).await?.ok_or(StoreError::TenantUnknown)?;
-    let found = member::find(read.connection(), organization, &Key::Id(id)).await?;
     read.finish().await?;
     active(head.state)?;
-    let found = found.ok_or(StateError::Unknown)?;
-    if !etag_matches(etag, found.revision) {
+    let found = get(context, granted, &Key::Id(id)).await?;
+    if !etag_matches(etag, found.member.revision) {
         return Err(StateError::EtagMismatch);
     }
-    let roles = roles(context, granted, id).await?;
-    if found.state == MemberState::Suspended {
-        return Ok(MemberWithRoles { member: found, roles });
+    if found.member.state == MemberState::Suspended {
+        return Ok(found);
     }
     // The write to come takes this revision or a later one; a reactivation that is still on its way had an earlier one.
     let told = head.revision + 1;
     context.remote.set_state(granted.into(), scope, id, MemberState::Suspended, told, true).await?;
+    kill_point("suspend-member/told");
 
     let mut tx = context.database.write(scope, &granted.origin(), once).await?;
     if let Some(first) = tx.first_answer()? {
@@ -80,7 +91,8 @@ pub async fn suspend(
     }
     let before = member::find(tx.connection(), organization, &Key::Id(id)).await?.ok_or(StateError::Unknown)?;
     let member = write_suspension(&mut tx, before).await?;
-    let suspended = tx.commit(MemberWithRoles { member, roles }).await?;
+    let suspended = tx.commit(MemberWithRoles { member, ..found }).await?;
+    kill_point("suspend-member/committed");
     let revision = suspended.member.state_revision;
     if revision > told {
         // Somebody else wrote in between: what they told may be newer than what was told above.
@@ -137,8 +149,9 @@ pub async fn reactivate(
     id: MemberId,
     etag: &str,
 ) -> Result<MemberWithRoles, StateError> {
-    let roles = roles(context, granted, id).await?;
-    let active_again = write_reactivation(context, granted, once, id, etag, roles).await?;
+    let found = get(context, granted, &Key::Id(id)).await?;
+    let active_again = write_reactivation(context, granted, once, id, etag, found).await?;
+    kill_point("reactivate-member/committed");
     let revision = active_again.member.state_revision;
     if revision > 0 {
         // Also when nothing changed here: the call after the change may have been lost.
@@ -154,7 +167,7 @@ async fn write_reactivation(
     once: Option<&Once>,
     id: MemberId,
     etag: &str,
-    roles: Vec<RoleHeld>,
+    found: MemberWithRoles,
 ) -> Result<MemberWithRoles, StateError> {
     let mut tx = context.database.write(granted.scope, &granted.origin(), once).await?;
     if let Some(first) = tx.first_answer()? {
@@ -174,7 +187,7 @@ async fn write_reactivation(
         append(&mut tx, "member.reactivated", before, member.clone());
         member
     };
-    Ok(tx.commit(MemberWithRoles { member, roles }).await?)
+    Ok(tx.commit(MemberWithRoles { member, ..found }).await?)
 }
 
 fn in_state(tx: &Write, before: &Member, state: MemberState) -> Member {
@@ -185,13 +198,4 @@ fn in_state(tx: &Write, before: &Member, state: MemberState) -> Member {
 fn append(tx: &mut Write, kind: &'static str, before: Member, after: Member) {
     let ids = vec![after.member_id.to_string(), after.identity_id.to_string()];
     tx.append(NewEvent::new(kind, ids, &Change::updated(before, after)));
-}
-
-async fn roles(
-    context: &Context,
-    granted: &Granted<OrganizationScope>,
-    id: MemberId,
-) -> Result<Vec<RoleHeld>, RemoteError> {
-    let organization = granted.scope.organization_id();
-    Ok(context.remote.roles(granted.into(), organization, &[Actor::Member(id)]).await?.pop().unwrap_or_default())
 }

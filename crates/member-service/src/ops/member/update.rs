@@ -1,8 +1,9 @@
 //! Changing what may be written of a member.
 
 use access::Granted;
-use tenancy::{Actor, Change, MemberId, NewEvent, OrganizationScope, StoreError, event::now, mask::etag_matches};
+use tenancy::{Change, MemberId, NewEvent, OrganizationScope, StoreError, event::now, mask::etag_matches};
 
+use super::read::{ReadError, get};
 use crate::{
     model::{Changes, Member, MemberWithRoles},
     ops::{Context, NotActive, active},
@@ -26,6 +27,16 @@ pub enum UpdateError {
     Store(#[from] StoreError),
 }
 
+impl From<ReadError> for UpdateError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Unknown => Self::Unknown,
+            ReadError::Remote(error) => Self::Remote(error),
+            ReadError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
 pub async fn update(
     context: &Context,
     granted: &Granted<OrganizationScope>,
@@ -34,16 +45,20 @@ pub async fn update(
     changes: Changes,
 ) -> Result<MemberWithRoles, UpdateError> {
     let organization = granted.scope.organization_id();
-    let roles =
-        context.remote.roles(granted.into(), organization, &[Actor::Member(id)]).await?.pop().unwrap_or_default();
+    let found = get(context, granted, &Key::Id(id)).await?;
     let mut tx = context.database.write(granted.scope, &granted.origin(), None).await?;
     active(tx.head().state)?;
     let before = member::find(tx.connection(), organization, &Key::Id(id)).await?.ok_or(UpdateError::Unknown)?;
     if !etag_matches(etag, before.revision) {
         return Err(UpdateError::EtagMismatch);
     }
-    let mut member = Member { revision: tx.revision(), update_time: now(), ..before.clone() };
+    let mut member = before.clone();
     changes.apply(&mut member);
+    if member == before {
+        // Nothing is written, and the etag stays.
+        return Ok(tx.commit(MemberWithRoles { member, ..found }).await?);
+    }
+    let member = Member { revision: tx.revision(), update_time: now(), ..member };
     member::update(tx.connection(), &member).await.map_err(|error| match error {
         // The address is not written here.
         WriteError::EmailTaken => UpdateError::Store(StoreError::Corrupt("member_email_key")),
@@ -52,5 +67,5 @@ pub async fn update(
     })?;
     let ids = vec![member.member_id.to_string(), member.identity_id.to_string()];
     tx.append(NewEvent::new("member.updated", ids, &Change::updated(before, member.clone())));
-    Ok(tx.commit(MemberWithRoles { member, roles }).await?)
+    Ok(tx.commit(MemberWithRoles { member, ..found }).await?)
 }

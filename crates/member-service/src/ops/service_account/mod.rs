@@ -80,7 +80,7 @@ async fn limit(context: &Context, granted: &Granted<Tenant>) -> Result<Option<i6
     let Tenant::Organization(scope) = granted.scope else { return Ok(None) };
     let entry = context.remote.organization(granted.into(), scope.organization_id()).await?;
     let entry = entry.ok_or(StoreError::TenantUnknown)?;
-    Ok(entry.max_service_accounts.map(i64::from))
+    Ok(entry.limits.max_service_accounts)
 }
 
 /// Refuses a caller who would come to more than they hold by acting as the account. A project's own accounts hold no roles, and

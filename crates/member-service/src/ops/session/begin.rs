@@ -9,7 +9,7 @@ use tenancy::{
 
 use crate::{
     model::{AuthFactor, LIFETIME, MemberState, MemberWithRoles, Session, SessionChange, SessionGrant},
-    ops::Context,
+    ops::{Context, verified},
     remote::RemoteError,
     store::{
         member::{self, Key},
@@ -49,6 +49,7 @@ pub async fn begin(
         context.remote.roles(granted.into(), organization, &subjects)
     )?;
     let named = named.ok_or(BeginError::Refused)?;
+    let pool = context.pool(granted).await?;
     let session_id = SessionId::new();
     let issued = secret::issue(SecretKind::RefreshToken, organization.uuid(), session_id.uuid());
 
@@ -77,12 +78,17 @@ pub async fn begin(
     let change = SessionChange { before: None, after: Some(session.clone()), end_reason: None };
     tx.append(NewEvent::new("session.created", ids, &change));
     tx.commit(()).await?;
+    let verified = verified(context, pool, &[member.identity_id]).await?;
     let mut member = member;
     member.last_sign_in_time = Some(now);
     Ok(SessionGrant {
         project_id: scope.project_id(),
         session,
-        member: MemberWithRoles { member, roles: roles.into_iter().next().unwrap_or_default() },
+        member: MemberWithRoles {
+            email_verified: verified.contains(&member.identity_id),
+            member,
+            roles: roles.into_iter().next().unwrap_or_default(),
+        },
         refresh_token: issued.text,
     })
 }

@@ -5,7 +5,8 @@
 
 use access::Granted;
 use tenancy::{
-    Actor, ClusterScope, Head, MemberId, OrganizationId, OrganizationScope, OrganizationState, SessionId, StoreError,
+    Actor, ClusterScope, Head, IdentityId, MemberId, OrganizationId, OrganizationScope, OrganizationState, SessionId,
+    StoreError,
     event::now,
     secret::{self, Presented, SecretKind},
 };
@@ -13,7 +14,7 @@ use time::Duration;
 
 use crate::{
     model::{EndReason, Member, MemberState, MemberWithRoles, SessionGrant},
-    ops::{Context, append_session_end},
+    ops::{Context, append_session_end, verified},
     remote::RemoteError,
     store::{
         member::{self, Key},
@@ -48,8 +49,9 @@ pub async fn refresh(
     if standing == Standing::Used {
         return alarm(context, &granted, id).await;
     }
-    let member = member.ok_or(RefreshError::Refused)?;
+    let (member, person) = member.ok_or(RefreshError::Refused)?;
     let roles = context.remote.roles(Into::into(&granted), organization, &[Actor::Member(member)]).await?;
+    let verified = verified(context, context.pool(&granted).await?, &[person]).await?;
 
     let issued = secret::issue(SecretKind::RefreshToken, organization.uuid(), id.uuid());
     let mut tx = context.database.upkeep(granted.scope).await?;
@@ -71,7 +73,11 @@ pub async fn refresh(
     Ok(SessionGrant {
         project_id: granted.scope.project_id(),
         session,
-        member: MemberWithRoles { member, roles: roles.into_iter().next().unwrap_or_default() },
+        member: MemberWithRoles {
+            email_verified: verified.contains(&member.identity_id),
+            member,
+            roles: roles.into_iter().next().unwrap_or_default(),
+        },
         refresh_token: issued.text,
     })
 }
@@ -82,7 +88,7 @@ async fn look(
     scope: OrganizationScope,
     id: SessionId,
     presented: &Presented,
-) -> Result<(Standing, Option<MemberId>), RefreshError> {
+) -> Result<(Standing, Option<(MemberId, IdentityId)>), RefreshError> {
     let organization = scope.organization_id();
     let mut read = context.database.read(scope).await?;
     let standing = session::standing(read.connection(), organization, id, &presented.hash, RETRY, false).await?;
@@ -98,7 +104,7 @@ async fn look(
     };
     read.finish().await?;
     let member = member.filter(|member| member.state == MemberState::Active);
-    Ok((standing, member.map(|member| member.member_id)))
+    Ok((standing, member.map(|member| (member.member_id, member.identity_id))))
 }
 
 async fn open_member(
