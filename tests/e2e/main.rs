@@ -4,6 +4,7 @@
 
 mod access_matrix;
 mod authorization;
+mod cli;
 mod faults;
 mod given_up;
 mod invitations;

@@ -80,3 +80,11 @@ fn own(matches: &ArgMatches) -> Result<(), Failure> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn clap_finds_no_fault_with_all_commands_together() {
+        super::all().debug_assert();
+    }
+}

@@ -11,7 +11,7 @@ use std::{
 use arc_swap::ArcSwapOption;
 use http::{HeaderValue, Request, Response, header::AUTHORIZATION};
 use tokio::time::timeout;
-use tonic::{Status, body::Body, transport::Channel};
+use tonic::{Status, TimeoutExpired, body::Body, transport::Channel};
 use tower::Service;
 
 use crate::service_account::ServiceAccount;
@@ -68,12 +68,27 @@ impl Service<Request<Body>> for Connection {
                     let bearer = account.bearer(channel.clone()).await?;
                     request.headers_mut().insert(AUTHORIZATION, bearer);
                 }
-                channel.call(request).await.map_err(|error| Status::from_error(error.into()))
+                channel.call(request).await.map_err(status)
             };
-            let late = |_| Status::deadline_exceeded("no answer came before the deadline");
-            timeout(limit, answer).await.map_err(late)?
+            timeout(limit, answer).await.map_err(|_| late())?
         })
     }
+}
+
+fn late() -> Status {
+    Status::deadline_exceeded("no answer came before the deadline")
+}
+
+/// The channel keeps the deadline of the header too, and which of the two waits ends first is chance; its own says CANCELLED.
+fn status(error: tonic::transport::Error) -> Status {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(inner) = cause {
+        if inner.is::<TimeoutExpired>() {
+            return late();
+        }
+        cause = inner.source();
+    }
+    Status::from_error(error.into())
 }
 
 /// At most eight digits, in the finest unit that they reach.

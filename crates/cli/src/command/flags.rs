@@ -23,6 +23,17 @@ pub struct Settable {
     pub in_resource: bool,
 }
 
+impl Settable {
+    /// As clap knows it: apart from the flags that are no fields.
+    pub fn id(&self) -> String {
+        id(&self.path)
+    }
+}
+
+fn id(path: &str) -> String {
+    format!("field:{path}")
+}
+
 /// The fields that a command sets, in the order of the contract; those given by place first.
 pub fn settable(method: &MethodDescriptor, places: &[&str]) -> Vec<Settable> {
     let resource = contract::resource(method);
@@ -81,16 +92,16 @@ pub fn verb(verb: &Verb) -> Option<Command> {
     }
     if contract::page(&method).is_some() {
         let help = "Every page, one after the other";
-        command =
-            command.arg(Arg::new("all").long("all").action(ArgAction::SetTrue).conflicts_with("page_token").help(help));
+        command = command
+            .arg(Arg::new("all").long("all").action(ArgAction::SetTrue).conflicts_with(id("page_token")).help(help));
     }
     Some(command)
 }
 
 fn argument(settable: &Settable) -> Arg {
-    let Settable { path, field, by_place, .. } = settable;
+    let Settable { field, by_place, .. } = settable;
     let documentation = contract::documentation(field);
-    let mut argument = Arg::new(path.clone()).value_name(value::form(field)).help(documentation.short().to_owned());
+    let mut argument = Arg::new(settable.id()).value_name(value::form(field)).help(documentation.short().to_owned());
     if documentation.whole().len() > documentation.short().len() + 1 {
         argument = argument.long_help(documentation.whole().to_owned());
     }
@@ -118,7 +129,8 @@ fn argument(settable: &Settable) -> Arg {
     let name = field.name().replace('_', "-");
     let one = if field.is_list() { name.strip_suffix('s').unwrap_or(&name) } else { &name };
     let long = if TAKEN.contains(&one) { format!("request-{one}") } else { one.to_owned() };
-    if long == name { argument.long(long) } else { argument.long(long).alias(name) }
+    // The list's own name does as well.
+    if field.is_list() && long != name { argument.long(long).alias(name) } else { argument.long(long) }
 }
 
 #[cfg(test)]

@@ -37,8 +37,9 @@ pub fn build(
     let mut request = from_json(method, data.as_deref().unwrap_or("{}"))?;
     let mut faults = Vec::new();
     let mut changed = cleared(method, matches, &mut faults);
-    for Settable { path, field, in_resource, .. } in settable(method, places) {
-        let Some(texts) = matches.get_many::<String>(&path) else { continue };
+    for settable in settable(method, places) {
+        let Some(texts) = matches.get_many::<String>(&settable.id()) else { continue };
+        let Settable { path, field, in_resource, .. } = settable;
         let mut values = Vec::new();
         for text in texts {
             let text = value::read(text)?;

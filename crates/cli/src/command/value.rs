@@ -25,7 +25,11 @@ pub fn form(field: &FieldDescriptor) -> String {
         }
         .to_owned(),
         Kind::Bool => "BOOL".to_owned(),
-        Kind::String => field.name().trim_end_matches('s').to_ascii_uppercase(),
+        Kind::String => {
+            let name = field.name();
+            let one = if field.is_list() { name.strip_suffix('s').unwrap_or(name) } else { name };
+            one.to_ascii_uppercase()
+        }
         Kind::Bytes => "BASE64".to_owned(),
         Kind::Enum(_) => "WORD".to_owned(),
         _ => "NUMBER".to_owned(),
