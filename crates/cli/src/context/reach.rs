@@ -1,5 +1,6 @@
 //! What a call goes to and as whom: flags, then the environment, then the context.
 
+use std::env::{self, VarError};
 use std::time::Duration;
 
 use clap::Args;
@@ -97,11 +98,12 @@ impl Reach {
 }
 
 fn credential(context: Option<Context>) -> Credential {
-    let from = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
-    if let Some(token) = from("GUILDHALL_TOKEN") {
+    let given = |text: Result<String, VarError>| text.ok().filter(|text| !text.is_empty());
+    if let Some(token) = given(env::var("GUILDHALL_TOKEN")) {
         return Credential::Token(token.into());
     }
-    if let (Some(id), Some(secret)) = (from("GUILDHALL_CLIENT_ID"), from("GUILDHALL_CLIENT_SECRET")) {
+    let account = (given(env::var("GUILDHALL_CLIENT_ID")), given(env::var("GUILDHALL_CLIENT_SECRET")));
+    if let (Some(id), Some(secret)) = account {
         return Credential::Account { id, secret: secret.into() };
     }
     match context {
