@@ -33,6 +33,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         .btree_map(".")
         .compile_fds(compiler.file_descriptor_set())?;
 
+    fs::write(out.join("documented_descriptor_set.bin"), compiler.encode_file_descriptor_set())?;
+
     let mut bare = protox::Compiler::new([&root])?;
     bare.include_imports(true).include_source_info(false).open_files(&files)?;
     // Not `file_descriptor_set().encode_to_vec()`: that would lose the option extensions.

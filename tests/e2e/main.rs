@@ -5,6 +5,7 @@
 mod access_matrix;
 mod acting_as;
 mod authorization;
+mod cli;
 mod custom_roles;
 mod event_log;
 mod faults;

@@ -35,8 +35,11 @@ fn there_is_one_crypto_backend() {
 fn environment() -> BTreeSet<String> {
     let mut names: BTreeSet<String> = BTreeSet::new();
     for source in files("crates", "rs") {
-        for (at, _) in source.text.match_indices("env = \"") {
-            names.insert(source.text[at + 7..].split('"').next().unwrap().to_owned());
+        // Of options, and what no option may hold: secrets.
+        for read in ["env = \"", "env::var(\""] {
+            for (at, _) in source.text.match_indices(read) {
+                names.insert(source.text[at + read.len()..].split('"').next().unwrap().to_owned());
+            }
         }
     }
     names

@@ -38,6 +38,10 @@ pub mod org {
 /// Every contract as an encoded `google.protobuf.FileDescriptorSet`, option extensions included: what reflection serves.
 pub static FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor_set.bin"));
 
+/// The same with the comments of the contracts: what a command's help is written from. Twice the size, and in no server.
+pub static DOCUMENTED_FILE_DESCRIPTOR_SET: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/documented_descriptor_set.bin"));
+
 /// Who a method is for: `guildhall.access.v1.Audience`, without the unspecified value that the build refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Audience {

@@ -56,8 +56,26 @@ pub enum Failure {
         #[source]
         source: io::Error,
     },
+    /// What was typed cannot be meant.
+    #[error("{0}")]
+    Usage(String),
+    #[error("{path}:{line}: {fault}")]
+    Contexts { path: PathBuf, line: usize, fault: String },
+    #[error("cannot write the answer")]
+    Output(#[source] io::Error),
+    /// The server's answer to a call.
+    #[error("{0}")]
+    Refused(Box<tonic::Status>),
+    #[error("{refused} of {total} rows were refused; mend them and run the same import again")]
+    RowsRefused { refused: usize, total: usize },
     #[error(transparent)]
     Postgres(#[from] local_postgres::Error),
+}
+
+impl From<tonic::Status> for Failure {
+    fn from(status: tonic::Status) -> Self {
+        Self::Refused(Box::new(status))
+    }
 }
 
 impl Failure {

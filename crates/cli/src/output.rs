@@ -2,6 +2,8 @@ use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
 
+use crate::{Failure, refusal};
+
 /// What a person reads. Every line is written whole, so that lines of several sources never mix; a reader that went away
 /// (`guildhall dev | head`) does not stop the services.
 #[derive(Clone, Copy, Debug)]
@@ -45,19 +47,15 @@ impl Output {
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
 
-    /// Why we give up, with its causes, in one line.
-    pub fn fail(self, error: &dyn Error) {
-        let mut line = format!("guildhall: {error}");
-        let mut cause = error.source();
-        while let Some(inner) = cause {
-            let text = inner.to_string();
-            if !line.ends_with(&text) {
-                line.push_str(": ");
-                line.push_str(&text);
-            }
-            cause = inner.source();
-        }
-        let _ = writeln!(io::stderr(), "{}", line.replace('\n', " "));
+    /// Why we give up, with its causes, in one line; what a server says about a refusal, and what is wrong with several things at
+    /// once, each on a line of its own.
+    pub fn fail(self, failure: &Failure) {
+        let lines = match failure {
+            Failure::Refused(status) => refusal::words(status),
+            Failure::Usage(faults) => faults.clone(),
+            failure => causes(failure),
+        };
+        let _ = writeln!(io::stderr(), "guildhall: {lines}");
     }
 
     fn prefixed(self, source: &str, line: &str) {
@@ -69,4 +67,18 @@ impl Output {
             writeln!(out, "{source:>14} | {line}")
         };
     }
+}
+
+fn causes(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let text = inner.to_string();
+        if !line.ends_with(&text) {
+            line.push_str(": ");
+            line.push_str(&text);
+        }
+        cause = inner.source();
+    }
+    line.replace('\n', " ")
 }

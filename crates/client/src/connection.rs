@@ -11,8 +11,10 @@ use std::{
 use arc_swap::ArcSwapOption;
 use http::{HeaderValue, Request, Response, header::AUTHORIZATION};
 use tokio::time::timeout;
-use tonic::{Status, body::Body, transport::Channel};
+use tonic::{Status, TimeoutExpired, body::Body, transport::Channel};
 use tower::Service;
+
+use crate::service_account::ServiceAccount;
 
 const TIMEOUT: &str = "grpc-timeout";
 
@@ -22,11 +24,16 @@ pub struct Connection {
     channel: Channel,
     deadline: Duration,
     token: Arc<ArcSwapOption<HeaderValue>>,
+    account: Option<Arc<ServiceAccount>>,
 }
 
 impl Connection {
     pub(crate) fn new(channel: Channel, deadline: Duration, token: Arc<ArcSwapOption<HeaderValue>>) -> Self {
-        Self { channel, deadline, token }
+        Self { channel, deadline, token, account: None }
+    }
+
+    pub(crate) fn set_account(&mut self, account: ServiceAccount) {
+        self.account = Some(Arc::new(account));
     }
 }
 
@@ -43,6 +50,7 @@ impl Service<Request<Body>> for Connection {
         if let Some(token) = self.token.load_full() {
             request.headers_mut().entry(AUTHORIZATION).or_insert_with(|| HeaderValue::clone(&token));
         }
+        let account = self.account.clone().filter(|_| !request.headers().contains_key(AUTHORIZATION));
         // `Request::set_timeout` writes the header; the wait here is the same time, for a server that never answers.
         let limit = match request.headers().get(TIMEOUT) {
             Some(asked) => parse(asked).unwrap_or(self.deadline),
@@ -51,15 +59,36 @@ impl Service<Request<Body>> for Connection {
                 self.deadline
             }
         };
-        let answer = self.channel.call(request);
+        // The channel that was asked whether it is ready makes the call; its clone takes the next.
+        let next = self.channel.clone();
+        let mut channel = std::mem::replace(&mut self.channel, next);
         Box::pin(async move {
-            match timeout(limit, answer).await {
-                Ok(Ok(response)) => Ok(response),
-                Ok(Err(error)) => Err(Status::from_error(error.into())),
-                Err(_) => Err(Status::deadline_exceeded("no answer came before the deadline")),
-            }
+            let answer = async {
+                if let Some(account) = account {
+                    let bearer = account.bearer(channel.clone()).await?;
+                    request.headers_mut().insert(AUTHORIZATION, bearer);
+                }
+                channel.call(request).await.map_err(status)
+            };
+            timeout(limit, answer).await.map_err(|_| late())?
         })
     }
+}
+
+fn late() -> Status {
+    Status::deadline_exceeded("no answer came before the deadline")
+}
+
+/// The channel keeps the deadline of the header too, and which of the two waits ends first is chance; its own says CANCELLED.
+fn status(error: tonic::transport::Error) -> Status {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(inner) = cause {
+        if inner.is::<TimeoutExpired>() {
+            return late();
+        }
+        cause = inner.source();
+    }
+    Status::from_error(error.into())
 }
 
 /// At most eight digits, in the finest unit that they reach.

@@ -2,8 +2,9 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let guildhall = client::Client::new("https://guildhall.example.com", Default::default())?;
-//! guildhall.set_token("eyJ..".to_owned().into());
+//! let secret = std::env::var("GUILDHALL_CLIENT_SECRET")?;
+//! let guildhall = client::Client::new("https://guildhall.example.com", Default::default())?
+//!     .with_service_account("sa_..", secret.into());
 //! let mut authorization = guildhall.authorization();
 //! # Ok(())
 //! # }
@@ -12,6 +13,7 @@
 //! Verification of tokens without a call, the stream of invalidations and an engine in the process come with later versions.
 
 mod connection;
+mod service_account;
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,6 +21,7 @@ use api::{authz::v1 as authz, event::v1 as event, gateway::v1 as gateway, member
 use arc_swap::ArcSwapOption;
 use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
+use service_account::ServiceAccount;
 use tonic::transport::{ClientTlsConfig, Endpoint};
 
 pub use connection::Connection;
@@ -97,6 +100,19 @@ impl Client {
             .connect_lazy();
         let token = Arc::new(ArcSwapOption::empty());
         Ok(Self { connection: Connection::new(channel, options.deadline, token.clone()), token })
+    }
+
+    /// Calls are a service account's: its access tokens are fetched by `client_credentials` when a call needs one, and renewed
+    /// before they end. A token given by [`Self::set_token`] goes before them.
+    #[must_use]
+    pub fn with_service_account(mut self, client_id: &str, secret: SecretString) -> Self {
+        self.connection.set_account(ServiceAccount::new(client_id.to_owned(), secret));
+        self
+    }
+
+    /// What the generated clients are made of, for methods that are known only by name.
+    pub fn connection(&self) -> Connection {
+        self.connection.clone()
     }
 
     /// The access token that the following calls carry. A text that cannot stand in a header is carried as none, and refused by
