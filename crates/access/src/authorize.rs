@@ -223,7 +223,19 @@ impl Access {
     pub async fn organization<T: Addressed>(&self, request: &Request<T>) -> Result<Granted<OrganizationScope>, Status> {
         let granted = self.authenticated(request, &[Audience::Organization, Audience::Project])?;
         let organization = named_organization(request.get_ref())?;
-        let scope = self.enter(&granted, organization, request.get_ref().self_id()).await?;
+        let scope = self.enter(&granted, organization, request.get_ref().self_id(), false).await?;
+        Ok(granted.with(scope))
+    }
+
+    /// As [`Access::organization`], but a project's credential is let in to a deleted one too: for org-service, whose contract says
+    /// that it reads and deletes an organization in any state until it is purged. Its own people are not.
+    pub async fn organization_in_any_state<T: Addressed>(
+        &self,
+        request: &Request<T>,
+    ) -> Result<Granted<OrganizationScope>, Status> {
+        let granted = self.authenticated(request, &[Audience::Organization, Audience::Project])?;
+        let organization = named_organization(request.get_ref())?;
+        let scope = self.enter(&granted, organization, request.get_ref().self_id(), true).await?;
         Ok(granted.with(scope))
     }
 
@@ -295,6 +307,7 @@ impl Access {
         granted: &Granted<()>,
         organization: OrganizationId,
         self_id: Option<&str>,
+        deleted_too: bool,
     ) -> Result<OrganizationScope, Status> {
         let missing = || Status::from(runtime::Refusal::not_found("organization"));
         // A token of one organization learns of no other, not even by how long the answer takes.
@@ -315,7 +328,9 @@ impl Access {
             Caller::Workload { .. } => return Ok(scope),
             Caller::ServiceAccount { organization: None, project, .. } => {
                 // Only what brings a deleted organization back, and the project's own list, still see it.
-                let gone = head.state == OrganizationState::Deleted && granted.method.audience != Audience::Project;
+                let gone = head.state == OrganizationState::Deleted
+                    && granted.method.audience != Audience::Project
+                    && !deleted_too;
                 return if *project == head.project_id && !gone { Ok(scope) } else { Err(missing()) };
             }
             Caller::Member { project, .. } | Caller::ServiceAccount { project, .. } => {

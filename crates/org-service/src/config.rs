@@ -20,6 +20,9 @@ pub struct Config {
     /// Where authz-service is.
     #[arg(long, env = "GUILDHALL_AUTHZ_URL", value_name = "URL")]
     pub authz_url: String,
+    /// How long a deleted organization can be brought back, in seconds; then its data are erased. Holds for deletions from now on.
+    #[arg(long, env = "GUILDHALL_PURGE_AFTER", value_name = "SECONDS", default_value_t = 30 * 24 * 60 * 60)]
+    pub purge_after: u32,
 }
 
 impl runtime::Config for Config {

@@ -2,6 +2,7 @@
 //!
 //! One direction: `grpc` converts and calls `ops`, which opens the transaction that `store` borrows; `model` is what they speak of.
 
+mod background;
 mod config;
 mod grpc;
 mod model;
@@ -28,6 +29,7 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
     let (reachable, current) = (readiness.condition("database"), readiness.condition("schema"));
     background.spawn(schema::watch(database.clone(), store::migrations(), reachable, current));
     background.spawn(schema::forget_answers(database.clone()));
+    background.spawn(background::purge_for_ever(database.clone()));
 
     let contract = Contract::from_descriptor_set(api::FILE_DESCRIPTOR_SET)?;
     let member = runtime::connect(&config.member_url, contract.clone())?;
@@ -40,7 +42,8 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
     let access = Access::new(verifier, database.clone(), onward, None, permissions);
 
     let projects = grpc::Projects { access: access.clone(), database: database.clone() };
-    let organizations = grpc::Organizations { access: access.clone(), database: database.clone(), others };
+    let grace = time::Duration::seconds(config.purge_after.into());
+    let organizations = grpc::Organizations { access: access.clone(), database: database.clone(), others, grace };
     let directory = grpc::Directory { access: access.clone(), database: database.clone() };
     let api = Api::new(contract)
         .service(ProjectServiceServer::new(projects))

@@ -9,12 +9,16 @@ use api::{
     org::v1::OrganizationState as State,
 };
 use runtime::{CallContext, Channel};
-use tenancy::{OrganizationScope, OrganizationState};
-use tokio::time::timeout;
-use tonic::Status;
+use tenancy::{OrganizationId, OrganizationScope, OrganizationState};
+use tokio::time::{error::Elapsed, timeout};
+use tonic::{Response, Status};
+
+use crate::model::Usage;
 
 /// How long a state change waits for the others to take note of it. What is lost they read in the feed.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a read waits for a number that it can do without.
+const GLANCE: Duration = Duration::from_millis(500);
 
 /// member-service and authz-service.
 #[derive(Debug, Clone)]
@@ -54,6 +58,31 @@ impl Others {
         }
     }
 
+    /// How much of its limits an organization uses, as exactly as both know at this moment. For display: what cannot be learned soon is
+    /// left out.
+    pub async fn usage(&self, caller: &Caller, call: &CallContext, organization: OrganizationId) -> Usage {
+        let organization_id = organization.to_string();
+        let of_member = async {
+            let message = member::GetUsageRequest { organization_id: organization_id.clone() };
+            let request = self.onward.request(caller, call, Service::Member, message)?;
+            self.member.clone().get_usage(request).await.map(Response::into_inner)
+        };
+        let of_authz = async {
+            let message = authz::GetUsageRequest { organization_id: organization_id.clone() };
+            let request = self.onward.request(caller, call, Service::Authz, message)?;
+            self.authz.clone().get_usage(request).await.map(Response::into_inner)
+        };
+        let (member, authz) = tokio::join!(timeout(GLANCE, of_member), timeout(GLANCE, of_authz));
+        let member = counted(Service::Member, member);
+        let authz = counted(Service::Authz, authz);
+        Usage {
+            members: member.as_ref().map(|used| used.members),
+            pending_invitations: member.as_ref().map(|used| used.pending_invitations),
+            service_accounts: member.as_ref().map(|used| used.service_accounts),
+            custom_roles: authz.map(|used| used.custom_roles),
+        }
+    }
+
     async fn tell_member(
         &self,
         caller: &Caller,
@@ -89,6 +118,16 @@ impl Others {
         let request = self.onward.request(caller, call, Service::Authz, message)?;
         self.authz.clone().set_organization_state(request).await.map(drop)
     }
+}
+
+fn counted<T>(service: Service, answer: Result<Result<T, Status>, Elapsed>) -> Option<T> {
+    let code = match answer {
+        Ok(Ok(usage)) => return Some(usage),
+        Ok(Err(status)) => Some(status.code()),
+        Err(_) => None,
+    };
+    tracing::debug!(service = service.name(), ?code, "how much of the limits is used is not known");
+    None
 }
 
 fn spoken(state: OrganizationState) -> State {

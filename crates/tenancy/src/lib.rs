@@ -6,6 +6,7 @@
 //! background work that serves no caller; a test reads the tree and finds no other place.
 
 pub mod database;
+mod erasure;
 pub mod event;
 pub mod feed;
 mod head;

@@ -14,6 +14,7 @@ use crate::{
     ClusterScope, Database, Event, EventId, Head, NewEvent, OrganizationId, OrganizationScope, OrganizationState,
     Origin, ProjectId, ProjectScope, Scope, Sealer, StoreError,
     event::{now, sha256},
+    purge::PURGED,
     turns::Turn,
 };
 
@@ -298,6 +299,26 @@ impl Write {
             erased += batch.blanked.unsigned_abs();
             (revision, ordinal) = (batch.revision, batch.ordinal);
         }
+    }
+
+    /// Ends the tenant for good: erases its rows, see [`crate::erasure`], and its history, and appends `organization.purged`. What
+    /// stays are the head, events without payload, and what no server may delete. False: that was done before, and nothing was there.
+    pub async fn purge(&mut self) -> Result<bool, StoreError> {
+        let organization = self.organization_id();
+        let rows = crate::erasure::erase_rows(&mut self.transaction, organization).await?;
+        let purged = sqlx::query_scalar!(
+            r#"select exists (select 1 from event where organization_id = $1 and kind = $2) as "purged!""#,
+            organization.uuid(),
+            PURGED
+        )
+        .fetch_one(&mut *self.transaction)
+        .await?;
+        if purged && rows == 0 {
+            return Ok(false);
+        }
+        self.erase_history().await?;
+        self.append(NewEvent::new(PURGED, vec![organization.to_string()], &serde_json::json!({})));
+        Ok(true)
     }
 
     /// Commits the rows, the events and the answer together, and gives the answer back.

@@ -20,12 +20,19 @@ use crate::{
     remote::RemoteError,
 };
 
-/// org-service's feed: the states of organizations.
+/// org-service's feed: the states of organizations, and their end.
 #[derive(Debug)]
 pub struct Organizations(pub Arc<Context>);
 
 impl Consumer for Organizations {
     async fn apply(&self, event: &Event) -> Applied {
+        if event.kind == "organization.purged" {
+            let Some(scope) = scope(event) else { return Applied::Done };
+            return match tenant::purge(&self.0, scope, &origin(), event.revision).await {
+                Ok(()) => Applied::Done,
+                Err(error) => later(event, &error),
+            };
+        }
         let Some((state, scope)) = state_change(event) else { return Applied::Done };
         match tenant::set_state(&self.0, scope, &origin(), state, event.revision).await {
             Ok(_) => Applied::Done,

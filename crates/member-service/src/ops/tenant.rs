@@ -27,3 +27,20 @@ pub async fn set_state(
     }
     tx.commit((head.state, head.state_revision)).await
 }
+
+/// Erases every trace of an organization that org-service has purged: its people, what they signed in with, what waits to be sent. Its
+/// head stays DELETED, and its events without their payloads. An identity of a shared pool is the project's, and stays.
+pub async fn purge(
+    context: &Context,
+    scope: OrganizationScope,
+    origin: &Origin,
+    org_revision: i64,
+) -> Result<(), StoreError> {
+    let mut tx = context.database.write(scope, origin, None).await?;
+    tx.set_state(OrganizationState::Deleted, org_revision).await?;
+    tx.purge().await?;
+    runtime::kill_point("purge-members/erased");
+    tx.commit(()).await?;
+    runtime::kill_point("purge-members/committed");
+    Ok(())
+}

@@ -16,6 +16,8 @@ pub fn payload(kind: &str, json: &str) -> Option<Payload> {
                 after: change.after.as_ref().map(convert::project),
             }))
         }
+        // Nothing is told of what was erased.
+        "organization" if kind == "organization.purged" => None,
         "organization" => {
             let change: model::OrganizationChange = serde_json::from_str(json).ok()?;
             Some(Payload::Organization(OrganizationChange {

@@ -2,20 +2,26 @@
 
 use access::{Access, store};
 use api::org::v1::{
-    CreateOrganizationRequest, GetOrganizationRequest, ListOrganizationsRequest, ListOrganizationsResponse,
-    LookupOrganizationRequest, Organization, ReactivateOrganizationRequest, SuspendOrganizationRequest,
-    UpdateOrganizationRequest, organization_service_server::OrganizationService,
+    BatchGetOrganizationsRequest, BatchGetOrganizationsResponse, CreateOrganizationRequest, DeleteOrganizationRequest,
+    EffectiveSettings, GetEffectiveSettingsRequest, GetOrganizationRequest, ListOrganizationsRequest,
+    ListOrganizationsResponse, LookupOrganizationRequest, Organization, ReactivateOrganizationRequest,
+    SuspendOrganizationRequest, UndeleteOrganizationRequest, UpdateOrganizationRequest,
+    organization_service_server::OrganizationService,
 };
 use runtime::Violations;
 use tenancy::{Database, page::Query};
+use time::Duration;
 use tonic::{Request, Response, Status};
 
 use super::{
     convert,
-    refusal::{change_state, create, missing, page, update},
+    refusal::{change_state, create, missing, missing_at, page, update},
 };
 use crate::{
-    ops::organization::{self, Target},
+    ops::{
+        directory,
+        organization::{self, Target},
+    },
     remote::Others,
 };
 
@@ -24,6 +30,8 @@ pub struct Organizations {
     pub access: Access,
     pub database: Database,
     pub others: Others,
+    /// How long a deletion can be taken back.
+    pub grace: Duration,
 }
 
 #[tonic::async_trait]
@@ -47,9 +55,32 @@ impl OrganizationService for Organizations {
         &self,
         request: Request<GetOrganizationRequest>,
     ) -> Result<Response<Organization>, Status> {
-        let granted = self.access.organization(&request).await?;
-        let view = organization::get(&self.database, granted.scope).await.map_err(store)?;
-        Ok(Response::new(convert::organization(&view.ok_or_else(missing)?)))
+        let granted = self.access.organization_in_any_state(&request).await?;
+        let view = organization::get(&self.database, granted.scope).await.map_err(store)?.ok_or_else(missing)?;
+        let usage = self.others.usage(&granted.caller, &granted.call, granted.scope.organization_id()).await;
+        Ok(Response::new(convert::organization_in_use(&view, usage)))
+    }
+
+    async fn get_effective_settings(
+        &self,
+        request: Request<GetEffectiveSettingsRequest>,
+    ) -> Result<Response<EffectiveSettings>, Status> {
+        let granted = self.access.organization_in_any_state(&request).await?;
+        let entry = directory::in_force(&self.database, granted.scope).await.map_err(store)?;
+        Ok(Response::new(convert::effective(&entry.ok_or_else(missing)?)))
+    }
+
+    async fn batch_get_organizations(
+        &self,
+        request: Request<BatchGetOrganizationsRequest>,
+    ) -> Result<Response<BatchGetOrganizationsResponse>, Status> {
+        let granted = self.access.project(&request)?;
+        let ids = convert::read_batch(&request.into_inner())?;
+        let views = organization::get_several(&self.database, granted.scope, &ids).await.map_err(store)?;
+        let views = views.map_err(missing_at)?;
+        Ok(Response::new(BatchGetOrganizationsResponse {
+            organizations: views.iter().map(convert::organization).collect(),
+        }))
     }
 
     async fn lookup_organization(
@@ -117,6 +148,35 @@ impl OrganizationService for Organizations {
         let request = request.into_inner();
         let once = granted.once(&request.request_id, &request)?;
         let command = convert::read_state_change(Target::Active, request.etag, &request.reason)?;
+        let view = organization::change_state(&self.database, &self.others, &granted, once.as_ref(), command)
+            .await
+            .map_err(change_state)?;
+        Ok(Response::new(convert::organization(&view)))
+    }
+
+    async fn delete_organization(
+        &self,
+        request: Request<DeleteOrganizationRequest>,
+    ) -> Result<Response<Organization>, Status> {
+        let granted = self.access.organization_in_any_state(&request).await?;
+        let request = request.into_inner();
+        let once = granted.once(&request.request_id, &request)?;
+        let target = Target::Deleted { grace: self.grace };
+        let command = convert::read_state_change(target, request.etag, &request.reason)?;
+        let view = organization::change_state(&self.database, &self.others, &granted, once.as_ref(), command)
+            .await
+            .map_err(change_state)?;
+        Ok(Response::new(convert::organization(&view)))
+    }
+
+    async fn undelete_organization(
+        &self,
+        request: Request<UndeleteOrganizationRequest>,
+    ) -> Result<Response<Organization>, Status> {
+        let granted = self.access.organization(&request).await?;
+        let request = request.into_inner();
+        let once = granted.once(&request.request_id, &request)?;
+        let command = convert::read_state_change(Target::Undeleted, request.etag, &request.reason)?;
         let view = organization::change_state(&self.database, &self.others, &granted, once.as_ref(), command)
             .await
             .map_err(change_state)?;

@@ -2,14 +2,17 @@
 
 use access::{Access, invalid_field, store};
 use api::org::v1::{
-    CreateProjectRequest, GetProjectRequest, ListProjectsRequest, ListProjectsResponse, Project,
+    CreateProjectRequest, GetProjectRequest, ListProjectsRequest, ListProjectsResponse, Project, UpdateProjectRequest,
     project_service_server::ProjectService,
 };
 use runtime::{Refusal, Violations};
 use tenancy::{Database, ProjectId, page::Query};
 use tonic::{Request, Response, Status};
 
-use super::{convert, refusal::page};
+use super::{
+    convert,
+    refusal::{page, update_project},
+};
 use crate::ops::project;
 
 #[derive(Debug)]
@@ -24,10 +27,11 @@ impl ProjectService for Projects {
         let granted = self.access.operator(&request)?;
         let request = request.into_inner();
         let once = granted.once(&request.request_id, &request)?;
-        let draft = convert::read_create_project(request)?;
-        let project = project::create(&self.database, granted.scope, &granted.origin(), once.as_ref(), draft)
-            .await
-            .map_err(store)?;
+        let (display_name, draft) = convert::read_create_project(request)?;
+        let project =
+            project::create(&self.database, granted.scope, &granted.origin(), once.as_ref(), display_name, draft)
+                .await
+                .map_err(store)?;
         Ok(Response::new(convert::project(&project)))
     }
 
@@ -55,5 +59,17 @@ impl ProjectService for Projects {
             projects: listed.rows.iter().map(convert::project).collect(),
             next_page_token: listed.next.map(|id| query.token(self.database.sealer(), &id)).unwrap_or_default(),
         }))
+    }
+
+    async fn update_project(&self, request: Request<UpdateProjectRequest>) -> Result<Response<Project>, Status> {
+        let granted = self.access.operator(&request)?;
+        let request = request.into_inner();
+        let once = granted.once(&request.request_id, &request)?;
+        let (id, command) = convert::read_update_project(request)?;
+        let granted = granted.in_project(id);
+        let project = project::update(&self.database, granted.scope, &granted.origin(), once.as_ref(), command)
+            .await
+            .map_err(update_project)?;
+        Ok(Response::new(convert::project(&project)))
     }
 }

@@ -10,22 +10,27 @@ use tenancy::{
 };
 use tonic::{Code, Status};
 
-use super::convert::IDLE_TIMEOUT;
-use crate::ops::organization::{CreateError, StateError, UpdateError};
+use super::convert::{DEFAULT_IDLE_TIMEOUT, IDLE_TIMEOUT};
+use crate::ops::{
+    organization::{CreateError, StateError, UpdateError},
+    project,
+};
 
 pub fn missing() -> Status {
     Refusal::not_found("organization").into()
+}
+
+/// One of several is not there.
+pub fn missing_at(index: usize) -> Status {
+    Refusal::not_found("organization").metadata("index", index.to_string()).into()
 }
 
 pub fn create(error: CreateError) -> Status {
     match error {
         CreateError::ProjectUnknown => Refusal::not_found("project").into(),
         CreateError::ProjectArchived => archived(&error),
-        CreateError::LimitReached { limit } => {
-            Refusal::new(Code::ResourceExhausted, ErrorReason::LimitReached, error.to_string())
-                .metadata("limit", "max_organizations")
-                .quota("project", format!("{limit} of {limit} organizations"))
-                .into()
+        CreateError::LimitReached { limit, used } => {
+            Refusal::limit_reached("max_organizations", limit.into(), used).into()
         }
         CreateError::SlugTaken => taken(ErrorReason::SlugTaken, &error),
         CreateError::ExternalIdTaken => taken(ErrorReason::ExternalIdTaken, &error),
@@ -60,7 +65,23 @@ pub fn change_state(error: StateError) -> Status {
                 .precondition("STATE", "organization", "is DELETED")
                 .into()
         }
+        StateError::GraceOver => {
+            Refusal::new(Code::FailedPrecondition, ErrorReason::OrganizationState, error.to_string())
+                .precondition("STATE", "organization", "is past its purge_time")
+                .into()
+        }
         StateError::Store(error) => store(error),
+    }
+}
+
+pub fn update_project(error: project::UpdateError) -> Status {
+    use project::UpdateError::*;
+    match error {
+        Unknown => Refusal::not_found("project").into(),
+        Archived => archived(&error),
+        EtagMismatch => etag_mismatch(&error),
+        IdleTimeoutTooLong => access::invalid_field(DEFAULT_IDLE_TIMEOUT, &error),
+        Store(error) => store(error),
     }
 }
 

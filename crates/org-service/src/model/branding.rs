@@ -1,6 +1,8 @@
 //! How a project or an organization shows itself.
 
-use super::{Fault, names::is_disruptive, text};
+use std::collections::BTreeMap;
+
+use super::{Fault, Source, names::is_disruptive, text};
 
 text! {
     /// An absolute `https` URI.
@@ -38,6 +40,35 @@ impl Branding {
         if named("sender_name") {
             self.sender_name = sender_name;
         }
+    }
+}
+
+/// The branding as it holds for one organization.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrandingInForce {
+    pub branding: Branding,
+    /// By the field's name in the contract. A field that nobody set has none.
+    pub sources: BTreeMap<&'static str, Source>,
+}
+
+impl BrandingInForce {
+    /// Each field by itself: the organization's own, else its project's.
+    pub fn of(own: &Branding, project: &Branding) -> Self {
+        let mut sources = BTreeMap::new();
+        macro_rules! nearest {
+            ($($field:ident),*) => {
+                Branding { $($field: {
+                    let source = if own.$field.is_some() { Source::Organization } else { Source::Project };
+                    let value = own.$field.clone().or_else(|| project.$field.clone());
+                    if value.is_some() {
+                        sources.insert(stringify!($field), source);
+                    }
+                    value
+                },)* }
+            };
+        }
+        let branding = nearest!(logo_uri, primary_color, sender_name);
+        Self { branding, sources }
     }
 }
 
@@ -127,5 +158,20 @@ mod tests {
         for bad in ["", " ", "a\r\nBcc: x", "Acme <x@y>", "\"Acme\""] {
             assert!(SenderName::parse(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn branding_in_force_is_the_nearest_field_by_field() {
+        let color = |text| Color::parse(text).ok();
+        let project = Branding {
+            primary_color: color("#111111"),
+            sender_name: SenderName::parse("The Product").ok(),
+            ..Branding::default()
+        };
+        let own = Branding { primary_color: color("#222222"), ..Branding::default() };
+        let BrandingInForce { branding, sources } = BrandingInForce::of(&own, &project);
+        assert_eq!((branding.primary_color, branding.sender_name), (color("#222222"), project.sender_name));
+        let told = [("primary_color", Source::Organization), ("sender_name", Source::Project)];
+        assert_eq!((branding.logo_uri, sources), (None, BTreeMap::from(told)));
     }
 }

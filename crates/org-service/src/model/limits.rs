@@ -33,6 +33,18 @@ impl LimitValues {
     }
 }
 
+impl From<LimitsInForce> for LimitValues {
+    fn from(limits: LimitsInForce) -> Self {
+        let value = |limit: Option<LimitInForce>| limit.map(|limit| limit.value);
+        Self {
+            max_members: value(limits.max_members),
+            max_pending_invitations: value(limits.max_pending_invitations),
+            max_custom_roles: value(limits.max_custom_roles),
+            max_service_accounts: value(limits.max_service_accounts),
+        }
+    }
+}
+
 /// The limits of a project, and what it gives to its organizations.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
@@ -41,6 +53,29 @@ pub struct ProjectLimits {
     pub max_organizations: Option<i32>,
     pub organization: LimitValues,
     pub plans: BTreeMap<Plan, LimitValues>,
+}
+
+impl ProjectLimits {
+    /// Takes over those fields of `from` that are named. The plans are taken as a whole.
+    pub fn take(&mut self, from: Self, named: impl Fn(&str) -> bool) {
+        if named("max_organizations") {
+            self.max_organizations = from.max_organizations;
+        }
+        let of_organizations = |field: &str| named("organization") || named(&format!("organization.{field}"));
+        self.organization.take(from.organization, of_organizations);
+        if named("plans") {
+            self.plans = from.plans;
+        }
+    }
+}
+
+/// How much of each limit an organization uses. None: not known, as the service that counts could not be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    pub members: Option<i32>,
+    pub pending_invitations: Option<i32>,
+    pub custom_roles: Option<i32>,
+    pub service_accounts: Option<i32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -12,16 +12,17 @@ mod role_reference;
 mod settings;
 mod slug;
 
-pub use branding::{Branding, Color, LogoUri, SenderName};
+pub use branding::{Branding, BrandingInForce, Color, LogoUri, SenderName};
 pub use email_domain::EmailDomain;
-pub use limits::{LimitInForce, LimitSource, LimitValues, LimitsInForce, ProjectLimits};
+pub use limits::{LimitInForce, LimitSource, LimitValues, LimitsInForce, ProjectLimits, Usage};
 pub use metadata::Metadata;
 pub use names::{DisplayName, ExternalId, Plan, Reason, fold};
-pub use organization::{Draft, Kind, Organization, OrganizationChange, OrganizationView};
-pub use project::{Audience, HostName, Project, ProjectState, SigningAlgorithm, TokenSettings, UserPool};
+pub use organization::{Draft, InForce, Kind, Organization, OrganizationChange, OrganizationView};
+pub use project::{Audience, HostName, Project, ProjectDraft, ProjectState, SigningAlgorithm, TokenSettings, UserPool};
 pub use role_reference::RoleReference;
 pub use settings::{
-    AuthMethod, AuthMethodsPolicy, EmailInvitesPolicy, EmailJitPolicy, MfaMethod, MfaPolicy, Settings, SsoJitPolicy,
+    AuthMethod, AuthMethodsPolicy, EmailInvitesPolicy, EmailJitPolicy, MfaMethod, MfaPolicy, Settings, SettingsInForce,
+    Source, SsoJitPolicy,
 };
 pub use slug::Slug;
 

@@ -3,7 +3,10 @@
 use tenancy::{OrganizationId, OrganizationState, ProjectId};
 use time::OffsetDateTime;
 
-use super::{Branding, DisplayName, ExternalId, LimitValues, LimitsInForce, Metadata, Plan, Settings, Slug};
+use super::{
+    Branding, BrandingInForce, DisplayName, ExternalId, LimitValues, LimitsInForce, Metadata, Plan, Settings,
+    SettingsInForce, Slug,
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -31,6 +34,9 @@ pub struct Organization {
     pub plan: Option<Plan>,
     #[serde(with = "time::serde::rfc3339::option")]
     pub purge_time: Option<OffsetDateTime>,
+    /// The state that an undeletion brings back. Some of a deleted one only, as is `purge_time`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted_from: Option<OrganizationState>,
     pub revision: i64,
     #[serde(with = "time::serde::rfc3339")]
     pub create_time: OffsetDateTime,
@@ -42,6 +48,14 @@ pub struct Organization {
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct OrganizationView {
     pub organization: Organization,
+    pub limits: LimitsInForce,
+}
+
+/// All that holds for an organization, its own or inherited.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InForce {
+    pub settings: SettingsInForce,
+    pub branding: BrandingInForce,
     pub limits: LimitsInForce,
 }
 
@@ -133,6 +147,7 @@ mod tests {
             limits: LimitValues { max_members: Some(5), ..LimitValues::default() },
             plan: None,
             purge_time: None,
+            deleted_from: None,
             revision: 1,
             create_time: time,
             update_time: time,

@@ -67,6 +67,20 @@ pub struct TokenSettings {
     pub issuer_host: Option<HostName>,
 }
 
+/// What the operator writes: all of a new project, or of one that is there the fields that the operator names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProjectDraft {
+    /// None only in an update that does not name it.
+    pub display_name: Option<DisplayName>,
+    /// Of a new project only.
+    pub user_pool: UserPool,
+    pub auto_create_organization: bool,
+    pub organization_defaults: Settings,
+    pub token_settings: TokenSettings,
+    pub branding: Branding,
+    pub limits: ProjectLimits,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Project {
     pub project_id: ProjectId,
@@ -83,4 +97,49 @@ pub struct Project {
     pub create_time: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339")]
     pub update_time: OffsetDateTime,
+}
+
+impl Project {
+    /// This project with the named fields of `draft`, named by their paths in the contract.
+    pub fn with(&self, draft: ProjectDraft, named: impl Fn(&str) -> bool) -> Self {
+        let mut new = self.clone();
+        if let Some(display_name) = draft.display_name.filter(|_| named("display_name")) {
+            new.display_name = display_name;
+        }
+        if named("auto_create_organization") {
+            new.auto_create_organization = draft.auto_create_organization;
+        }
+        let within = |parent: &'static str| {
+            let named = &named;
+            move |field: &str| named(parent) || named(&format!("{parent}.{field}"))
+        };
+        new.organization_defaults.take(draft.organization_defaults, within("organization_defaults"));
+        new.token_settings.take(draft.token_settings, within("token_settings"));
+        new.branding.take(draft.branding, within("branding"));
+        new.limits.take(draft.limits, within("limits"));
+        new
+    }
+}
+
+impl TokenSettings {
+    /// Takes over those fields of `from` that are named.
+    fn take(&mut self, from: Self, named: impl Fn(&str) -> bool) {
+        let Self { access_token_lifetime_seconds, refresh_token_lifetime_seconds, algorithm, audience, issuer_host } =
+            from;
+        if named("access_token_lifetime") {
+            self.access_token_lifetime_seconds = access_token_lifetime_seconds;
+        }
+        if named("refresh_token_lifetime") {
+            self.refresh_token_lifetime_seconds = refresh_token_lifetime_seconds;
+        }
+        if named("algorithm") {
+            self.algorithm = algorithm;
+        }
+        if named("audience") {
+            self.audience = audience;
+        }
+        if named("issuer_host") {
+            self.issuer_host = issuer_host;
+        }
+    }
 }

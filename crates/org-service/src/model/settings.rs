@@ -88,6 +88,104 @@ impl Settings {
     }
 }
 
+/// Where a value in force comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Nobody chose it.
+    Installation,
+    Project,
+    Organization,
+}
+
+/// The settings as they hold for one organization, and where each field comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingsInForce {
+    pub settings: Settings,
+    /// By the field's name in the contract; every field has one.
+    pub sources: BTreeMap<&'static str, Source>,
+}
+
+/// Whether something was chosen, or is left to be inherited.
+trait Choosable {
+    fn is_chosen(&self) -> bool;
+}
+
+impl<T> Choosable for Option<T> {
+    fn is_chosen(&self) -> bool {
+        self.is_some()
+    }
+}
+
+impl<T> Choosable for Vec<T> {
+    fn is_chosen(&self) -> bool {
+        !self.is_empty()
+    }
+}
+
+impl<K, V> Choosable for BTreeMap<K, V> {
+    fn is_chosen(&self) -> bool {
+        !self.is_empty()
+    }
+}
+
+const DAY: i64 = 24 * 60 * 60;
+
+impl SettingsInForce {
+    /// Each field by itself: the organization's own, its project's, the installation's. An idle timeout that is longer than the
+    /// lifetime in force, as one that is inherited may become at any time, is cut to it.
+    pub fn of(own: &Settings, project: &Settings) -> Self {
+        let installation = Self::installation();
+        let mut sources = BTreeMap::new();
+        macro_rules! nearest {
+            ($($field:ident = $name:literal),* $(,)?) => {
+                Settings { $($field: {
+                    let (from, source) = if own.$field.is_chosen() {
+                        (own, Source::Organization)
+                    } else if project.$field.is_chosen() {
+                        (project, Source::Project)
+                    } else {
+                        (&installation, Source::Installation)
+                    };
+                    sources.insert($name, source);
+                    from.$field.clone()
+                },)* }
+            };
+        }
+        let mut settings = nearest! {
+            auth_methods = "auth_methods",
+            allowed_auth_methods = "allowed_auth_methods",
+            mfa_policy = "mfa_policy",
+            allowed_mfa_methods = "allowed_mfa_methods",
+            email_invites = "email_invites",
+            email_jit_provisioning = "email_jit_provisioning",
+            sso_jit_provisioning = "sso_jit_provisioning",
+            allowed_email_domains = "allowed_email_domains",
+            jit_role_ids = "jit_role_ids",
+            domain_role_ids = "domain_role_ids",
+            session_lifetime_seconds = "session_lifetime",
+            session_idle_timeout_seconds = "session_idle_timeout",
+        };
+        settings.session_idle_timeout_seconds =
+            settings.session_idle_timeout_seconds.min(settings.session_lifetime_seconds);
+        Self { settings, sources }
+    }
+
+    /// What holds where nobody chose, as the contract says.
+    fn installation() -> Settings {
+        Settings {
+            auth_methods: Some(AuthMethodsPolicy::AllAllowed),
+            mfa_policy: Some(MfaPolicy::Optional),
+            email_invites: Some(EmailInvitesPolicy::AllAllowed),
+            email_jit_provisioning: Some(EmailJitPolicy::NotAllowed),
+            sso_jit_provisioning: Some(SsoJitPolicy::NotAllowed),
+            jit_role_ids: vec![RoleReference::stored("member".to_owned())],
+            session_lifetime_seconds: Some(30 * DAY),
+            session_idle_timeout_seconds: Some(7 * DAY),
+            ..Settings::default()
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,5 +225,37 @@ mod tests {
         assert!(settings(Some(600), Some(600)).idle_timeout_fits());
         assert!(!settings(Some(600), Some(601)).idle_timeout_fits());
         assert!(settings(None, Some(601)).idle_timeout_fits());
+    }
+
+    #[test]
+    fn each_field_in_force_is_the_nearest_that_was_chosen() {
+        let project = Settings {
+            mfa_policy: Some(MfaPolicy::RequiredForAll),
+            email_invites: Some(EmailInvitesPolicy::NotAllowed),
+            allowed_auth_methods: vec![AuthMethod::Sso],
+            ..Settings::default()
+        };
+        let own = Settings { email_invites: Some(EmailInvitesPolicy::Restricted), ..Settings::default() };
+        let SettingsInForce { settings, sources } = SettingsInForce::of(&own, &project);
+        assert_eq!(settings.email_invites, Some(EmailInvitesPolicy::Restricted));
+        assert_eq!(settings.mfa_policy, Some(MfaPolicy::RequiredForAll));
+        assert_eq!(settings.allowed_auth_methods, [AuthMethod::Sso]);
+        assert_eq!(settings.auth_methods, Some(AuthMethodsPolicy::AllAllowed));
+        assert_eq!(settings.session_lifetime_seconds, Some(30 * DAY));
+        let told = |field| sources[field];
+        assert_eq!(
+            ["email_invites", "mfa_policy", "allowed_auth_methods", "auth_methods"].map(told),
+            [Source::Organization, Source::Project, Source::Project, Source::Installation]
+        );
+        assert_eq!(sources.len(), 12, "every field says where it comes from");
+    }
+
+    #[test]
+    fn an_inherited_idle_timeout_is_cut_to_the_lifetime() {
+        let own = Settings { session_lifetime_seconds: Some(3600), ..Settings::default() };
+        for idle in [None, Some(7200), Some(3600)] {
+            let project = Settings { session_idle_timeout_seconds: idle, ..Settings::default() };
+            assert_eq!(SettingsInForce::of(&own, &project).settings.session_idle_timeout_seconds, Some(3600));
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What the other services must know of projects and organizations before they let anybody in.
 
-use tenancy::{ClusterScope, Database, OrganizationId, ProjectScope, StoreError};
+use tenancy::{ClusterScope, Database, OrganizationId, OrganizationScope, ProjectScope, StoreError};
 
 use crate::store::directory::{self, Entry};
 
@@ -11,6 +11,14 @@ pub async fn organization(
 ) -> Result<Option<Entry>, StoreError> {
     let mut read = database.read(scope).await?;
     let entry = directory::organization(read.connection(), organization).await?;
+    read.finish().await?;
+    Ok(entry)
+}
+
+/// For the organization's own readers.
+pub async fn in_force(database: &Database, scope: OrganizationScope) -> Result<Option<Entry>, StoreError> {
+    let mut read = database.read(scope).await?;
+    let entry = directory::organization(read.connection(), scope.organization_id()).await?;
     read.finish().await?;
     Ok(entry)
 }

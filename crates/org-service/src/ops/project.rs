@@ -2,32 +2,22 @@
 
 use tenancy::{
     Change, ClusterScope, Database, NewEvent, Once, Origin, ProjectId, ProjectScope, StoreError,
+    mask::{Mask, etag_matches},
     page::{Listed, Page},
 };
 
 use crate::{
-    model::{Branding, DisplayName, Project, ProjectLimits, ProjectState, Settings, TokenSettings, UserPool},
+    model::{DisplayName, Project, ProjectDraft, ProjectState},
     store::project,
 };
-
-/// What the operator writes of a new project.
-#[derive(Debug, Clone)]
-pub struct Draft {
-    pub display_name: DisplayName,
-    pub user_pool: UserPool,
-    pub auto_create_organization: bool,
-    pub organization_defaults: Settings,
-    pub token_settings: TokenSettings,
-    pub branding: Branding,
-    pub limits: ProjectLimits,
-}
 
 pub async fn create(
     database: &Database,
     scope: ClusterScope,
     origin: &Origin,
     once: Option<&Once>,
-    draft: Draft,
+    display_name: DisplayName,
+    draft: ProjectDraft,
 ) -> Result<Project, StoreError> {
     let mut tx = database.write(scope, origin, once).await?;
     if let Some(first) = tx.first_answer()? {
@@ -36,7 +26,7 @@ pub async fn create(
     let time = tenancy::event::now();
     let project = Project {
         project_id: ProjectId::new(),
-        display_name: draft.display_name,
+        display_name,
         user_pool: draft.user_pool,
         auto_create_organization: draft.auto_create_organization,
         organization_defaults: draft.organization_defaults,
@@ -72,4 +62,63 @@ pub async fn list(
     let rows = project::list(read.connection(), state, page).await?;
     read.finish().await?;
     Ok(Listed::from_rows(rows, page.size, |project| project.project_id))
+}
+
+#[derive(Debug, Clone)]
+pub struct Update {
+    pub draft: ProjectDraft,
+    /// Which of the draft's fields count.
+    pub mask: Mask,
+    /// Empty: any.
+    pub etag: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum UpdateError {
+    #[error("no such project")]
+    Unknown,
+    #[error("the project is archived")]
+    Archived,
+    #[error("the project changed since the etag was read")]
+    EtagMismatch,
+    /// Of the values after the update; each by itself was fine.
+    #[error("must not be longer than session_lifetime")]
+    IdleTimeoutTooLong,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What organizations inherit changes with the commit: they hold no copy. An update that changes nothing has no event and leaves
+/// the etag as it is.
+pub async fn update(
+    database: &Database,
+    scope: ProjectScope,
+    origin: &Origin,
+    once: Option<&Once>,
+    update: Update,
+) -> Result<Project, UpdateError> {
+    let mut tx = database.write(scope, origin, once).await?;
+    if let Some(first) = tx.first_answer()? {
+        return Ok(first);
+    }
+    let before = project::find(tx.connection(), scope.project_id()).await?.ok_or(UpdateError::Unknown)?;
+    if before.state == ProjectState::Archived {
+        return Err(UpdateError::Archived);
+    }
+    if !etag_matches(&update.etag, before.revision) {
+        return Err(UpdateError::EtagMismatch);
+    }
+    let mut after = before.with(update.draft, |path| update.mask.has(path));
+    if !after.organization_defaults.idle_timeout_fits() {
+        return Err(UpdateError::IdleTimeoutTooLong);
+    }
+    if after == before {
+        return Ok(tx.commit(before).await?);
+    }
+    after.revision = tx.revision();
+    after.update_time = tenancy::event::now();
+    project::update(tx.connection(), &after).await?;
+    let change = Change { before: Some(before), after: Some(after.clone()) };
+    tx.append(NewEvent::new("project.updated", vec![after.project_id.to_string()], &change));
+    Ok(tx.commit(after).await?)
 }

@@ -1,11 +1,13 @@
 //! What the other services ask of organizations and projects.
 
-use sqlx::PgConnection;
+use sqlx::{PgConnection, types::Json};
 use tenancy::{OrganizationId, OrganizationState, ProjectId, StoreError};
 use uuid::Uuid;
 
 use super::word;
-use crate::model::{Kind, UserPool};
+use crate::model::{
+    Branding, BrandingInForce, InForce, Kind, LimitValues, LimitsInForce, Settings, SettingsInForce, UserPool,
+};
 
 /// An organization as the other services see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +21,7 @@ pub struct Entry {
     pub display_name: String,
     /// At which `state` last changed.
     pub state_revision: i64,
+    pub in_force: InForce,
 }
 
 struct Row {
@@ -30,12 +33,20 @@ struct Row {
     user_pool: String,
     display_name: String,
     state_revision: i64,
+    settings: Json<Settings>,
+    branding: Json<Branding>,
+    limits: Json<LimitValues>,
+    plan_limits: Option<Json<LimitValues>>,
+    project_settings: Json<Settings>,
+    project_branding: Json<Branding>,
+    project_limits: Option<Json<LimitValues>>,
 }
 
 impl TryFrom<Row> for Entry {
     type Error = StoreError;
 
     fn try_from(row: Row) -> Result<Self, StoreError> {
+        let inherited = |values: Option<Json<LimitValues>>| values.map(|v| v.0).unwrap_or_default();
         Ok(Self {
             organization_id: OrganizationId::from_uuid(row.organization_id),
             project_id: ProjectId::from_uuid(row.project_id),
@@ -45,22 +56,41 @@ impl TryFrom<Row> for Entry {
             user_pool: word(row.user_pool, "project.user_pool")?,
             display_name: row.display_name,
             state_revision: row.state_revision,
+            in_force: InForce {
+                settings: SettingsInForce::of(&row.settings.0, &row.project_settings.0),
+                branding: BrandingInForce::of(&row.branding.0, &row.project_branding.0),
+                limits: LimitsInForce::of(&row.limits.0, &inherited(row.plan_limits), &inherited(row.project_limits)),
+            },
         })
     }
 }
 
+/// The columns of [`Row`], of organization `o`, its project `p` and its head `h`; `$from` is what finds it. One text, as in
+/// `organization`.
+macro_rules! select {
+    ($from:literal, $($argument:expr),* $(,)?) => {
+        sqlx::query_as!(
+            Row,
+            r#"select o.organization_id, o.project_id, o.slug, o.state, o.kind, p.user_pool, o.display_name, h.state_revision,
+                   o.settings as "settings: Json<Settings>", o.branding as "branding: Json<Branding>",
+                   o.limits as "limits: Json<LimitValues>", p.limits -> 'plans' -> o.plan as "plan_limits: Json<LimitValues>",
+                   p.organization_defaults as "project_settings: Json<Settings>",
+                   p.branding as "project_branding: Json<Branding>",
+                   p.limits -> 'organization' as "project_limits: Json<LimitValues>"
+               from organization o join project p on p.organization_id = o.project_id
+                   join head h on h.organization_id = o.organization_id "#
+                + $from,
+            $($argument),*
+        )
+    };
+}
+
 pub async fn organization(connection: &mut PgConnection, id: OrganizationId) -> Result<Option<Entry>, StoreError> {
-    sqlx::query_as!(
-        Row,
-        "select o.organization_id, o.project_id, o.slug, o.state, o.kind, p.user_pool, o.display_name, h.state_revision
-         from organization o join project p on p.organization_id = o.project_id join head h on h.organization_id = o.organization_id
-         where o.organization_id = $1",
-        id.uuid()
-    )
-    .fetch_optional(connection)
-    .await?
-    .map(Entry::try_from)
-    .transpose()
+    select!("where o.organization_id = $1", id.uuid())
+        .fetch_optional(connection)
+        .await?
+        .map(Entry::try_from)
+        .transpose()
 }
 
 /// By the slug of now: a former one finds nothing.
@@ -69,14 +99,10 @@ pub async fn organization_by_slug(
     project: ProjectId,
     slug: &str,
 ) -> Result<Option<Entry>, StoreError> {
-    sqlx::query_as!(
-        Row,
-        "select o.organization_id, o.project_id, o.slug, o.state, o.kind, p.user_pool, o.display_name, h.state_revision
-         from used_slug u join organization o on o.organization_id = u.organization_id and o.slug = u.slug
-             join project p on p.organization_id = o.project_id join head h on h.organization_id = o.organization_id
-         where u.project_id = $1 and u.slug = $2",
+    select!(
+        "join used_slug u on u.organization_id = o.organization_id and u.slug = o.slug where u.project_id = $1 and u.slug = $2",
         project.uuid(),
-        slug
+        slug,
     )
     .fetch_optional(connection)
     .await?

@@ -51,6 +51,7 @@ struct Row {
     limits: Json<LimitValues>,
     plan: Option<String>,
     purge_time: Option<OffsetDateTime>,
+    deleted_from: Option<String>,
     revision: i64,
     create_time: OffsetDateTime,
     update_time: OffsetDateTime,
@@ -80,6 +81,7 @@ impl TryFrom<Row> for Found {
             limits: row.limits.0,
             plan: row.plan.map(Plan::stored),
             purge_time: row.purge_time,
+            deleted_from: row.deleted_from.as_deref().map(OrganizationState::parse).transpose()?,
             revision: row.revision,
             create_time: row.create_time,
             update_time: row.update_time,
@@ -100,7 +102,7 @@ macro_rules! select {
             r#"select o.organization_id, o.project_id, o.slug, o.display_name, o.external_id, o.kind, o.state,
                    o.trusted_metadata as "trusted_metadata: Json<Metadata>",
                    o.untrusted_metadata as "untrusted_metadata: Json<Metadata>", o.settings as "settings: Json<Settings>",
-                   o.branding as "branding: Json<Branding>", o.limits as "limits: Json<LimitValues>", o.plan, o.purge_time,
+                   o.branding as "branding: Json<Branding>", o.limits as "limits: Json<LimitValues>", o.plan, o.purge_time, o.deleted_from,
                    o.revision, o.create_time, o.update_time, p.state as project_state,
                    p.limits -> 'plans' -> o.plan as "plan_limits: Json<LimitValues>",
                    p.limits -> 'organization' as "project_limits: Json<LimitValues>"
@@ -235,23 +237,50 @@ pub async fn list(
     rows.into_iter().map(Found::try_from).collect()
 }
 
-/// How many organizations a project has, counted no further than `most`.
-pub async fn count(connection: &mut PgConnection, project: ProjectId, most: i64) -> Result<i64, StoreError> {
-    let row = sqlx::query!(
-        r#"select count(*) as "count!" from (select from organization where project_id = $1 limit $2) as counted"#,
-        project.uuid(),
-        most
+/// Several of a project's organizations. Those that are not there are left out.
+pub async fn find_several(
+    connection: &mut PgConnection,
+    project: ProjectId,
+    organizations: &[OrganizationId],
+) -> Result<Vec<Found>, StoreError> {
+    let ids: Vec<Uuid> = organizations.iter().map(|id| id.uuid()).collect();
+    let rows = select!("where o.project_id = $1 and o.organization_id = any ($2)", project.uuid(), &ids)
+        .fetch_all(connection)
+        .await?;
+    rows.into_iter().map(Found::try_from).collect()
+}
+
+/// The deleted organizations whose grace is over, longest over first, up to `limit`.
+pub async fn due_for_purge(
+    connection: &mut PgConnection,
+    limit: i64,
+) -> Result<Vec<(ProjectId, OrganizationId)>, StoreError> {
+    let rows = sqlx::query!(
+        "-- cluster: serves every tenant
+         select project_id, organization_id from organization where purge_time <= now() order by purge_time limit $1",
+        limit
     )
-    .fetch_one(connection)
+    .fetch_all(connection)
     .await?;
+    Ok(rows
+        .iter()
+        .map(|row| (ProjectId::from_uuid(row.project_id), OrganizationId::from_uuid(row.organization_id)))
+        .collect())
+}
+
+/// How many organizations a project has, those awaiting their purge included.
+pub async fn count(connection: &mut PgConnection, project: ProjectId) -> Result<i64, StoreError> {
+    let row = sqlx::query!(r#"select count(*) as "count!" from organization where project_id = $1"#, project.uuid())
+        .fetch_one(connection)
+        .await?;
     Ok(row.count)
 }
 
 pub async fn insert(connection: &mut PgConnection, organization: &Organization) -> Result<(), WriteError> {
     sqlx::query!(
         "insert into organization (organization_id, project_id, slug, display_name, folded_name, external_id, kind, state,
-             trusted_metadata, untrusted_metadata, settings, branding, limits, plan, purge_time, revision, create_time, update_time)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+             trusted_metadata, untrusted_metadata, settings, branding, limits, plan, purge_time, deleted_from, revision, create_time, update_time)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
         organization.organization_id.uuid(),
         organization.project_id.uuid(),
         organization.slug.as_str(),
@@ -267,6 +296,7 @@ pub async fn insert(connection: &mut PgConnection, organization: &Organization) 
         Json(&organization.limits) as _,
         organization.plan.as_ref().map(Plan::as_str),
         organization.purge_time,
+        organization.deleted_from.map(OrganizationState::as_str),
         organization.revision,
         organization.create_time,
         organization.update_time
@@ -281,7 +311,7 @@ pub async fn update(connection: &mut PgConnection, organization: &Organization) 
     sqlx::query!(
         "update organization set slug = $2, display_name = $3, folded_name = $4, external_id = $5, kind = $6, state = $7,
              trusted_metadata = $8, untrusted_metadata = $9, settings = $10, branding = $11, limits = $12, plan = $13,
-             purge_time = $14, revision = $15, update_time = $16
+             purge_time = $14, deleted_from = $15, revision = $16, update_time = $17
          where organization_id = $1",
         organization.organization_id.uuid(),
         organization.slug.as_str(),
@@ -297,6 +327,7 @@ pub async fn update(connection: &mut PgConnection, organization: &Organization) 
         Json(&organization.limits) as _,
         organization.plan.as_ref().map(Plan::as_str),
         organization.purge_time,
+        organization.deleted_from.map(OrganizationState::as_str),
         organization.revision,
         organization.update_time
     )

@@ -67,6 +67,28 @@ pub async fn insert(connection: &mut PgConnection, project: &Project) -> Result<
     Ok(())
 }
 
+/// Writes every field that can change.
+pub async fn update(connection: &mut PgConnection, project: &Project) -> Result<(), StoreError> {
+    sqlx::query!(
+        "update project set display_name = $2, auto_create_organization = $3, organization_defaults = $4, token_settings = $5,
+             branding = $6, limits = $7, state = $8, revision = $9, update_time = $10
+         where organization_id = $1",
+        project.project_id.uuid(),
+        project.display_name.as_str(),
+        project.auto_create_organization,
+        Json(&project.organization_defaults) as _,
+        Json(&project.token_settings) as _,
+        Json(&project.branding) as _,
+        Json(&project.limits) as _,
+        spelled(&project.state)?,
+        project.revision,
+        project.update_time
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 pub async fn find(connection: &mut PgConnection, project: ProjectId) -> Result<Option<Project>, StoreError> {
     sqlx::query_as!(
         ProjectRow,

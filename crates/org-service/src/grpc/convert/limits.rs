@@ -3,23 +3,27 @@ use std::collections::BTreeMap;
 use api::org::v1 as proto;
 
 use super::{Reading, choices::Choice};
-use crate::model::{Fault, LimitInForce, LimitSource, LimitValues, LimitsInForce, Plan, ProjectLimits};
+use crate::model::{Fault, LimitInForce, LimitSource, LimitValues, LimitsInForce, Plan, ProjectLimits, Usage};
 
 const PLANS: usize = 64;
 
 pub fn in_force(limits: &LimitsInForce) -> proto::OrganizationLimits {
-    let limit = |limit: Option<LimitInForce>| {
+    in_force_and_use(limits, Usage::default())
+}
+
+pub fn in_force_and_use(limits: &LimitsInForce, usage: Usage) -> proto::OrganizationLimits {
+    let limit = |limit: Option<LimitInForce>, used: Option<i32>| {
         Some(proto::Limit {
             value: limit.map(|limit| limit.value),
             source: limit.map_or(0, |limit| limit.source.number()),
-            used: None,
+            used,
         })
     };
     proto::OrganizationLimits {
-        max_members: limit(limits.max_members),
-        max_pending_invitations: limit(limits.max_pending_invitations),
-        max_custom_roles: limit(limits.max_custom_roles),
-        max_service_accounts: limit(limits.max_service_accounts),
+        max_members: limit(limits.max_members, usage.members),
+        max_pending_invitations: limit(limits.max_pending_invitations, usage.pending_invitations),
+        max_custom_roles: limit(limits.max_custom_roles, usage.custom_roles),
+        max_service_accounts: limit(limits.max_service_accounts, usage.service_accounts),
     }
 }
 
@@ -44,7 +48,7 @@ pub fn of_project(limits: &ProjectLimits) -> Option<proto::ProjectLimits> {
     })
 }
 
-fn values(limits: &LimitValues) -> proto::LimitValues {
+pub fn values(limits: &LimitValues) -> proto::LimitValues {
     proto::LimitValues {
         max_members: limits.max_members,
         max_pending_invitations: limits.max_pending_invitations,

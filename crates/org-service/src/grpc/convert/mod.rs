@@ -10,9 +10,13 @@ mod settings;
 mod time;
 
 pub use organization::{
-    IDLE_TIMEOUT, entry, filter, key, organization, organization_alone, read_create, read_state_change, read_update,
+    IDLE_TIMEOUT, effective, entry, filter, key, organization, organization_alone, organization_in_use, read_batch,
+    read_create, read_state_change, read_update,
 };
-pub use project::{project, project_entry, read_create as read_create_project, state_filter};
+pub use project::{
+    DEFAULT_IDLE_TIMEOUT, project, project_entry, read_create as read_create_project,
+    read_update as read_update_project, state_filter,
+};
 
 use runtime::Violations;
 use tenancy::mask::Mask;

@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use access::Caller;
 use api::{
     access::v1::ErrorReason,
@@ -9,7 +11,9 @@ use tonic::{Code, Status};
 
 use super::{Reading, all_of, branding, choices::Choice, limits, metadata, names, required, settings, time::timestamp};
 use crate::{
-    model::{DisplayName, Draft, ExternalId, Organization, OrganizationView, Plan, Reason, Slug},
+    model::{
+        DisplayName, Draft, ExternalId, InForce, Organization, OrganizationView, Plan, Reason, Slug, Source, Usage,
+    },
     ops::organization::{Key, StateChange, Target, Update},
     store::{directory::Entry, organization::Filter},
 };
@@ -56,6 +60,14 @@ pub fn organization(view: &OrganizationView) -> proto::Organization {
     proto::Organization { limits: Some(limits::in_force(&view.limits)), ..organization_alone(&view.organization) }
 }
 
+/// With how much of its limits it uses.
+pub fn organization_in_use(view: &OrganizationView, usage: Usage) -> proto::Organization {
+    proto::Organization {
+        limits: Some(limits::in_force_and_use(&view.limits, usage)),
+        ..organization_alone(&view.organization)
+    }
+}
+
 /// Without what it inherits: for events.
 pub fn organization_alone(organization: &Organization) -> proto::Organization {
     proto::Organization {
@@ -89,9 +101,33 @@ pub fn entry(entry: &Entry) -> proto::OrganizationEntry {
         user_pool: entry.user_pool.number(),
         display_name: entry.display_name.clone(),
         revision: entry.state_revision,
-        settings: None,
-        limits: None,
-        branding: None,
+        settings: settings::settings(&entry.in_force.settings.settings),
+        limits: Some(limits::values(&entry.in_force.limits.into())),
+        branding: Some(branding::branding(&entry.in_force.branding.branding).unwrap_or_default()),
+    }
+}
+
+pub fn effective(entry: &Entry) -> proto::EffectiveSettings {
+    let source = |source: Source| match source {
+        Source::Installation => proto::SettingSource::Installation,
+        Source::Project => proto::SettingSource::Project,
+        Source::Organization => proto::SettingSource::Organization,
+    };
+    let InForce { settings, branding, .. } = &entry.in_force;
+    proto::EffectiveSettings {
+        organization_id: entry.organization_id.to_string(),
+        settings: settings::settings(&settings.settings),
+        branding: Some(branding::branding(&branding.branding).unwrap_or_default()),
+        settings_sources: settings
+            .sources
+            .iter()
+            .map(|(field, from)| ((*field).to_owned(), source(*from).into()))
+            .collect(),
+        branding_sources: branding
+            .sources
+            .iter()
+            .map(|(field, from)| ((*field).to_owned(), source(*from).into()))
+            .collect(),
     }
 }
 
@@ -171,6 +207,25 @@ pub fn read_state_change(target: Target, etag: Option<String>, reason: &str) -> 
     let (reason,) = violations.all((reason,))?;
     Ok(StateChange { target, etag: etag.unwrap_or_default(), reason })
 }
+
+pub fn read_batch(request: &proto::BatchGetOrganizationsRequest) -> Result<Vec<OrganizationId>, Status> {
+    let mut violations = Violations::default();
+    let given = &request.organization_ids;
+    violations.require((1..=BATCH).contains(&given.len()), "organization_ids", "must be 1 to 500");
+    let mut ids = Vec::with_capacity(given.len().min(BATCH));
+    let mut seen = HashSet::new();
+    for (at, id) in given.iter().take(BATCH).enumerate() {
+        let field = format!("organization_ids[{at}]");
+        if let Some(id) = violations.check(field.as_str(), id.parse::<OrganizationId>()) {
+            violations.require(seen.insert(id), field, "is there twice");
+            ids.push(id);
+        }
+    }
+    violations.finish()?;
+    Ok(ids)
+}
+
+const BATCH: usize = 500;
 
 pub fn key(request: proto::LookupOrganizationRequest) -> Result<Key, Status> {
     match required("key", request.key)? {

@@ -1,5 +1,6 @@
 use api::org::v1 as proto;
 use runtime::Violations;
+use tenancy::{ProjectId, mask::Mask};
 use tonic::Status;
 
 use super::{
@@ -9,19 +10,43 @@ use super::{
     time::{duration, read_seconds, timestamp},
 };
 use crate::{
-    model::{Audience, DisplayName, HostName, Project, ProjectState, TokenSettings},
-    ops,
+    model::{Audience, DisplayName, HostName, Project, ProjectDraft, ProjectState, TokenSettings},
+    ops::project::Update,
 };
 
+/// What an update mask may name, besides the fields of the defaults.
 const FIELDS: &[&str] = &[
     "display_name",
-    "user_pool",
     "auto_create_organization",
-    "organization_defaults",
     "token_settings",
+    "token_settings.access_token_lifetime",
+    "token_settings.refresh_token_lifetime",
+    "token_settings.algorithm",
+    "token_settings.audience",
+    "token_settings.issuer_host",
     "branding",
+    "branding.logo_uri",
+    "branding.primary_color",
+    "branding.sender_name",
     "limits",
+    "limits.max_organizations",
+    "limits.organization",
+    "limits.organization.max_members",
+    "limits.organization.max_pending_invitations",
+    "limits.organization.max_custom_roles",
+    "limits.organization.max_service_accounts",
+    "limits.plans",
 ];
+const DEFAULTS: [&str; 13] = settings::fields!("organization_defaults");
+/// Chosen at creation, for good.
+const USER_POOL: &str = "user_pool";
+/// The field that may be too long only beside another.
+pub const DEFAULT_IDLE_TIMEOUT: &str = "project.organization_defaults.session_idle_timeout";
+
+fn fields() -> Vec<&'static str> {
+    FIELDS.iter().chain(&DEFAULTS).copied().collect()
+}
+
 const ACCESS_TOKEN: std::ops::RangeInclusive<i64> = 60..=60 * 60;
 const REFRESH_TOKEN: std::ops::RangeInclusive<i64> = 5 * 60..=365 * 24 * 60 * 60;
 
@@ -61,33 +86,44 @@ fn token_settings(settings: &TokenSettings) -> proto::TokenSettings {
     }
 }
 
-pub fn read_create(request: proto::CreateProjectRequest) -> Result<ops::project::Draft, Status> {
-    let mask = all_of(FIELDS);
-    let mut reading = Reading::new("project", &mask);
-    let from = required("project", request.project)?;
-    let display_name = reading.read("display_name", || DisplayName::parse(&from.display_name));
-    let user_pool = reading.read("user_pool", || Choice::read(from.user_pool)).flatten().unwrap_or_default();
-    let organization_defaults = settings::read(&mut reading, "organization_defaults", from.organization_defaults);
-    let fits = organization_defaults.idle_timeout_fits();
-    let token_settings = read_token_settings(&mut reading, from.token_settings.unwrap_or_default());
-    let branding = branding::read(&mut reading, from.branding);
-    let limits = limits::read_of_project(&mut reading, from.limits);
-    let mut violations = reading.violations;
-    violations.require(
-        fits,
-        "project.organization_defaults.session_idle_timeout",
-        "must not be longer than session_lifetime",
-    );
-    let (display_name,) = violations.all((display_name,))?;
-    Ok(ops::project::Draft {
-        display_name,
-        user_pool,
+/// The fields that are named.
+fn draft(reading: &mut Reading<'_>, from: proto::Project) -> ProjectDraft {
+    ProjectDraft {
+        display_name: reading.read("display_name", || DisplayName::parse(&from.display_name)),
+        user_pool: reading.read(USER_POOL, || Choice::read(from.user_pool)).flatten().unwrap_or_default(),
         auto_create_organization: from.auto_create_organization,
-        organization_defaults,
-        token_settings,
-        branding,
-        limits,
-    })
+        organization_defaults: settings::read(reading, "organization_defaults", from.organization_defaults),
+        token_settings: read_token_settings(reading, from.token_settings.unwrap_or_default()),
+        branding: branding::read(reading, from.branding),
+        limits: limits::read_of_project(reading, from.limits),
+    }
+}
+
+pub fn read_create(request: proto::CreateProjectRequest) -> Result<(DisplayName, ProjectDraft), Status> {
+    let mask = all_of(&[fields(), vec![USER_POOL]].concat());
+    let mut reading = Reading::new("project", &mask);
+    let draft = draft(&mut reading, required("project", request.project)?);
+    let mut violations = reading.violations;
+    let fits = draft.organization_defaults.idle_timeout_fits();
+    violations.require(fits, DEFAULT_IDLE_TIMEOUT, "must not be longer than session_lifetime");
+    let (display_name,) = violations.all((draft.display_name.clone(),))?;
+    Ok((display_name, draft))
+}
+
+pub fn read_update(request: proto::UpdateProjectRequest) -> Result<(ProjectId, Update), Status> {
+    let mut violations = Violations::default();
+    let id = violations.check("project_id", request.project_id.parse::<ProjectId>());
+    let paths = request.update_mask.unwrap_or_default().paths;
+    let mask = violations.check("update_mask", Mask::parse(&paths, &fields()));
+    violations.require(request.project.is_some(), "project", "is required");
+    let (id, mask, from) = violations.all((id, mask, request.project))?;
+    let mut reading = Reading::new("project", &mask);
+    let same = from.project_id.is_empty() || from.project_id == id.to_string();
+    reading.violations.require(same, "project.project_id", "must be empty or the same as project_id");
+    let etag = from.etag.clone();
+    let draft = draft(&mut reading, from);
+    reading.violations.finish()?;
+    Ok((id, Update { draft, mask, etag }))
 }
 
 fn read_token_settings(reading: &mut Reading<'_>, from: proto::TokenSettings) -> TokenSettings {
@@ -112,4 +148,46 @@ fn read_token_settings(reading: &mut Reading<'_>, from: proto::TokenSettings) ->
 /// None: in any state.
 pub fn state_filter(state: i32, violations: &mut Violations) -> Option<ProjectState> {
     violations.check("state", Choice::read(state)).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use prost_types::FieldMask;
+    use tonic_types::StatusExt;
+
+    use super::*;
+
+    fn update(paths: &[&str], project: proto::Project) -> Result<(ProjectId, Update), Status> {
+        read_update(proto::UpdateProjectRequest {
+            project_id: ProjectId::new().to_string(),
+            project: Some(project),
+            update_mask: Some(FieldMask { paths: paths.iter().map(|&path| path.to_owned()).collect() }),
+            request_id: String::new(),
+        })
+    }
+
+    #[test]
+    fn every_field_but_the_user_pool_may_be_updated_by_itself() {
+        for field in fields() {
+            let project = proto::Project { display_name: "Product".to_owned(), ..proto::Project::default() };
+            assert!(update(&[field], project).is_ok(), "{field}");
+        }
+        let refused = update(&[USER_POOL], proto::Project::default()).expect_err("it is chosen for good");
+        assert_eq!(
+            refused.get_error_details().bad_request().map(|b| b.field_violations[0].field.clone()).as_deref(),
+            Some("update_mask")
+        );
+    }
+
+    #[test]
+    fn only_named_fields_are_checked() {
+        let bad = proto::Project {
+            limits: Some(proto::ProjectLimits { max_organizations: Some(-1), ..proto::ProjectLimits::default() }),
+            ..proto::Project::default()
+        };
+        assert!(update(&["branding"], bad.clone()).is_ok());
+        for named in ["limits", "limits.max_organizations", "display_name"] {
+            assert!(update(&[named], bad.clone()).is_err(), "{named}");
+        }
+    }
 }

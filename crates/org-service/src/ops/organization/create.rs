@@ -18,8 +18,8 @@ pub enum CreateError {
     ProjectUnknown,
     #[error("the project is archived")]
     ProjectArchived,
-    #[error("the project holds as many organizations as it may, {limit}")]
-    LimitReached { limit: i32 },
+    #[error("the project holds {used} organizations and may hold {limit}")]
+    LimitReached { limit: i32, used: i64 },
     #[error("the slug is, or was, another organization's in this project")]
     SlugTaken,
     #[error("another organization of this project has the external_id")]
@@ -79,8 +79,8 @@ const NO_LIMITS: LimitValues = LimitValues {
 
 async fn leave_room(tx: &mut Write, project: &Project) -> Result<(), CreateError> {
     let Some(limit) = project.limits.max_organizations else { return Ok(()) };
-    let count = organization::count(tx.connection(), project.project_id, limit.into()).await?;
-    if count < i64::from(limit) { Ok(()) } else { Err(CreateError::LimitReached { limit }) }
+    let used = organization::count(tx.connection(), project.project_id).await?;
+    if used < i64::from(limit) { Ok(()) } else { Err(CreateError::LimitReached { limit, used }) }
 }
 
 fn made(project: &Project, display_name: DisplayName, draft: Draft) -> Organization {
@@ -101,6 +101,7 @@ fn made(project: &Project, display_name: DisplayName, draft: Draft) -> Organizat
         limits: draft.limits,
         plan: draft.plan,
         purge_time: None,
+        deleted_from: None,
         revision: 1,
         create_time: time,
         update_time: time,

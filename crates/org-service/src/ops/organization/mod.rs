@@ -1,12 +1,14 @@
 //! Organizations: made, read, changed, shut and opened again.
 
 mod create;
+mod purge;
 mod read;
 mod state;
 mod update;
 
 pub use create::{CreateError, create};
-pub use read::{Key, get, list, lookup};
+pub use purge::{due, purge};
+pub use read::{Key, get, get_several, list, lookup};
 pub use state::{StateChange, StateError, Target, change_state};
 pub use update::{Update, UpdateError, update};
 

@@ -1,7 +1,9 @@
 //! Reading organizations.
 
+use std::collections::HashMap;
+
 use tenancy::{
-    Database, OrganizationScope, ProjectScope, StoreError,
+    Database, OrganizationId, OrganizationScope, ProjectScope, StoreError,
     page::{Listed, Page},
 };
 
@@ -37,6 +39,20 @@ pub async fn lookup(
     };
     read.finish().await?;
     Ok(found.map(|found| found.view))
+}
+
+/// All of them, in the order asked, or the place of the first that is not there.
+pub async fn get_several(
+    database: &Database,
+    scope: ProjectScope,
+    organizations: &[OrganizationId],
+) -> Result<Result<Vec<OrganizationView>, usize>, StoreError> {
+    let mut read = database.read(scope).await?;
+    let found = organization::find_several(read.connection(), scope.project_id(), organizations).await?;
+    read.finish().await?;
+    let mut views: HashMap<_, _> =
+        found.into_iter().map(|found| (found.view.organization.organization_id, found.view)).collect();
+    Ok(organizations.iter().enumerate().map(|(at, id)| views.remove(id).ok_or(at)).collect())
 }
 
 pub async fn list(
