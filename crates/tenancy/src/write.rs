@@ -14,6 +14,7 @@ use crate::{
     ClusterScope, Database, Event, EventId, Head, NewEvent, OrganizationId, OrganizationScope, OrganizationState,
     Origin, ProjectId, ProjectScope, Scope, Sealer, StoreError,
     event::{now, sha256},
+    purge::PURGED,
     turns::Turn,
 };
 

@@ -1,17 +1,15 @@
 //! An organization that org-service has purged leaves nothing here but its head and the chain of its events, without payloads.
 
-use tenancy::{Change as Changed, NewEvent, OrganizationScope, OrganizationState, PURGED, StoreError};
+use tenancy::{OrganizationScope, OrganizationState, StoreError};
 
 use super::{
     Call, Refused,
     change::{Change, Opened},
     subject::{OrganizationNews, set_organization_state},
 };
-use crate::{snapshots::Snapshots, store};
+use crate::snapshots::Snapshots;
 
-/// Erases the organization, for good. Repeating it changes nothing, and where it was cut short it goes on: rows go in batches, each
-/// its own transaction, which nobody sees, for the organization is deleted; the last transaction erases what is left and the
-/// history, and closes the chain.
+/// Erases the organization, for good, in one transaction: see `tenancy::Write::purge`. Repeating it changes nothing.
 pub async fn purge(
     snapshots: &Snapshots,
     scope: OrganizationScope,
@@ -40,24 +38,11 @@ async fn erase(snapshots: &Snapshots, scope: OrganizationScope, call: &Call, org
         return Ok(());
     }
     runtime::kill_point("purge/noted");
-    loop {
-        let mut tx = database.upkeep(scope).await?;
-        let gone = store::purge::some(tx.connection(), organization).await?;
-        tx.commit().await?;
-        runtime::kill_point("purge/batch");
-        if gone == 0 {
-            break;
-        }
-    }
     let mut change = match Change::open_in_any_state::<()>(database, scope, call).await? {
         Opened::Change(change) => change,
         Opened::Answered(_) => return Ok(()),
     };
-    // What was told of subjects since.
-    while store::purge::some(change.connection(), organization).await? > 0 {}
-    change.write().erase_history().await?;
-    let nothing = Changed::<()> { before: None, after: None };
-    change.append(NewEvent::new(PURGED, vec![organization.to_string()], &nothing));
+    change.write().purge().await?;
     change.commit(()).await?;
     Ok(())
 }

@@ -5,7 +5,6 @@ pub mod catalog;
 pub mod group;
 pub mod membership;
 pub mod organization;
-pub mod purge;
 pub mod resource;
 pub mod role;
 pub mod subject;
