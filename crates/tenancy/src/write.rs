@@ -25,9 +25,6 @@ const BODY: &str = "request body";
 /// How many events one statement of an erasure blanks: a long history takes many short statements, none near the time limit.
 const ERASED_AT_ONCE: i64 = 1000;
 
-/// The last event of a tenant's life.
-const PURGED: &str = "organization.purged";
-
 /// Whose head the operator's writes lock, and whose answers theirs are kept among: the installation as a whole, under the nil
 /// uuid that no project has. It has no events of its own; what the operator does to a project stands in the project's chain.
 const INSTALLATION: ProjectId = ProjectId::from_uuid(uuid::Uuid::nil());
