@@ -101,6 +101,11 @@ impl Cluster {
 
     /// A new one, ready.
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// A new one whose processes are also told this, by environment variables.
+    pub async fn start_with(told: &[(&str, &str)]) -> Self {
         let bin = binaries::built();
         let folder = tempfile::Builder::new()
             .prefix("guildhall-test-")
@@ -113,6 +118,7 @@ impl Cluster {
             .arg(folder.path().join("dev"))
             .current_dir(folder.path())
             .envs(SETTINGS)
+            .envs(told.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

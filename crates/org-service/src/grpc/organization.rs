@@ -15,6 +15,7 @@ use super::{
     refusal::{change_state, create, missing, page, update},
 };
 use crate::{
+    model::HostBase,
     ops::organization::{self, Target},
     remote::Others,
 };
@@ -24,6 +25,7 @@ pub struct Organizations {
     pub access: Access,
     pub database: Database,
     pub others: Others,
+    pub vanity_base: Option<HostBase>,
 }
 
 #[tonic::async_trait]
@@ -58,7 +60,9 @@ impl OrganizationService for Organizations {
     ) -> Result<Response<Organization>, Status> {
         let granted = self.access.project(&request)?;
         let key = convert::key(request.into_inner())?;
-        let view = organization::lookup(&self.database, granted.scope, &key).await.map_err(store)?;
+        let view = organization::lookup(&self.database, granted.scope, &key, self.vanity_base.as_ref())
+            .await
+            .map_err(store)?;
         Ok(Response::new(convert::organization(&view.ok_or_else(missing)?)))
     }
 
