@@ -4,10 +4,13 @@
 
 mod access_matrix;
 mod authorization;
+mod connections;
+mod domains;
 mod faults;
 mod given_up;
 mod invitations;
 mod main_job;
+mod name_server;
 mod organizations;
 mod people;
 mod readme;
