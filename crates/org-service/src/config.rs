@@ -5,6 +5,8 @@ use clap::Args;
 use runtime::ProcessOptions;
 use schema::{SchemaOptions, url_fault};
 
+use crate::outside::OutsideOptions;
+
 /// Of `serve`.
 #[derive(Args, Clone, Debug)]
 pub struct Config {
@@ -14,6 +16,8 @@ pub struct Config {
     pub access: AccessOptions,
     #[command(flatten)]
     pub schema: SchemaOptions,
+    #[command(flatten)]
+    pub outside: OutsideOptions,
     /// Where member-service is.
     #[arg(long, env = "GUILDHALL_MEMBER_URL", value_name = "URL")]
     pub member_url: String,
@@ -33,6 +37,7 @@ impl runtime::Config for Config {
     fn validate(&self) -> Result<(), Vec<String>> {
         let mut faults = self.access.faults();
         faults.extend(self.schema.faults());
+        faults.extend(self.outside.faults());
         faults.extend(url_fault("--member-url (GUILDHALL_MEMBER_URL)", &self.member_url));
         faults.extend(url_fault("--authz-url (GUILDHALL_AUTHZ_URL)", &self.authz_url));
         if faults.is_empty() { Ok(()) } else { Err(faults) }

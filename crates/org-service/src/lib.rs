@@ -7,6 +7,7 @@ mod config;
 mod grpc;
 mod model;
 mod ops;
+mod outside;
 mod remote;
 mod store;
 
@@ -14,7 +15,8 @@ use std::sync::Arc;
 
 use access::{Access, Onward, RemotePermissions, Service};
 use api::org::v1::{
-    directory_service_server::DirectoryServiceServer, organization_service_server::OrganizationServiceServer,
+    connection_service_server::ConnectionServiceServer, directory_service_server::DirectoryServiceServer,
+    domain_service_server::DomainServiceServer, organization_service_server::OrganizationServiceServer,
     project_service_server::ProjectServiceServer,
 };
 use runtime::{Api, Contract, Process};
@@ -36,18 +38,45 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
     let authz = runtime::connect(&config.authz_url, contract.clone())?;
     let onward = Onward::new(Service::Org, config.access.signing_key()?);
     let others = remote::Others::new(member, authz.clone(), onward.clone());
+    let grants = remote::Grants::new(authz.clone(), onward.clone());
     let permissions = Arc::new(RemotePermissions::new(authz, onward.clone()));
     let verifier = config.access.verifier(Service::Org)?;
     // No directory: whatever is not here is nowhere.
     let access = Access::new(verifier, database.clone(), onward, None, permissions);
 
+    let names = outside::Names::new(&config.outside.dns_servers)?;
+    let vanity_base = config.outside.vanity_base()?;
+    let domains = Arc::new(ops::domain::Domains {
+        database: database.clone(),
+        names: names.clone(),
+        schedule: config.outside.schedule(),
+        vanity_base: vanity_base.clone(),
+    });
+    let connections = Arc::new(ops::connection::Connections {
+        database: database.clone(),
+        grants,
+        fetcher: outside::Fetcher::new(names, config.outside.allow_private_issuers)?,
+    });
+    background.spawn(background::look_for_ever(domains.clone()));
+    background.spawn(background::reseal_for_ever(database.clone()));
+
     let projects = grpc::Projects { access: access.clone(), database: database.clone() };
     let grace = time::Duration::seconds(config.purge_after.into());
-    let organizations = grpc::Organizations { access: access.clone(), database: database.clone(), others, grace };
-    let directory = grpc::Directory { access: access.clone(), database: database.clone() };
+    let organizations = grpc::Organizations {
+        access: access.clone(),
+        database: database.clone(),
+        others,
+        grace,
+        vanity_base: vanity_base.clone(),
+    };
+    let directory = grpc::Directory { access: access.clone(), database: database.clone(), vanity_base };
+    let domains = grpc::Domains { access: access.clone(), domains };
+    let connections = grpc::Connections { access: access.clone(), connections };
     let api = Api::new(contract)
         .service(ProjectServiceServer::new(projects))
         .service(OrganizationServiceServer::new(organizations))
+        .service(DomainServiceServer::new(domains))
+        .service(ConnectionServiceServer::new(connections))
         .service(DirectoryServiceServer::new(directory))
         .service(feed::EventServer::new(access.clone(), database.clone(), Service::Org, grpc::payload));
     process.serve(api, access.layer()).await?;

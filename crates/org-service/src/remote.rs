@@ -1,5 +1,9 @@
 //! What this service tells the others.
 
+mod grants;
+
+pub use grants::{Grants, RemoteError};
+
 use std::time::Duration;
 
 use access::{Caller, Onward, Service};

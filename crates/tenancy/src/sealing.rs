@@ -106,6 +106,12 @@ impl Sealer {
         Ok(text)
     }
 
+    /// Whether a sealed message was sealed under the current key. What was not should be sealed anew before its key is dropped.
+    pub fn is_current(&self, sealed: &[u8]) -> bool {
+        let id = self.keys[0].id.as_bytes();
+        sealed.split_first().is_some_and(|(length, rest)| usize::from(*length) == id.len() && rest.starts_with(id))
+    }
+
     /// A tag over `message` for one use. Authenticates, hides nothing.
     pub fn tag(&self, purpose: &str, message: &[u8]) -> [u8; 32] {
         tag(&self.keys[0], purpose, message)
@@ -182,6 +188,8 @@ mod tests {
         let rotated = Sealer::parse(&(key("b", 2) + &key("a", 1))).unwrap();
         let sealed = old.seal("answer", b"", b"secret");
         assert_eq!(rotated.open("answer", b"", &sealed).unwrap(), b"secret");
+        assert!(old.is_current(&sealed) && !rotated.is_current(&sealed));
+        assert!(rotated.is_current(&rotated.seal("answer", b"", b"secret")));
         assert!(rotated.verify("page", b"m", &old.tag("page", b"m")).is_ok());
         let dropped = Sealer::parse(&key("b", 2)).unwrap();
         assert_eq!(dropped.open("answer", b"", &sealed), Err(NotOurs));

@@ -103,6 +103,11 @@ impl Cluster {
 
     /// A new one, ready.
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// A new one whose processes are also told this, by environment variables.
+    pub async fn start_with(told: &[(&str, &str)]) -> Self {
         let bin = binaries::built();
         let folder = tempfile::Builder::new()
             .prefix("guildhall-test-")
@@ -116,6 +121,7 @@ impl Cluster {
             .current_dir(folder.path())
             .envs(SETTINGS)
             .env("GUILDHALL_KILL_POINT", folder.path().join(KILL_POINT))
+            .envs(told.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -3,23 +3,27 @@
 use access::{Access, invalid_field, store};
 use api::org::v1::{
     OrganizationEntry, OrganizationKind, ProjectEntry, PromoteOrganizationRequest, PromoteOrganizationResponse,
-    ResolveOrganizationRequest, ResolveOrganizationSlugRequest, ResolveProjectRequest,
-    directory_service_server::DirectoryService,
+    ResolveEmailDomainRequest, ResolveHostRequest, ResolveOrganizationRequest, ResolveOrganizationSlugRequest,
+    ResolveProjectRequest, directory_service_server::DirectoryService,
 };
 use runtime::{Refusal, Violations};
-use tenancy::{Database, ProjectId};
+use tenancy::{Database, ProjectId, Scope};
 use tonic::{Request, Response, Status};
 
 use super::{
     convert,
     refusal::{missing, promote},
 };
-use crate::ops;
+use crate::{
+    model::{AskedName, HostBase},
+    ops,
+};
 
 #[derive(Debug)]
 pub struct Directory {
     pub access: Access,
     pub database: Database,
+    pub vanity_base: Option<HostBase>,
 }
 
 #[tonic::async_trait]
@@ -62,6 +66,34 @@ impl DirectoryService for Directory {
         let scope = granted.in_organization(project, organization).scope;
         ops::organization::promote(&self.database, scope, &granted.origin()).await.map_err(promote)?;
         Ok(Response::new(PromoteOrganizationResponse { kind: OrganizationKind::Team.into() }))
+    }
+
+    async fn resolve_host(&self, request: Request<ResolveHostRequest>) -> Result<Response<OrganizationEntry>, Status> {
+        let granted = self.access.workload(&request)?;
+        let request = request.into_inner();
+        let mut violations = Violations::default();
+        let host = violations.check("host", AskedName::parse(&request.host));
+        let given = (!request.project_id.is_empty()).then(|| request.project_id.parse()).transpose();
+        let project = violations.check("project_id", given);
+        let (host, project): (AskedName, Option<ProjectId>) = violations.all((host, project))?;
+        let scope: Scope = project.map_or(granted.scope.into(), |project| granted.in_project(project).scope.into());
+        let entry = ops::domain::resolve_host(&self.database, scope, project, &host, self.vanity_base.as_ref());
+        Ok(Response::new(convert::entry(&entry.await.map_err(store)?.ok_or_else(missing)?)))
+    }
+
+    async fn resolve_email_domain(
+        &self,
+        request: Request<ResolveEmailDomainRequest>,
+    ) -> Result<Response<OrganizationEntry>, Status> {
+        let granted = self.access.workload(&request)?;
+        let request = request.into_inner();
+        let mut violations = Violations::default();
+        let name = violations.check("domain", AskedName::parse(&request.domain));
+        let project = violations.check("project_id", request.project_id.parse());
+        let (name, project): (AskedName, ProjectId) = violations.all((name, project))?;
+        let scope = granted.in_project(project).scope;
+        let entry = ops::domain::resolve_email_domain(&self.database, scope, project, &name).await.map_err(store)?;
+        Ok(Response::new(convert::entry(&entry.ok_or_else(missing)?)))
     }
 
     async fn resolve_project(&self, request: Request<ResolveProjectRequest>) -> Result<Response<ProjectEntry>, Status> {

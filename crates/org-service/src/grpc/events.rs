@@ -1,6 +1,6 @@
 //! The payloads of this service's events, from their stored form to the contract's.
 
-use api::event::v1::{OrganizationChange, ProjectChange, event::Payload};
+use api::event::v1::{ConnectionChange, DomainChange, OrganizationChange, ProjectChange, event::Payload};
 use tenancy::Change;
 
 use super::convert;
@@ -23,6 +23,21 @@ pub fn payload(kind: &str, json: &str) -> Option<Payload> {
             Some(Payload::Organization(OrganizationChange {
                 before: change.before.as_ref().map(convert::organization_alone),
                 after: change.after.as_ref().map(convert::organization_alone),
+                reason: change.reason,
+            }))
+        }
+        "domain" => {
+            let change: Change<model::Domain> = serde_json::from_str(json).ok()?;
+            Some(Payload::Domain(DomainChange {
+                before: change.before.as_ref().map(convert::domain::domain),
+                after: change.after.as_ref().map(convert::domain::domain),
+            }))
+        }
+        "connection" => {
+            let change: model::ConnectionChange = serde_json::from_str(json).ok()?;
+            Some(Payload::Connection(ConnectionChange {
+                before: change.before.as_ref().map(convert::connection::connection),
+                after: change.after.as_ref().map(convert::connection::connection),
                 reason: change.reason,
             }))
         }

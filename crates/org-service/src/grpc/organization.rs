@@ -18,6 +18,7 @@ use super::{
     refusal::{change_state, create, missing, missing_at, page, update},
 };
 use crate::{
+    model::HostBase,
     ops::{
         directory,
         organization::{self, Target},
@@ -32,6 +33,7 @@ pub struct Organizations {
     pub others: Others,
     /// How long a deletion can be taken back.
     pub grace: Duration,
+    pub vanity_base: Option<HostBase>,
 }
 
 #[tonic::async_trait]
@@ -89,7 +91,9 @@ impl OrganizationService for Organizations {
     ) -> Result<Response<Organization>, Status> {
         let granted = self.access.project(&request)?;
         let key = convert::key(request.into_inner())?;
-        let view = organization::lookup(&self.database, granted.scope, &key).await.map_err(store)?;
+        let view = organization::lookup(&self.database, granted.scope, &key, self.vanity_base.as_ref())
+            .await
+            .map_err(store)?;
         Ok(Response::new(convert::organization(&view.ok_or_else(missing)?)))
     }
 

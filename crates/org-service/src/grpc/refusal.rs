@@ -1,5 +1,7 @@
 //! What each failure of an operation is to its caller.
 
+use std::time::Duration;
+
 use access::store;
 use api::access::v1::ErrorReason;
 use runtime::{Refusal, Violations};
@@ -12,6 +14,8 @@ use tonic::{Code, Status};
 
 use super::convert::{DEFAULT_IDLE_TIMEOUT, IDLE_TIMEOUT};
 use crate::ops::{
+    connection::ConnectionError,
+    domain::DomainError,
     organization::{CreateError, PromoteError, StateError, UpdateError},
     project,
 };
@@ -95,6 +99,47 @@ pub fn update_project(error: project::UpdateError) -> Status {
         IdleTimeoutTooLong => access::invalid_field(DEFAULT_IDLE_TIMEOUT, &error),
         Store(error) => store(error),
     }
+}
+
+pub fn domain(error: DomainError) -> Status {
+    match error {
+        DomainError::Unknown => Refusal::not_found("domain").into(),
+        DomainError::ProjectArchived => archived(&error),
+        DomainError::EtagMismatch => etag_mismatch(&error),
+        DomainError::Claimed | DomainError::Taken => taken(ErrorReason::DomainTaken, &error),
+        DomainError::LimitReached { limit } => {
+            Refusal::new(Code::ResourceExhausted, ErrorReason::LimitReached, error.to_string())
+                .quota("organization", format!("{limit} of {limit} domains"))
+                .into()
+        }
+        DomainError::TooSoon => too_soon(&error),
+        DomainError::NoAnswer => Refusal::unavailable("the domain's name servers").into(),
+        DomainError::Store(error) => store(error),
+    }
+}
+
+pub fn connection(error: ConnectionError) -> Status {
+    match error {
+        ConnectionError::Unknown => Refusal::not_found("connection").into(),
+        ConnectionError::ProjectArchived => archived(&error),
+        ConnectionError::EtagMismatch => etag_mismatch(&error),
+        ConnectionError::LimitReached { limit } => {
+            Refusal::new(Code::ResourceExhausted, ErrorReason::LimitReached, error.to_string())
+                .quota("organization", format!("{limit} of {limit} connections"))
+                .into()
+        }
+        ConnectionError::SecretElsewhere => access::invalid_field("connection.client_secret", &error),
+        ConnectionError::TooSoon => too_soon(&error),
+        ConnectionError::Grant(error) => error.into_status(),
+        ConnectionError::Store(error) => store(error),
+    }
+}
+
+/// What may be asked for every ten seconds.
+fn too_soon(error: &dyn std::error::Error) -> Status {
+    Refusal::new(Code::ResourceExhausted, ErrorReason::RateLimited, error.to_string())
+        .retry_after(Duration::from_secs(10))
+        .into()
 }
 
 fn archived(error: &dyn std::error::Error) -> Status {

@@ -2,6 +2,8 @@
 //! payloads of events and the kept answers, so a stored form outlives the code that wrote it.
 
 mod branding;
+mod connection;
+mod domain;
 mod email_domain;
 mod limits;
 mod metadata;
@@ -13,6 +15,14 @@ mod settings;
 mod slug;
 
 pub use branding::{Branding, BrandingInForce, Color, LogoUri, SenderName};
+pub use connection::{
+    AttributeMapping, AttributeName, Certificate, ClientId, ClientSecret, Connection, ConnectionChange,
+    ConnectionDraft, ConnectionKind, ConnectionName, ConnectionState, GroupName, Issuer, SamlSettings, SignInUri,
+    mapped_roles,
+};
+pub use domain::{
+    AskedName, Domain, DomainName, DomainPurpose, DomainState, HostBase, Look, RecordValue, Schedule, Watched,
+};
 pub use email_domain::EmailDomain;
 pub use limits::{LimitInForce, LimitSource, LimitValues, LimitsInForce, ProjectLimits, Usage};
 pub use metadata::Metadata;

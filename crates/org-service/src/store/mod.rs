@@ -1,6 +1,8 @@
 //! The rows of schema `org`, and the only SQL of this service. Functions borrow a transaction that was opened with a scope.
 
+pub mod connection;
 pub mod directory;
+pub mod domain;
 pub mod organization;
 pub mod project;
 pub mod slug;

@@ -4,8 +4,9 @@ use api::org::v1 as proto;
 use tenancy::OrganizationState;
 
 use crate::model::{
-    AuthMethod, AuthMethodsPolicy, EmailInvitesPolicy, EmailJitPolicy, Fault, Kind, LimitSource, MfaMethod, MfaPolicy,
-    ProjectState, SigningAlgorithm, SsoJitPolicy, UserPool,
+    AuthMethod, AuthMethodsPolicy, ConnectionKind, ConnectionState, DomainPurpose, DomainState, EmailInvitesPolicy,
+    EmailJitPolicy, Fault, Kind, LimitSource, MfaMethod, MfaPolicy, ProjectState, SigningAlgorithm, SsoJitPolicy,
+    UserPool,
 };
 
 /// An enum of the model and its numbers in the contract.
@@ -52,6 +53,10 @@ choices! {
     SigningAlgorithm = SigningAlgorithm { Eddsa = Eddsa, Es256 = Es256, Rs256 = Rs256 }
     Kind = OrganizationKind { Personal = Personal, Team = Team }
     OrganizationState = OrganizationState { Active = Active, Suspended = Suspended, Deleted = Deleted }
+    DomainPurpose = DomainPurpose { Email = Email, Host = Host }
+    DomainState = DomainState { Pending = Pending, Verified = Verified, Failed = Failed }
+    ConnectionKind = ConnectionKind { Oidc = Oidc, Saml = Saml }
+    ConnectionState = ConnectionState { Inactive = Inactive, Active = Active }
     LimitSource = LimitSource { Project = Project, Plan = Plan, Organization = Organization }
     AuthMethod = AuthMethod {
         Password = Password, EmailCode = EmailCode, MagicLink = MagicLink, Sso = Sso, Social = Social, Passkey = Passkey,

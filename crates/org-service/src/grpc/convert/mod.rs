@@ -2,6 +2,8 @@
 
 mod branding;
 mod choices;
+pub mod connection;
+pub mod domain;
 mod limits;
 mod metadata;
 mod organization;

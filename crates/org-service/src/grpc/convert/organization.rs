@@ -9,7 +9,9 @@ use runtime::{Refusal, Violations};
 use tenancy::{OrganizationId, OrganizationState, mask::Mask};
 use tonic::{Code, Status};
 
-use super::{Reading, all_of, branding, choices::Choice, limits, metadata, names, required, settings, time::timestamp};
+use super::{
+    Reading, all_of, branding, choices::Choice, domain, limits, metadata, names, required, settings, time::timestamp,
+};
 use crate::{
     model::{
         DisplayName, Draft, ExternalId, InForce, Organization, OrganizationView, Plan, Reason, Slug, Source, Usage,
@@ -231,12 +233,8 @@ pub fn key(request: proto::LookupOrganizationRequest) -> Result<Key, Status> {
     match required("key", request.key)? {
         NamedKey::Slug(slug) => Ok(Key::Slug(slug)),
         NamedKey::ExternalId(id) => Ok(Key::ExternalId(id)),
-        NamedKey::Host(_) | NamedKey::EmailDomain(_) => Err(Refusal::new(
-            Code::Unimplemented,
-            ErrorReason::NotYetServed,
-            "looking up by a domain is not served by this version",
-        )
-        .into()),
+        NamedKey::Host(host) => domain::one_name("host", &host).map(Key::Host),
+        NamedKey::EmailDomain(name) => domain::one_name("email_domain", &name).map(Key::EmailDomain),
     }
 }
 

@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 
 use tenancy::{
-    Database, OrganizationId, OrganizationScope, ProjectScope, StoreError,
+    Database, OrganizationId, OrganizationScope, ProjectScope, Read, StoreError,
     page::{Listed, Page},
 };
 
 use crate::{
-    model::OrganizationView,
-    store::organization::{self, Cursor, Filter},
+    model::{AskedName, HostBase, OrganizationView},
+    ops::domain::{email_owner, host_owner},
+    store::organization::{self, Cursor, Filter, Found},
 };
 
 pub async fn get(database: &Database, scope: OrganizationScope) -> Result<Option<OrganizationView>, StoreError> {
@@ -24,18 +25,29 @@ pub async fn get(database: &Database, scope: OrganizationScope) -> Result<Option
 pub enum Key {
     Slug(String),
     ExternalId(String),
+    Host(AskedName),
+    EmailDomain(AskedName),
 }
 
 pub async fn lookup(
     database: &Database,
     scope: ProjectScope,
     key: &Key,
+    vanity_base: Option<&HostBase>,
 ) -> Result<Option<OrganizationView>, StoreError> {
     let mut read = database.read(scope).await?;
     let project = scope.project_id();
     let found = match key {
         Key::Slug(slug) => organization::find_by_slug(read.connection(), project, slug).await?,
         Key::ExternalId(id) => organization::find_by_external_id(read.connection(), project, id).await?,
+        Key::Host(host) => {
+            let owner = host_owner(&mut read, Some(project), host, vanity_base).await?;
+            owned(&mut read, owner).await?
+        }
+        Key::EmailDomain(name) => {
+            let owner = email_owner(&mut read, project, name).await?;
+            owned(&mut read, owner).await?
+        }
     };
     read.finish().await?;
     Ok(found.map(|found| found.view))
@@ -53,6 +65,13 @@ pub async fn get_several(
     let mut views: HashMap<_, _> =
         found.into_iter().map(|found| (found.view.organization.organization_id, found.view)).collect();
     Ok(organizations.iter().enumerate().map(|(at, id)| views.remove(id).ok_or(at)).collect())
+}
+
+async fn owned(read: &mut Read, owner: Option<OrganizationId>) -> Result<Option<Found>, StoreError> {
+    match owner {
+        Some(owner) => organization::find(read.connection(), owner).await,
+        None => Ok(None),
+    }
 }
 
 pub async fn list(

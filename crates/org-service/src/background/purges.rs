@@ -1,11 +1,11 @@
-//! What this service does while nobody calls: it erases the organizations whose grace is over.
+//! Erasing the organizations whose grace is over.
 
 use std::time::Duration;
 
-use access::Service;
-use tenancy::{ClusterScope, Database, OrganizationScope, Origin, StoreError};
+use tenancy::{ClusterScope, Database, OrganizationScope, StoreError};
 use tokio::time::sleep;
 
+use super::origin;
 use crate::ops::organization;
 
 /// One look at a small index.
@@ -26,7 +26,7 @@ async fn purge_due(database: &Database) -> Result<(), StoreError> {
     for (project, organization) in organization::due(database, ClusterScope::granted(), AT_ONCE).await? {
         let scope = OrganizationScope::granted(project, organization);
         // One that fails does not keep the others waiting.
-        match organization::purge(database, scope, &Origin::background(Service::Org.name())).await {
+        match organization::purge(database, scope, &origin()).await {
             Ok(true) => tracing::info!(organization_id = %organization, "purged"),
             Ok(false) => {}
             Err(error) => {

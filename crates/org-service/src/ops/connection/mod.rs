@@ -1,0 +1,67 @@
+//! The identity providers of organizations.
+
+mod change;
+mod create;
+mod probe;
+mod read;
+mod secret;
+
+pub use change::{Update, remove, update};
+pub use create::create;
+pub use probe::{Check, test};
+pub use read::{get, list};
+pub use secret::reseal;
+
+pub use crate::store::connection::Filter;
+
+use tenancy::{Database, NewEvent, OrganizationScope, StoreError, Write};
+
+use crate::{
+    model::{ConnectionChange, ProjectState},
+    outside::Fetcher,
+    remote::{Grants, RemoteError},
+    store::project,
+};
+
+/// What operations on connections need.
+#[derive(Debug)]
+pub struct Connections {
+    pub database: Database,
+    pub grants: Grants,
+    pub fetcher: Fetcher,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectionError {
+    #[error("no such connection")]
+    Unknown,
+    #[error("the project is archived")]
+    ProjectArchived,
+    #[error("the connection changed since it was read")]
+    EtagMismatch,
+    #[error("the organization has as many connections as it may, {limit}")]
+    LimitReached { limit: i64 },
+    #[error("must be named when issuer changes: the one kept was for another provider")]
+    SecretElsewhere,
+    #[error("the connection was tested a moment ago")]
+    TooSoon,
+    #[error(transparent)]
+    Grant(#[from] RemoteError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+async fn refuse_archived(tx: &mut Write, scope: OrganizationScope) -> Result<(), ConnectionError> {
+    let project = project::find(tx.connection(), scope.project_id()).await?;
+    match project.map(|project| project.state) {
+        Some(ProjectState::Active) => Ok(()),
+        Some(ProjectState::Archived) => Err(ConnectionError::ProjectArchived),
+        None => Err(StoreError::TenantUnknown.into()),
+    }
+}
+
+/// An event of the connection that the change is about.
+fn event(kind: &'static str, change: &ConnectionChange) -> NewEvent {
+    let about = change.after.as_ref().or(change.before.as_ref());
+    NewEvent::new(kind, about.map(|connection| connection.connection_id.to_string()).into_iter().collect(), change)
+}

@@ -1,0 +1,34 @@
+//! Reading connections.
+
+use tenancy::{
+    ConnectionId, Database, OrganizationScope, StoreError,
+    page::{Listed, Page},
+};
+
+use crate::{
+    model::Connection,
+    store::connection::{self, Filter},
+};
+
+pub async fn get(
+    database: &Database,
+    scope: OrganizationScope,
+    id: ConnectionId,
+) -> Result<Option<Connection>, StoreError> {
+    let mut read = database.read(scope).await?;
+    let found = connection::find(read.connection(), scope.organization_id(), id).await?;
+    read.finish().await?;
+    Ok(found)
+}
+
+pub async fn list(
+    database: &Database,
+    scope: OrganizationScope,
+    filter: Filter,
+    page: &Page<ConnectionId>,
+) -> Result<Listed<Connection, ConnectionId>, StoreError> {
+    let mut read = database.read(scope).await?;
+    let rows = connection::list(read.connection(), scope.organization_id(), filter, page).await?;
+    read.finish().await?;
+    Ok(Listed::from_rows(rows, page.size, |connection| connection.connection_id))
+}
