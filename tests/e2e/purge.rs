@@ -237,7 +237,7 @@ async fn chain(cluster: &Cluster, schema: &str, project: &str, organization: &st
     let database = Database::new(&DatabaseOptions::new(url.into()), Arc::new(sealer)).unwrap();
     let organization = organization.parse().unwrap();
     let scope = OrganizationScope::granted(project.parse().unwrap(), organization);
-    let check = tenancy::feed::verify_chain(&database, scope.into(), organization).await.unwrap();
+    let check = tenancy::feed::verify_chain(&database, scope.into(), organization, None).await.unwrap();
     assert!(check.events > 3, "{schema} has {} events", check.events);
     check.broken
 }
