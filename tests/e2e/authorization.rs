@@ -1,5 +1,7 @@
 //! Roles, groups, bindings, resources and the answers that they give.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 use testkit::{
     Cluster,
@@ -112,6 +114,30 @@ async fn a_deny_wins_and_a_window_opens_and_closes() {
         let _ = acme.owner().caller.try_call("BindingService/CreateBinding", request).await;
     }
     assert!(!may(&acme, &ada.id, "document:read", Some(("document", "7"))).await);
+}
+
+#[tokio::test]
+async fn all_members_are_those_of_the_organization_and_nobody_else() {
+    let cluster = Cluster::shared().await;
+    let (project, elsewhere) = (cluster.project().await, cluster.project().await);
+    let (acme, sister) = (project.organization("acme").await, project.organization("sister").await);
+    let globex = elsewhere.organization("globex").await;
+    product(&acme).await;
+    let grace = acme.join("grace", &[]).await;
+    let reader = role(&acme, "reader", &["document:read"]).await;
+    bind(&acme, json!({"all_members": true}), &reader, json!({})).await;
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while !may(&acme, &grace.id, "document:read", None).await {
+        assert!(Instant::now() < deadline, "a member is not among all members");
+    }
+    for stranger in [&sister.owner().id, &globex.owner().id, "member_01h455vb4pex5vsknk084sn02q"] {
+        assert!(!may(&acme, stranger, "document:read", None).await, "{stranger} is no member of {}", acme.slug);
+    }
+    let late = acme.join("late", &[]).await;
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while !may(&acme, &late.id, "document:read", None).await {
+        assert!(Instant::now() < deadline, "a later member is not among all members");
+    }
 }
 
 #[tokio::test]

@@ -161,3 +161,19 @@ async fn a_host_names_its_organization() {
     let found = project.account.call("OrganizationService/LookupOrganization", json!({"host": host})).await;
     assert_eq!(text(&found, "organization_id"), acme.id);
 }
+
+/// A provider's name that its owner points to the inside of the installation's network.
+#[tokio::test]
+async fn a_providers_name_that_leads_inside_is_not_called() {
+    let (cluster, server) = cluster().await;
+    let acme = cluster.project().await.organization("acme").await;
+    let name = unique("idp") + ".example.test";
+    server.set_address(&name, std::net::Ipv4Addr::LOCALHOST);
+    let connection = json!({"kind": "CONNECTION_KIND_OIDC", "display_name": "Acme", "issuer": format!("https://{name}"),
+        "client_id": "guildhall", "client_secret": "hush-hush-0123456789"});
+    let request = json!({"organization_id": acme.id, "connection": connection});
+    let made = acme.owner().caller.call("ConnectionService/CreateConnection", request).await;
+    let about = json!({"organization_id": acme.id, "connection_id": made["connection_id"]});
+    let answer = acme.owner().caller.call("ConnectionService/TestConnection", about).await;
+    assert!(answer["checks"].to_string().contains("not public"), "{answer}");
+}

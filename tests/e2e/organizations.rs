@@ -1,5 +1,7 @@
 //! Organizations: bad input names every fault and changes nothing; states; etags; lists.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 use testkit::{
     Cluster,
@@ -156,9 +158,25 @@ async fn a_suspended_organization_shuts_its_members_out_until_it_is_reactivated(
     let seen = project.account.call("OrganizationService/GetOrganization", about.clone()).await;
     assert_eq!(text(&seen, "state"), "ORGANIZATION_STATE_SUSPENDED");
 
+    // Opened again: its people sign in anew, and what they held before stays ended.
     project.account.call("OrganizationService/ReactivateOrganization", about.clone()).await;
-    owner.caller.call("OrganizationService/GetOrganization", about).await;
-    acme.sign_in(&owner.email, &owner.password).await.unwrap();
+    let tokens = acme.sign_in(&owner.email, &owner.password).await.unwrap();
+    let (old, new) = (&owner.caller, project.cluster.bearer(&tokens.access));
+    let deadline = Instant::now() + Duration::from_secs(2);
+    loop {
+        let (was, is) = (
+            old.try_call("OrganizationService/GetOrganization", about.clone()).await,
+            new.try_call("OrganizationService/GetOrganization", about.clone()).await,
+        );
+        if was.as_ref().is_err_and(|refused| refused.reason == "CREDENTIAL_REVOKED") && is.is_ok() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "before: {was:?}, anew: {is:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let refresh = json!({"refresh_token": owner.tokens.refresh});
+    let ended = "REFRESH_TOKEN_REFUSED";
+    project.anyone().refused("AuthenticationService/RefreshSession", refresh, Code::Unauthenticated, ended).await;
     assert_eq!(project.account.call("AuthorizationService/Check", check).await["allowed"], true);
 }
 

@@ -189,3 +189,32 @@ async fn of_two_owners_who_leave_by_two_doors_at_once_one_stays() {
         stays.clone_from(&owners[0]);
     }
 }
+
+#[tokio::test]
+async fn denies_that_are_yet_to_begin_leave_an_owner_too() {
+    let cluster = Cluster::shared().await;
+    let project = cluster.project().await;
+    let acme = project.organization("acme").await;
+    let (first, second) = (acme.owner(), acme.join("second", &["owner"]).await);
+    let admin = acme.join("admin", &["admin"]).await;
+    for owner in [&first.id, &second.id] {
+        told_of(cluster, owner).await;
+    }
+    let role = role_id(&acme, "admin").await;
+    let later = |subject: Value| {
+        json!({"organization_id": acme.id, "binding": {"subject": subject, "role_id": role,
+            "effect": "BINDING_EFFECT_DENY", "not_before": "2120-01-01T00:00:00Z"}})
+    };
+    let create = "BindingService/CreateBinding";
+    admin.caller.call(create, later(json!({"member_id": first.id}))).await;
+    let (code, last) = (Code::FailedPrecondition, "LAST_OWNER");
+    admin.caller.refused(create, later(json!({"member_id": second.id})), code, last).await;
+    // Nor by a group that is denied it, nor by taking away the one whom nothing is coming for.
+    let group = json!({"organization_id": acme.id, "group": {"display_name": "denied"}});
+    let group = text(&admin.caller.call("GroupService/CreateGroup", group).await, "group_id");
+    admin.caller.call(create, later(json!({"group_id": group}))).await;
+    let join = json!({"organization_id": acme.id, "group_id": group, "subjects": [{"member_id": second.id}]});
+    admin.caller.refused("GroupService/AddGroupMembers", join, code, last).await;
+    let remove = json!({"organization_id": acme.id, "member_id": second.id});
+    project.account.refused("MemberService/RemoveMember", remove, code, last).await;
+}

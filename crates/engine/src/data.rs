@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use crate::catalog::Catalog;
 use crate::id::{BindingId, GroupId, RoleId, SubjectId};
@@ -28,6 +29,9 @@ pub struct OrganizationData {
     /// whoever asks vouches that the subject exists. A state concerns the subject that is asked about; a group's does not
     /// reach the members in it.
     pub inactive_subjects: Vec<(SubjectId, SubjectState)>,
+    /// The members that all members stands for, in any order. Whoever is not among them, such as another organization's member, is not
+    /// reached by what all members are given.
+    pub members: Vec<Uuid>,
 }
 
 impl OrganizationData {
@@ -41,6 +45,7 @@ impl OrganizationData {
             bindings: Vec::new(),
             resources: Vec::new(),
             inactive_subjects: Vec::new(),
+            members: Vec::new(),
         }
     }
 }

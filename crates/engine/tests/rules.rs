@@ -206,10 +206,14 @@ fn roles_that_include_each_other_grant_the_same() {
 fn all_members_are_members_only() {
     let mut data = acme();
     data.groups = vec![Group { id: STAFF, members: vec![SubjectId::AllMembers] }];
+    data.members =
+        [ADA, GRACE].iter().filter_map(|s| if let SubjectId::Member(id) = s { Some(*id) } else { None }).collect();
+    let stranger = SubjectId::Member(Uuid::from_u128(0xf00));
     bind(&mut data, SubjectId::AllMembers, READER);
     bind(&mut data, STAFF, EDITOR);
     assert!(allowed(&data, ADA, "document:read", "") && allowed(&data, ADA, "document:write", ""));
     assert!(!allowed(&data, ROBOT, "document:read", "") && !allowed(&data, LEADS.into(), "document:read", ""));
+    assert!(!allowed(&data, stranger, "document:read", ""), "whoever is no member of this organization");
     data.inactive_subjects = vec![(ADA, SubjectState::Removed)];
     assert!(!allowed(&data, ADA, "document:read", "") && allowed(&data, GRACE, "document:read", ""));
 }

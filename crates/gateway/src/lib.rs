@@ -44,8 +44,12 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
     let revocations = Arc::new(revocation::Revocations::new(config.revocation_lag));
     let condition = process.readiness().condition("revocations");
     process.background().spawn(revocation::watch(revocations.clone(), condition));
-    let source = feed::Source { service: Service::Member, channel: backends.member.clone(), onward: onward.clone() };
-    process.background().spawn(revocation::follow(source, revocations.clone(), SystemTime::now()));
+    let source = |service, channel| feed::Source { service, channel, onward: onward.clone() };
+    let (members, organizations) =
+        (source(Service::Member, backends.member.clone()), source(Service::Org, backends.org.clone()));
+    process.background().spawn(revocation::follow(members, revocations.clone(), SystemTime::now()));
+    let follow = revocation::follow_organizations(organizations, revocations.clone(), SystemTime::now());
+    process.background().spawn(follow);
 
     let remote = remote::Remote::new(&backends, onward);
     let limits = Arc::new(limits::Limits::new(&config.limits));

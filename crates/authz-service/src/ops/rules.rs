@@ -62,6 +62,12 @@ pub(super) fn may_give(
     if excess.is_empty() { Ok(()) } else { Err(Refused::ExceedsGrantor(excess)) }
 }
 
+/// A deny that is yet to begin takes ownership as surely as one that has: when it begins nobody is asked.
+fn begun_if_deny(binding: &engine::Binding) -> engine::Binding {
+    let not_before = if binding.effect == Effect::Deny { None } else { binding.not_before };
+    engine::Binding { not_before, ..binding.clone() }
+}
+
 /// Who holds the builtin `owner` itself, for ever, with no deny that takes any of it away, and was not suspended or removed.
 ///
 /// Who holds it through all members is not counted: who the members are is not known here.
@@ -72,9 +78,10 @@ fn owners(data: &OrganizationData, now: OffsetDateTime) -> BTreeSet<SubjectId> {
         active: true,
         roles: data.roles.clone(),
         groups: data.groups.clone(),
-        bindings: data.bindings.iter().filter(|binding| binding.resource.is_none()).cloned().collect(),
+        bindings: data.bindings.iter().filter(|binding| binding.resource.is_none()).map(begun_if_deny).collect(),
         resources: Vec::new(),
         inactive_subjects: data.inactive_subjects.clone(),
+        members: data.members.clone(),
     };
     let holders = Snapshot::build(&whole).holders_of(engine::OWNER, now);
     holders
@@ -133,6 +140,7 @@ pub(super) fn holdings(
     let sets = groups_of(data, subject);
     let of_sets = bindings_of(data, &sets, Effect::Allow);
     let own = data.bindings.iter().filter(|binding| {
+        // Whether the member is known to be there or not yet.
         let everyones = binding.subject == SubjectId::AllMembers && matches!(subject, SubjectId::Member(_));
         binding.effect == Effect::Allow && (binding.subject == subject || everyones)
     });

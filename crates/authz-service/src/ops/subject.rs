@@ -66,14 +66,19 @@ pub async fn set_state(
     }
     let mut after = next(&change, before.as_ref(), news, status);
     let project = change.project();
-    if was == status {
+    if let Some(before) = before.as_ref().filter(|before| before.status == status) {
         // Nothing new is decided, only known more lately: no event, and so no revision.
-        after.revision = before.as_ref().map_or_else(|| change.head().revision, |before| before.revision);
+        after.revision = before.revision;
         store::subject::put(change.connection(), project, &after).await?;
         return Ok(change.commit(after).await?);
     }
     store::subject::put(change.connection(), project, &after).await?;
-    let kind = if suspended { "subject.suspended" } else { "subject.reactivated" };
+    // The first word of somebody who may act decides too: all members is one more from here on.
+    let kind = match (suspended, &before) {
+        (true, _) => "subject.suspended",
+        (false, Some(_)) => "subject.reactivated",
+        (false, None) => "subject.noted",
+    };
     change.append(NewEvent::new(kind, ids(news.subject), &Changed { before, after: Some(after.clone()) }));
     Ok(change.commit(after).await?)
 }

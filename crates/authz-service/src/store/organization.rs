@@ -52,10 +52,16 @@ pub async fn load(connection: &mut PgConnection, head: &Head) -> Result<Loaded, 
     let (bindings, sources) = bindings(&mut *connection, organization, &unreadable, &mut faults).await?;
     data.bindings = bindings;
     data.resources = resources(&mut *connection, organization, &mut faults).await?;
-    data.inactive_subjects = inactive_subjects(&mut *connection, organization, &mut faults).await?;
+    (data.inactive_subjects, data.members) = subjects(&mut *connection, organization, &mut faults).await?;
 
     let members: usize = data.groups.iter().map(|group| group.members.len()).sum();
-    let rows = data.bindings.len() + data.resources.len() + data.inactive_subjects.len() + members + roles.len() + 8;
+    let rows = data.bindings.len()
+        + data.resources.len()
+        + data.inactive_subjects.len()
+        + data.members.len() / 8
+        + members
+        + roles.len()
+        + 8;
     Ok(Loaded { data, roles, sources, template, rows, faults })
 }
 
@@ -206,29 +212,35 @@ async fn resources(
     Ok(resources)
 }
 
-async fn inactive_subjects(
+/// Who may do nothing, and the members that there are.
+async fn subjects(
     connection: &mut PgConnection,
     organization: OrganizationId,
     faults: &mut Faults,
-) -> Result<Vec<(SubjectId, SubjectState)>, StoreError> {
+) -> Result<(Vec<(SubjectId, SubjectState)>, Vec<Uuid>), StoreError> {
     let rows = sqlx::query!(
         r#"select subject_kind as "subject_kind: String", subject_id, status
-           from subject_state where organization_id = $1 and status <> 'ACTIVE'"#,
+           from subject_state where organization_id = $1"#,
         organization.uuid()
     )
     .fetch_all(connection)
     .await?;
-    let mut inactive = Vec::with_capacity(rows.len());
+    let (mut inactive, mut members) = (Vec::new(), Vec::new());
     for row in rows {
-        let state = match SubjectStatus::parse(&row.status) {
-            Some(SubjectStatus::Suspended) => SubjectState::Suspended,
-            Some(SubjectStatus::Active | SubjectStatus::Removed) => SubjectState::Removed,
-            None => faults.note("subject state", SubjectState::Removed),
+        let Some(subject) = Subject::from_columns(&row.subject_kind, row.subject_id).map(SubjectId::from) else {
+            faults.note("subject state", ());
+            continue;
         };
-        match Subject::from_columns(&row.subject_kind, row.subject_id) {
-            Some(subject) => inactive.push((subject.into(), state)),
-            None => faults.note("subject state", ()),
+        let state = match SubjectStatus::parse(&row.status) {
+            Some(SubjectStatus::Active) => None,
+            Some(SubjectStatus::Suspended) => Some(SubjectState::Suspended),
+            Some(SubjectStatus::Removed) => Some(SubjectState::Removed),
+            None => Some(faults.note("subject state", SubjectState::Removed)),
+        };
+        if let SubjectId::Member(id) = subject {
+            members.push(id);
         }
+        inactive.extend(state.map(|state| (subject, state)));
     }
-    Ok(inactive)
+    Ok((inactive, members))
 }

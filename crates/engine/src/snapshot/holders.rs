@@ -62,15 +62,12 @@ impl Snapshot {
         let everyones = self.subjects.closed(ALL_MEMBERS);
         let mut holders = Vec::new();
         for (at, subject) in (0u32..).zip(self.subjects.ids()) {
-            let is_member = match subject {
+            match subject {
                 SubjectId::Group(_) => continue,
-                SubjectId::AllMembers => false,
-                SubjectId::Member(_) | SubjectId::ServiceAccount(_) if self.subjects.state(subject, at).is_some() => {
-                    continue;
-                }
-                SubjectId::ServiceAccount(_) => false,
-                SubjectId::Member(_) => true,
-            };
+                _ if self.subjects.state(subject, at).is_some() && *subject != SubjectId::AllMembers => continue,
+                SubjectId::AllMembers | SubjectId::ServiceAccount(_) | SubjectId::Member(_) => {}
+            }
+            let is_member = at != ALL_MEMBERS && self.subjects.closed(at).contains(&ALL_MEMBERS);
             let before = holders.len();
             for principal in self.subjects.closed(at) {
                 let listed_for_all = is_member && everyones.contains(principal);

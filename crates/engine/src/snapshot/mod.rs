@@ -42,7 +42,7 @@ pub struct Snapshot {
 impl Snapshot {
     pub fn build(data: &OrganizationData) -> Self {
         let roles = Roles::build(&data.catalog, &data.roles);
-        let subjects = Subjects::build(&data.groups, &data.bindings, &data.inactive_subjects);
+        let subjects = Subjects::build(&data.groups, &data.bindings, &data.inactive_subjects, &data.members);
         let resources = Resources::build(&data.resources, &data.bindings);
         let bindings = Bindings::build(&data.bindings, &roles, &subjects, &resources);
         Self {

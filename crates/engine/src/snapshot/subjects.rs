@@ -1,3 +1,5 @@
+use uuid::Uuid;
+
 use super::intern::{Interner, reachable, shortest_path};
 use crate::data::{Binding, Group, SubjectState};
 use crate::id::SubjectId;
@@ -9,7 +11,9 @@ pub(super) const ALL_MEMBERS: u32 = 0;
 #[derive(Debug)]
 pub(super) struct Subjects {
     ids: Interner<SubjectId>,
-    /// The sets each is directly in; of a member, also all members.
+    /// The members that there are, sorted.
+    members: Box<[Uuid]>,
+    /// The sets each is directly in; of a member that there is, also all members.
     directly_in: Vec<Vec<u32>>,
     /// Each one's own position, then every set it is in at any depth.
     closed: Vec<Vec<u32>>,
@@ -17,7 +21,14 @@ pub(super) struct Subjects {
 }
 
 impl Subjects {
-    pub(super) fn build(groups: &[Group], bindings: &[Binding], inactive: &[(SubjectId, SubjectState)]) -> Self {
+    pub(super) fn build(
+        groups: &[Group],
+        bindings: &[Binding],
+        inactive: &[(SubjectId, SubjectState)],
+        members: &[Uuid],
+    ) -> Self {
+        let mut members: Box<[Uuid]> = members.into();
+        members.sort_unstable();
         let mut ids = Interner::new();
         ids.intern(&SubjectId::AllMembers);
         let mut memberships = Vec::new();
@@ -37,7 +48,7 @@ impl Subjects {
             directly_in[member as usize].push(set);
         }
         for (subject, sets) in ids.values().iter().zip(&mut directly_in) {
-            if matches!(subject, SubjectId::Member(_)) {
+            if is_member(&members, subject) {
                 sets.push(ALL_MEMBERS);
             }
         }
@@ -47,15 +58,13 @@ impl Subjects {
             let at = ids.intern(subject);
             states[at as usize] = Some(*state);
         }
-        Self { ids, directly_in, closed, states }
+        Self { ids, members, directly_in, closed, states }
     }
 
     /// Where to begin for a subject: at itself, for a member that nothing names at all members, for any other nowhere.
     pub(super) fn start(&self, subject: &SubjectId) -> Option<u32> {
-        match (self.ids.position(subject), subject) {
-            (None, SubjectId::Member(_)) => Some(ALL_MEMBERS),
-            (position, _) => position,
-        }
+        let position = self.ids.position(subject);
+        position.or_else(|| is_member(&self.members, subject).then_some(ALL_MEMBERS))
     }
 
     /// The state of an inactive subject, given where it starts. All members as such being inactive stops no member.
@@ -86,4 +95,8 @@ impl Subjects {
         }
         named
     }
+}
+
+fn is_member(sorted: &[Uuid], subject: &SubjectId) -> bool {
+    matches!(subject, SubjectId::Member(id) if sorted.binary_search(id).is_ok())
 }

@@ -119,7 +119,7 @@ proptest! {
                     .roles_of(&subject, now)
                     .iter()
                     .any(|held| steps::includes(&data, held.role, role, &mut Vec::new()));
-                let as_member = matches!(subject, SubjectId::Member(_)) && listed.contains(&SubjectId::AllMembers);
+                let as_member = world::is_member(&data, subject) && listed.contains(&SubjectId::AllMembers);
                 let expected = match subject {
                     SubjectId::Group(_) => false,
                     SubjectId::AllMembers => has,

@@ -4,6 +4,8 @@
 use engine::{Binding, Effect, OrganizationData, ResourceRef, RoleId, SubjectId};
 use time::OffsetDateTime;
 
+use crate::world;
+
 pub struct Reference<'a>(pub &'a OrganizationData);
 
 impl Reference<'_> {
@@ -89,7 +91,7 @@ impl Reference<'_> {
     }
 
     pub fn is_in(&self, subject: SubjectId, set: SubjectId, seen: &mut Vec<SubjectId>) -> bool {
-        if subject == set || (set == SubjectId::AllMembers && matches!(subject, SubjectId::Member(_))) {
+        if subject == set || (set == SubjectId::AllMembers && world::is_member(&self.0, subject)) {
             return true;
         }
         if seen.contains(&set) {

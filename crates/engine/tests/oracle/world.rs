@@ -9,7 +9,7 @@ use engine::{
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use proptest::sample::select;
+use proptest::sample::{select, subsequence};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -45,6 +45,11 @@ pub fn subjects() -> Vec<SubjectId> {
         .chain(ids(0..4).map(SubjectId::Group))
         .chain([SubjectId::AllMembers])
         .collect()
+}
+
+/// Whether all members stands for it.
+pub fn is_member(data: &OrganizationData, subject: SubjectId) -> bool {
+    matches!(subject, SubjectId::Member(id) if data.members.contains(&id))
 }
 
 pub fn resources() -> Vec<ResourceRef> {
@@ -127,12 +132,22 @@ pub fn organization() -> impl Strategy<Value = OrganizationData> {
     let inactive = vec((select(subjects()), state), 0..2);
     // Now and then enough bindings that one subject's are searched rather than scanned.
     let bindings = prop_oneof![4 => vec(binding(), 0..12), 1 => vec(binding(), 100..300)];
-    (stored_roles, stored_groups, bindings, hierarchy(), inactive, prop::bool::weighted(0.95)).prop_map(
-        |(roles, groups, mut bindings, resources, inactive_subjects, active)| {
+    let members = subsequence((0..4).map(Uuid::from_u128).collect::<Vec<_>>(), 0..=4);
+    (stored_roles, stored_groups, bindings, hierarchy(), inactive, members, prop::bool::weighted(0.95)).prop_map(
+        |(roles, groups, mut bindings, resources, inactive_subjects, members, active)| {
             for (id, binding) in (0u128..).zip(&mut bindings) {
                 binding.id = BindingId(Uuid::from_u128(id));
             }
-            OrganizationData { catalog: catalog(), active, roles, groups, bindings, resources, inactive_subjects }
+            OrganizationData {
+                catalog: catalog(),
+                active,
+                roles,
+                groups,
+                bindings,
+                resources,
+                inactive_subjects,
+                members,
+            }
         },
     )
 }

@@ -1,12 +1,13 @@
-//! What member-service's events say about tokens.
+//! What the events of member-service and org-service say about tokens.
 
 use std::{str::FromStr, time::Instant};
 
+use access::Service;
 use api::{
     event::v1::{Event, event::Payload},
     member::v1::ServiceAccountState,
 };
-use tenancy::{ApiKeyId, MemberId, ServiceAccountId, SessionId};
+use tenancy::{ApiKeyId, MemberId, OrganizationId, ServiceAccountId, SessionId};
 use uuid::Uuid;
 
 use super::set::Set;
@@ -17,6 +18,13 @@ pub fn learn(set: &mut Set, event: &Event, now: Instant) {
     let time = event.time.unwrap_or_default();
     let time = u64::try_from(time.seconds * 1000 + i64::from(time.nanos / 1_000_000)).unwrap_or(0);
     match event.kind.as_str() {
+        "organization.suspended" | "organization.deleted" if event.service == Service::Org.name() => {
+            organization(event).into_iter().for_each(|id| set.refuse_since(id, time, revision, now));
+        }
+        // Brought back in the state it was deleted in: while that is SUSPENDED, the services refuse for themselves.
+        "organization.reactivated" | "organization.undeleted" if event.service == Service::Org.name() => {
+            organization(event).into_iter().for_each(|id| set.allow_again(id, revision));
+        }
         "member.removed" | "member.suspended" => {
             members(event).into_iter().for_each(|id| set.refuse_since(id, time, revision, now));
         }
@@ -39,6 +47,10 @@ pub fn learn(set: &mut Set, event: &Event, now: Instant) {
         }
         _ => {}
     }
+}
+
+fn organization(event: &Event) -> Option<Uuid> {
+    event.organization_id.parse().ok().map(OrganizationId::uuid)
 }
 
 /// None where the event does not say: its payload was erased and its kind leaves it open.
@@ -102,7 +114,7 @@ mod tests {
     use crate::revocation::set::Bearer;
 
     fn refuses(set: &Set, holder: Uuid, by: Uuid) -> bool {
-        set.refuses(&Bearer { holder, by, began_at: 0, issued_at: 0 })
+        set.refuses(&Bearer { holder, organization: None, by, began_at: 0, issued_at: 0 })
     }
 
     #[test]

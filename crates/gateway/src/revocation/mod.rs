@@ -1,4 +1,5 @@
-//! What was valid and is no longer: told by member-service's events, and refused here within a second.
+//! What was valid and is no longer: told by member-service's events, and of whole organizations by org-service's, and refused here
+//! within a second.
 //!
 //! Tokens are verified offline, so a token goes on being well-formed after its member was removed. The gateway therefore follows the
 //! feed from further back than a token lives, and holds what it says in memory. The feed says every second up to when it is complete, by
@@ -28,7 +29,7 @@ use api::event::v1::Event;
 use feed::News;
 use prost_types::Timestamp;
 use runtime::Condition;
-use tenancy::SessionId;
+use tenancy::{OrganizationId, SessionId};
 use tonic::Status;
 
 use crate::{mint, refusal};
@@ -61,13 +62,20 @@ impl Revocations {
     pub fn check(&self, verified: &Verified) -> Result<(), Status> {
         let issued_at = verified.claims.as_ref().map_or(0, |claims| claims.iat);
         let bearer = match verified.caller {
-            Caller::Member { member, session, .. } => {
-                let session_began_at = milliseconds_of(session);
-                Bearer { holder: member.uuid(), by: session.uuid(), began_at: session_began_at, issued_at }
-            }
-            Caller::ServiceAccount { id, key, .. } => {
-                Bearer { holder: id.uuid(), by: key.uuid(), began_at: issued_at.saturating_mul(1000), issued_at }
-            }
+            Caller::Member { organization, member, session, .. } => Bearer {
+                holder: member.uuid(),
+                organization: Some(organization.uuid()),
+                by: session.uuid(),
+                began_at: milliseconds_of(session),
+                issued_at,
+            },
+            Caller::ServiceAccount { organization, id, key, .. } => Bearer {
+                holder: id.uuid(),
+                organization: organization.map(OrganizationId::uuid),
+                by: key.uuid(),
+                began_at: issued_at.saturating_mul(1000),
+                issued_at,
+            },
             Caller::Operator | Caller::Anonymous | Caller::Workload { .. } => return Ok(()),
         };
         // Known to be revoked is said even when what else was revoked is not known.
@@ -134,13 +142,27 @@ fn system_time(time: Timestamp) -> SystemTime {
 
 /// Follows member-service's feed for as long as the process lives.
 pub async fn follow(source: feed::Source, revocations: Arc<Revocations>, now: SystemTime) {
-    let start = now.duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(LOOK_BACK);
-    let start = Timestamp { seconds: start.as_secs().try_into().unwrap_or(i64::MAX), nanos: 0 };
-    feed::follow(source, start, |news| match news {
+    feed::follow(source, start(now), |news| match news {
         News::Event(event) => revocations.hear(event),
         News::CompleteUntil(time) => revocations.complete_until(system_time(time), SystemTime::now()),
     })
     .await;
+}
+
+/// Follows org-service's feed, so that no token from before an organization was shut comes back when it is opened again. While it is
+/// shut every service refuses for itself, so nothing hangs on how fresh this is.
+pub async fn follow_organizations(source: feed::Source, revocations: Arc<Revocations>, now: SystemTime) {
+    feed::follow(source, start(now), |news| {
+        if let News::Event(event) = news {
+            revocations.hear(event);
+        }
+    })
+    .await;
+}
+
+fn start(now: SystemTime) -> Timestamp {
+    let start = now.duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(LOOK_BACK);
+    Timestamp { seconds: start.as_secs().try_into().unwrap_or(i64::MAX), nanos: 0 }
 }
 
 /// Keeps readiness true to the feed, and forgets what has expired.
@@ -157,7 +179,7 @@ pub async fn watch(revocations: Arc<Revocations>, condition: Condition) {
 
 #[cfg(test)]
 mod tests {
-    use tenancy::{MemberId, OrganizationId, ProjectId};
+    use tenancy::{MemberId, ProjectId};
     use tonic::Code;
 
     use super::*;

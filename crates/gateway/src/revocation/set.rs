@@ -20,6 +20,8 @@ const CLOCKS_DIFFER: u64 = 5;
 pub struct Bearer {
     /// The member or service account.
     pub holder: Uuid,
+    /// Where it is one. None for a service account of the project.
+    pub organization: Option<Uuid>,
     /// The session or API key that the token came from.
     pub by: Uuid,
     /// When that session began, in milliseconds since 1970; of a service account the time of the token.
@@ -59,7 +61,10 @@ impl Set {
                 Refused::BegunBefore(time) => bearer.began_at < time,
             })
         };
-        bearer.issued_at <= self.all_until && self.all_until > 0 || refused(&bearer.by) || refused(&bearer.holder)
+        bearer.issued_at <= self.all_until && self.all_until > 0
+            || refused(&bearer.by)
+            || refused(&bearer.holder)
+            || bearer.organization.as_ref().is_some_and(refused)
     }
 
     /// Refuses all tokens of a session or API key for good.
@@ -67,12 +72,12 @@ impl Set {
         self.refuse_since(id, 0, revision, now);
     }
 
-    /// Refuses all tokens of a member or service account, until they are let in again.
+    /// Refuses all tokens of a member or service account, or of all in an organization, until they are let in again.
     pub fn refuse_since(&mut self, id: Uuid, milliseconds: u64, revision: i64, now: Instant) {
         self.put(id, Entry { refused: Refused::Since(milliseconds), revision, learnt_at: now });
     }
 
-    /// Lets a member or service account in again, with new sessions only.
+    /// Lets them in again, with new sessions only.
     pub fn allow_again(&mut self, id: Uuid, revision: i64) {
         if let Some(entry) = self.entries.get_mut(&id)
             && entry.revision < revision
@@ -105,7 +110,7 @@ mod tests {
     use super::*;
 
     fn bearer(holder: Uuid, began_at: u64) -> Bearer {
-        Bearer { holder, by: Uuid::now_v7(), began_at, issued_at: began_at / 1000 }
+        Bearer { holder, organization: None, by: Uuid::now_v7(), began_at, issued_at: began_at / 1000 }
     }
 
     #[test]

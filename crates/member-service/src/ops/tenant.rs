@@ -25,8 +25,8 @@ pub async fn usage(
 
 /// Takes note of a state as of a revision of org-service, and says which state is in force. Older news change nothing.
 ///
-/// A suspension ends no session: it makes every refresh fail for as long as it lasts. A deletion ends them, so that none comes back
-/// with an organization that is undeleted. org-service's own event is the record of both.
+/// Whatever shuts an organization ends its sessions, so that none comes back when it is opened again. org-service's own event is the
+/// record of both.
 pub async fn set_state(
     context: &Context,
     scope: OrganizationScope,
@@ -40,7 +40,7 @@ pub async fn set_state(
     let mut tx = context.database.write(scope, origin, None).await?;
     tx.set_state(state, revision).await?;
     let head = Head::find(tx.connection(), organization).await?.ok_or(StoreError::TenantUnknown)?;
-    if head.state == OrganizationState::Deleted {
+    if head.state != OrganizationState::Active {
         session::delete_all(tx.connection(), organization).await?;
     }
     tx.commit((head.state, head.state_revision)).await
