@@ -228,9 +228,9 @@ async fn the_memberships_of_a_person_with_two_thousand_come_in_pages() {
              select gen_random_uuid(), project_id, case when n = 0 then 'DELETED' else 'ACTIVE' end
              from member.identity, generate_series(0, 1999) n where identity_id = '{uuid}'
              returning organization_id, project_id)
-         insert into member.member (organization_id, project_id, member_id, identity_id, email_address, email_verified,
+         insert into member.member (organization_id, project_id, member_id, identity_id, email_address,
              display_name, revision, create_time, update_time)
-         select h.organization_id, h.project_id, gen_random_uuid(), i.identity_id, i.email_address, false, '', 1, now(), now()
+         select h.organization_id, h.project_id, gen_random_uuid(), i.identity_id, i.email_address, '', 1, now(), now()
          from heads h, member.identity i where i.identity_id = '{uuid}'"
     )))
     .execute(&mut superuser(cluster).await)

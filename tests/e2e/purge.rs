@@ -15,7 +15,7 @@ use testkit::{
 use tonic::Code;
 
 /// The schemas that are looked through.
-const SCHEMAS: [&str; 2] = ["org", "member"];
+const SCHEMAS: [&str; 3] = ["org", "member", "authz"];
 const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn superuser(cluster: &Cluster) -> PgConnection {
@@ -69,7 +69,7 @@ async fn remains(database: &mut PgConnection, id: &str) -> Vec<(String, i64)> {
 async fn found_anywhere(database: &mut PgConnection, wanted: &str) -> Vec<String> {
     let tables = sqlx::query(
         "select n.nspname || '.' || c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
-         where n.nspname in ('org', 'member') and c.relkind in ('r', 'p')",
+         where n.nspname in ('org', 'member', 'authz') and c.relkind in ('r', 'p')",
     )
     .fetch_all(&mut *database)
     .await
@@ -87,7 +87,7 @@ async fn found_anywhere(database: &mut PgConnection, wanted: &str) -> Vec<String
     found
 }
 
-const STAYS: [&str; 3] = ["member.head", "org.head", "org.used_slug"];
+const STAYS: [&str; 4] = ["authz.head", "member.head", "org.head", "org.used_slug"];
 
 async fn purged(database: &mut PgConnection, id: &str) {
     let begun = Instant::now();
