@@ -309,7 +309,7 @@ impl Write {
         }
     }
 
-    /// Ends the tenant for good: erases its rows, see [`crate::erasure`], and its history, and appends `organization.purged`. What
+    /// Ends the tenant for good: erases its rows, see `crate::erasure`, and its history, and appends `organization.purged`. What
     /// stays are the head, events without payload, and what no server may delete. False: that was done before, and nothing was there.
     pub async fn purge(&mut self) -> Result<bool, StoreError> {
         let organization = self.organization_id();

@@ -42,7 +42,7 @@ pub struct Set {
     /// With --from: the operator's credential.
     #[arg(long, requires = "from")]
     operator: bool,
-    /// Such as https://guildhall.example.com; without a scheme TLS is meant, but for this machine.
+    /// Such as `https://guildhall.example.com`; without a scheme TLS is meant, but for this machine.
     #[arg(long, value_name = "ADDRESS")]
     gateway: Option<String>,
     /// The project that a sign-in means. Empty: none.

@@ -91,7 +91,7 @@ impl Reference<'_> {
     }
 
     pub fn is_in(&self, subject: SubjectId, set: SubjectId, seen: &mut Vec<SubjectId>) -> bool {
-        if subject == set || (set == SubjectId::AllMembers && world::is_member(&self.0, subject)) {
+        if subject == set || (set == SubjectId::AllMembers && world::is_member(self.0, subject)) {
             return true;
         }
         if seen.contains(&set) {
