@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -64,10 +64,11 @@ async fn acknowledged_writes_survive(victim: &str) {
         .await;
     let acme = text(&made, "organization_id");
     let account = project.account.clone();
-    let over = Arc::new(AtomicBool::new(false));
+    let (over, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let writers: Vec<_> = (0..4)
         .map(|writer| {
             let (account, acme, over) = (account.clone(), acme.clone(), over.clone());
+            let answered = answered.clone();
             tokio::spawn(async move {
                 let mut acknowledged = Vec::new();
                 for n in 0.. {
@@ -82,23 +83,31 @@ async fn acknowledged_writes_survive(victim: &str) {
                         json!({"organization": {"display_name": name, "slug": name}, "request_id": name});
                     let organization = insist(&account, "OrganizationService/CreateOrganization", &organization).await;
                     acknowledged.push((text(&member, "member_id"), text(&organization, "organization_id")));
+                    answered.fetch_add(1, Ordering::Relaxed);
                 }
                 acknowledged
             })
         })
         .collect();
+    // As many answers between two deaths as make the writers come round, however fast the machine is.
+    let progress = async || {
+        let (begun, before) = (Instant::now(), answered.load(Ordering::Relaxed));
+        while answered.load(Ordering::Relaxed) < before + 4 {
+            assert!(begun.elapsed() < Duration::from_secs(60), "nothing is answered any more");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
     for _ in 0..3 {
-        tokio::time::sleep(Duration::from_millis(700)).await;
+        progress().await;
         let pid = cluster.kill(victim);
         cluster.restarted(victim, pid).await;
     }
-    tokio::time::sleep(Duration::from_millis(700)).await;
+    progress().await;
     over.store(true, Ordering::Relaxed);
     let mut acknowledged = Vec::new();
     for writer in writers {
         acknowledged.extend(writer.await.unwrap());
     }
-    assert!(acknowledged.len() >= 8, "only {} writes were answered", acknowledged.len());
 
     let members = everything(&account, "MemberService/ListMembers", Some(&acme), "members", "member_id").await;
     let addresses = everything(&account, "MemberService/ListMembers", Some(&acme), "members", "email_address").await;

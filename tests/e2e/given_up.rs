@@ -19,7 +19,12 @@ async fn calls_given_up_at_random_leave_no_transaction_and_no_foreign_row_behind
         organizations.push(project.organization(name).await);
     }
     let mut answered: Vec<(usize, String)> = Vec::new();
-    for round in 0..40 {
+    for round in 0.. {
+        // Enough of both: of those that were given up, and of those that were answered.
+        if round >= 40 && answered.len() > 10 {
+            break;
+        }
+        assert!(round < 400, "{} creates were answered: patience is too short to show anything", answered.len());
         let calls = (0..75).map(|n| {
             let at = n % organizations.len();
             let organization = &organizations[at];
@@ -43,8 +48,6 @@ async fn calls_given_up_at_random_leave_no_transaction_and_no_foreign_row_behind
         });
         answered.extend(join_all(calls).await.into_iter().flatten());
     }
-    assert!(answered.len() > 10, "{} creates were answered: patience is too short to show anything", answered.len());
-
     // Whatever was begun comes to its end.
     let mut database = superuser(&cluster).await;
     let mut open = i64::MAX;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use engine::{Effect, GroupId, OrganizationData, PermissionPattern, ResourceRef, Snapshot, SubjectId};
 use time::{Duration, OffsetDateTime, macros::datetime};
+use uuid::Uuid;
 
 use super::Refused;
 use crate::model::Grantor;
@@ -62,6 +63,13 @@ pub(super) fn may_give(
     if excess.is_empty() { Ok(()) } else { Err(Refused::ExceedsGrantor(excess)) }
 }
 
+fn named_members(data: &OrganizationData) -> Vec<Uuid> {
+    let in_groups = data.groups.iter().flat_map(|group| &group.members);
+    let named = data.bindings.iter().map(|binding| &binding.subject).chain(in_groups);
+    let ids = named.filter_map(|subject| if let SubjectId::Member(id) = subject { Some(*id) } else { None });
+    ids.chain(data.members.iter().copied()).collect()
+}
+
 /// A deny that is yet to begin takes ownership as surely as one that has: when it begins nobody is asked.
 fn begun_if_deny(binding: &engine::Binding) -> engine::Binding {
     let not_before = if binding.effect == Effect::Deny { None } else { binding.not_before };
@@ -81,7 +89,8 @@ fn owners(data: &OrganizationData, now: OffsetDateTime) -> BTreeSet<SubjectId> {
         bindings: data.bindings.iter().filter(|binding| binding.resource.is_none()).map(begun_if_deny).collect(),
         resources: Vec::new(),
         inactive_subjects: data.inactive_subjects.clone(),
-        members: data.members.clone(),
+        // What is denied to all members is denied to those too of whom no word has come yet.
+        members: named_members(data),
     };
     let holders = Snapshot::build(&whole).holders_of(engine::OWNER, now);
     holders
