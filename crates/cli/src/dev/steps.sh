@@ -6,7 +6,7 @@ CLIENT_SECRET={{client_secret}}
 call() { grpcurl -plaintext -H "authorization: Bearer $1" -d "$3" "$GATEWAY" "guildhall.$2"; }
 anyone() { grpcurl -plaintext -d "$2" "$GATEWAY" "guildhall.$1"; }
 pick() { grep -o "\"$1\": *\"[^\"]*\"" | head -n 1 | cut -d '"' -f 4; }
-show() { tee /dev/stderr; }
+show() { tee -a /dev/stderr; }
 
 # Step 1: a token for the project's service account.
 TOKEN=$(curl -sS -u "$CLIENT_ID:$CLIENT_SECRET" -d grant_type=client_credentials "http://$GATEWAY/oauth2/token" | show | pick access_token)
