@@ -16,6 +16,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may fail by panic"))]
 
 mod catalog;
+mod change;
 mod cycle;
 mod data;
 mod derivation;
@@ -29,6 +30,7 @@ mod system;
 pub use catalog::{
     Catalog, CatalogFault, CatalogProblem, InvalidCatalog, MAX_DESCRIPTION_LENGTH, MAX_TYPES, MAX_VERBS, ResourceType,
 };
+pub use change::Change;
 pub use cycle::{group_cycle, role_cycle};
 pub use data::{Binding, Effect, Group, OrganizationData, Resource, Role, SubjectState};
 pub use derivation::{BindingStep, Derivation, Missing, NearMiss, Verdict};
