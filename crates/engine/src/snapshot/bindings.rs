@@ -5,6 +5,7 @@ use time::OffsetDateTime;
 use super::resources::Resources;
 use super::roles::Roles;
 use super::subjects::Subjects;
+use crate::condition::Condition;
 use crate::data::{Binding, Effect};
 use crate::id::BindingId;
 
@@ -22,16 +23,19 @@ pub(super) struct Entry {
     pub(super) scope: u32,
     pub(super) role: u32,
     pub(super) effect: Effect,
+    /// Whether it has a condition, which its record holds.
+    pub(super) conditional: bool,
     windowed: bool,
     record: u32,
 }
 
-/// What an explanation reads of it, and a check only when it has a window.
-#[derive(Debug, Clone, Copy)]
+/// What an explanation reads of it, and a check only when it has a window or a condition.
+#[derive(Debug, Clone)]
 pub(super) struct Record {
     pub(super) id: BindingId,
     pub(super) not_before: Option<OffsetDateTime>,
     pub(super) expire_time: Option<OffsetDateTime>,
+    pub(super) condition: Option<Condition>,
 }
 
 /// Each subject's own bindings, sorted by scope. Those of a group are stored with the group, not with each member: a group
@@ -63,10 +67,16 @@ impl Bindings {
                 scope,
                 role,
                 effect: binding.effect,
+                conditional: binding.condition.is_some(),
                 windowed: binding.not_before.is_some() || binding.expire_time.is_some(),
                 record: records.len() as u32,
             });
-            records.push(Record { id: binding.id, not_before: binding.not_before, expire_time: binding.expire_time });
+            records.push(Record {
+                id: binding.id,
+                not_before: binding.not_before,
+                expire_time: binding.expire_time,
+                condition: binding.condition.clone(),
+            });
         }
         let any_denies = collected.iter().flatten().any(|entry| entry.effect == Effect::Deny);
         let by_subject = collected.into_iter().map(sorted).collect();

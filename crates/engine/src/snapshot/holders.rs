@@ -35,6 +35,7 @@ pub struct Holder {
 impl Snapshot {
     /// The roles that open allow bindings give the subject in the whole organization, directly and through sets, a line for each
     /// binding, sorted by role. Says what they are bound to and no more: suspension and deny bindings do not shorten the list.
+    /// A binding with a condition is left out: a role that depends is not held.
     pub fn roles_of(&self, subject: &SubjectId, now: OffsetDateTime) -> Vec<HeldRole> {
         let principals = self.subjects.start(subject).map_or(&[][..], |start| self.subjects.closed(start));
         let mut held: Vec<HeldRole> = principals
@@ -47,7 +48,7 @@ impl Snapshot {
     }
 
     /// Who has the role in the whole organization by an open allow binding to it, or to a role that includes it; a line for each
-    /// subject and binding, sorted by subject. Who is suspended or removed is left out.
+    /// subject and binding, sorted by subject. A binding with a condition makes no holder, and a deny with one takes away. Who is suspended or removed is left out.
     ///
     /// A binding that reaches every member is listed once, for `AllMembers`: who the members are is not known here.
     pub fn holders_of(&self, role: RoleId, now: OffsetDateTime) -> Vec<Holder> {
@@ -90,7 +91,9 @@ impl Snapshot {
 
     fn open_grants(&self, subject: u32, now: OffsetDateTime) -> impl Iterator<Item = &Entry> {
         let entries = self.bindings.of(subject).iter().take_while(|entry| entry.scope == ORGANIZATION);
-        entries.filter(move |entry| entry.effect == Effect::Allow && self.bindings.is_open(entry, now))
+        entries.filter(move |entry| {
+            entry.effect == Effect::Allow && !entry.conditional && self.bindings.is_open(entry, now)
+        })
     }
 
     fn held_role(&self, subject: &SubjectId, principal: u32, entry: &Entry) -> HeldRole {

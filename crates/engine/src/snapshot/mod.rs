@@ -2,6 +2,7 @@
 
 mod bindings;
 mod check;
+mod circumstances;
 mod explain;
 mod hold;
 mod holders;
@@ -18,7 +19,8 @@ use resources::Resources;
 use roles::Roles;
 use subjects::Subjects;
 
-pub use check::Decision;
+pub use check::{Decision, Permissions};
+pub use circumstances::Circumstances;
 pub use holders::{HeldRole, Holder};
 pub use resources::MAX_RESOURCE_DEPTH;
 
