@@ -155,6 +155,11 @@ impl Condition {
         Self::new(source).unwrap_or_else(|_| Self(Arc::new(Compiled { source: source.into(), expression: None })))
     }
 
+    /// False for a stored text that is no condition.
+    pub fn is_sound(&self) -> bool {
+        self.0.expression.is_some()
+    }
+
     pub fn source(&self) -> &str {
         &self.0.source
     }

@@ -1,12 +1,16 @@
 use api::authz::v1 as proto;
+use engine::{Condition, InvalidCondition};
 use runtime::Violations;
-use tenancy::{RoleId, mask};
+use tenancy::{
+    BindingId, RoleId,
+    mask::{self, Mask},
+};
 use tonic::Status;
 
 use super::{resource, subject, time, tokens::Tokens};
 use crate::{
     model::{Binding, Effect, RoleName, Window},
-    ops::binding::NewBinding,
+    ops::binding::{BindingPatch, NewBinding},
     store::binding::BindingFilter,
 };
 
@@ -22,7 +26,6 @@ pub fn new(binding: Option<proto::Binding>) -> Result<NewBinding, Status> {
         "binding.effect",
         "must be BINDING_EFFECT_ALLOW or BINDING_EFFECT_DENY",
     );
-    violations.require(binding.condition.is_empty(), "binding.condition", "conditions are not served yet");
     let holder = violations.check("binding.subject", subject::any(binding.subject.as_ref()));
     let role = violations.check("binding.role_id", binding.role_id.parse::<RoleName>());
     let at = binding.resource.as_ref().and_then(|at| resource::from_proto(&mut violations, "binding.resource", at));
@@ -33,8 +36,48 @@ pub fn new(binding: Option<proto::Binding>) -> Result<NewBinding, Status> {
     let expire_time = end("binding.expire_time", &binding.expire_time);
     let in_order = not_before.zip(expire_time).is_none_or(|(from, until)| from < until);
     violations.require(in_order, "binding.expire_time", "must be later than not_before");
+    let condition = condition(&mut violations, "binding.condition", &binding.condition);
     let (subject, role) = violations.all((holder, role))?;
-    Ok(NewBinding { subject, role, resource: at, effect, window: Window { not_before, expire_time } })
+    Ok(NewBinding { subject, role, resource: at, effect, condition, window: Window { not_before, expire_time } })
+}
+
+/// The condition, compiled; None for the empty text. Each fault of it is named with its place.
+fn condition(violations: &mut Violations, field: &str, source: &str) -> Option<Condition> {
+    if source.is_empty() {
+        return None;
+    }
+    match Condition::new(source) {
+        Ok(condition) => Some(condition),
+        Err(InvalidCondition(faults)) => {
+            faults.into_iter().for_each(|fault| violations.add(field, fault.to_string()));
+            None
+        }
+    }
+}
+
+const FIELDS: &[&str] = &["condition", "not_before", "expire_time"];
+
+pub fn patch(
+    binding: Option<proto::Binding>,
+    update_mask: Option<prost_types::FieldMask>,
+) -> Result<BindingPatch, Status> {
+    let binding = binding.unwrap_or_default();
+    let mut violations = Violations::default();
+    let paths = update_mask.map(|mask| mask.paths).filter(|paths| !paths.is_empty()).unwrap_or_else(|| {
+        let filled = [!binding.condition.is_empty(), binding.not_before.is_some(), binding.expire_time.is_some()];
+        FIELDS.iter().zip(filled).filter(|(_, filled)| *filled).map(|(path, _)| (*path).to_owned()).collect()
+    });
+    let binding_id = violations.check("binding.binding_id", binding.binding_id.parse::<BindingId>());
+    let mask = violations.check("update_mask", Mask::parse(&paths, FIELDS));
+    let named = |path: &str| mask.as_ref().is_some_and(|mask| mask.has(path));
+    let condition = named("condition").then(|| condition(&mut violations, "binding.condition", &binding.condition));
+    let mut end = |path: &str, field: &str, timestamp: &Option<prost_types::Timestamp>| {
+        named(path).then(|| timestamp.as_ref().and_then(|at| violations.check(field, time::from_proto(at))))
+    };
+    let not_before = end("not_before", "binding.not_before", &binding.not_before);
+    let expire_time = end("expire_time", "binding.expire_time", &binding.expire_time);
+    let (binding_id,) = violations.all((binding_id,))?;
+    Ok(BindingPatch { binding_id, etag: binding.etag, condition, not_before, expire_time })
 }
 
 pub fn filter(request: &proto::ListBindingsRequest) -> Result<BindingFilter, Status> {
@@ -60,7 +103,7 @@ pub fn to_proto(binding: Binding, tokens: &Tokens<'_>) -> proto::Binding {
         role_id: binding.role_id.to_string(),
         resource: binding.resource.map(resource::to_proto),
         effect: effect.into(),
-        condition: String::new(),
+        condition: binding.condition.unwrap_or_default(),
         not_before: binding.window.not_before.map(time::to_proto),
         expire_time: binding.window.expire_time.map(time::to_proto),
         source: subject::source_to_proto(Some(binding.source)).into(),
