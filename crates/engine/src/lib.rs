@@ -23,6 +23,7 @@ mod derivation;
 mod id;
 mod name;
 mod permission;
+mod persistent;
 mod resource;
 mod snapshot;
 mod system;
