@@ -39,5 +39,5 @@ pub use id::{BindingId, GroupId, RoleId, SubjectId};
 pub use name::{MAX_RESOURCE_ID_LENGTH, MAX_TYPE_LENGTH, MAX_VERB_LENGTH, NameError, TypeName};
 pub use permission::{Permission, PermissionPattern};
 pub use resource::ResourceRef;
-pub use snapshot::{Decision, HeldRole, Holder, MAX_RESOURCE_DEPTH, Snapshot};
+pub use snapshot::{Decision, HeldRole, Holder, Listed, MAX_RESOURCE_DEPTH, Snapshot};
 pub use system::{ADMIN, BUILTIN_ROLES, BuiltinRole, MEMBER, OWNER, is_builtin};

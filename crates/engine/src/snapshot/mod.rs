@@ -8,6 +8,7 @@ mod explain;
 mod graph;
 mod hold;
 mod holders;
+mod list;
 mod resources;
 mod roles;
 mod standing;
@@ -22,6 +23,7 @@ use subjects::Subjects;
 
 pub use check::Decision;
 pub use holders::{HeldRole, Holder};
+pub use list::Listed;
 pub use resources::MAX_RESOURCE_DEPTH;
 
 use crate::catalog::Catalog;

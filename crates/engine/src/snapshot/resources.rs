@@ -1,3 +1,7 @@
+use std::collections::HashSet;
+
+use foldhash::fast::RandomState;
+
 use crate::persistent::{Record, Table, Tree};
 use crate::resource::ResourceRef;
 
@@ -99,6 +103,18 @@ impl Resources {
             next = self.table[next].parent;
         }
         Some(path)
+    }
+
+    /// Those given and all beneath them, each once.
+    pub(super) fn beneath(&self, given: Vec<u32>) -> Vec<u32> {
+        let mut seen: HashSet<u32, RandomState> = HashSet::default();
+        let mut reached: Vec<u32> = given.into_iter().filter(|position| seen.insert(*position)).collect();
+        let mut next = 0;
+        while let Some(&position) = reached.get(next) {
+            reached.extend(self.get(position).children().filter(|child| seen.insert(*child)));
+            next += 1;
+        }
+        reached
     }
 
     /// Registers it, or says where it stands from now on.

@@ -76,6 +76,11 @@ impl<'a> Standing<'a> {
         self.principals
     }
 
+    /// The same subject at another place.
+    pub(super) fn elsewhere(&self, path: ResourcePath) -> Self {
+        Self { path, ..*self }
+    }
+
     pub(super) fn path(&self) -> &ResourcePath {
         &self.path
     }

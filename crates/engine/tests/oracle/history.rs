@@ -1,8 +1,8 @@
 //! Histories: after every change the snapshot that was changed, the one built anew and the reference agree.
 
 use engine::{
-    Binding, BindingId, Change, GroupId, OrganizationData, Permission, Resource, ResourceRef, Snapshot, SubjectId,
-    SubjectState,
+    Binding, BindingId, Change, Decision, GroupId, Listed, OrganizationData, Permission, Resource, ResourceRef,
+    Snapshot, SubjectId, SubjectState,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -83,7 +83,8 @@ pub fn step() -> impl Strategy<Value = Step> {
 /// All that is asked after a step is answered alike by the snapshot that was changed, by one built anew, and by the reference.
 pub fn verify(changed: &Snapshot, data: &OrganizationData, asked: &[Question]) -> Result<(), TestCaseError> {
     let (built, reference) = (Snapshot::build(data), Reference(data));
-    for Question { subject, permission, place, now } in asked {
+    for question in asked {
+        let Question { subject, permission, place, now } = question;
         let (place, now) = (place.as_ref(), *now);
         let expected = reference.allowed(*subject, permission.as_str(), place, now);
         for snapshot in [changed, &built] {
@@ -97,8 +98,59 @@ pub fn verify(changed: &Snapshot, data: &OrganizationData, asked: &[Question]) -
         prop_assert_eq!(&derivation, &built.explain(subject, permission, place, now), "explained alike, in each step");
         steps::verify(&reference, &derivation);
         prop_assert_eq!(changed.list_permissions(subject, place, now), built.list_permissions(subject, place, now));
+        verify_lists(changed, data, question)?;
         prop_assert_eq!(changed.roles_of(subject, now), built.roles_of(subject, now));
         prop_assert_eq!(changed.holders_of(engine::OWNER, now), built.holders_of(engine::OWNER, now));
     }
     Ok(())
+}
+
+/// The lists hold exactly what the reference allows, page for page.
+fn verify_lists(snapshot: &Snapshot, data: &OrganizationData, question: &Question) -> Result<(), TestCaseError> {
+    let Question { subject, permission, place, now } = question;
+    let reference = Reference(data);
+    let is_known = |resource: &ResourceRef| {
+        data.resources.iter().any(|stored| stored.resource == *resource)
+            || data.bindings.iter().any(|binding| binding.resource.as_ref() == Some(resource))
+    };
+    for resource_type in ["document", "folder"] {
+        let mut expected = world::resources();
+        expected.retain(|resource| {
+            resource.type_name() == resource_type
+                && is_known(resource)
+                && reference.allowed(*subject, permission.as_str(), Some(resource), *now)
+        });
+        expected.sort();
+        let page = |after: Option<&ResourceRef>, limit| {
+            snapshot.list_resources(subject, permission, resource_type, *now, after, limit)
+        };
+        prop_assert_eq!(paged(page), expected, "{} {} {}", subject, permission, resource_type);
+    }
+    // Nobody else can be allowed anything: who is neither named nor known is given nothing.
+    let mut expected = world::subjects();
+    expected.retain(|other| {
+        matches!(other, SubjectId::Member(_) | SubjectId::ServiceAccount(_))
+            && reference.allowed(*other, permission.as_str(), place.as_ref(), *now)
+    });
+    expected.sort();
+    let page =
+        |after: Option<&SubjectId>, limit| snapshot.list_subjects(permission, place.as_ref(), *now, after, limit);
+    prop_assert_eq!(paged(page), expected, "{} {:?}", permission, place);
+    Ok(())
+}
+
+/// Read two at a time, which is what reading all at once gives.
+fn paged<T: Clone + PartialEq + std::fmt::Debug>(page: impl Fn(Option<&T>, usize) -> Vec<Listed<T>>) -> Vec<T> {
+    let mut all: Vec<Listed<T>> = Vec::new();
+    loop {
+        let next = page(all.last().map(|last| &last.item), 2);
+        let is_last = next.len() < 2;
+        all.extend(next);
+        if is_last {
+            break;
+        }
+    }
+    assert_eq!(all, page(None, usize::MAX));
+    assert!(all.iter().all(|listed| listed.decision != Decision::Denied));
+    all.into_iter().map(|listed| listed.item).collect()
 }
