@@ -9,6 +9,7 @@ mod graph;
 mod hold;
 mod holders;
 mod list;
+mod owners;
 mod resources;
 mod roles;
 mod standing;

@@ -100,6 +100,7 @@ pub fn verify(changed: &Snapshot, data: &OrganizationData, asked: &[Question]) -
         prop_assert_eq!(changed.list_permissions(subject, place, now), built.list_permissions(subject, place, now));
         verify_lists(changed, data, question)?;
         prop_assert_eq!(changed.roles_of(subject, now), built.roles_of(subject, now));
+        prop_assert_eq!(changed.lasting_owners(now), steps::lasting_owners(data, now));
         prop_assert_eq!(changed.holders_of(engine::OWNER, now), built.holders_of(engine::OWNER, now));
     }
     Ok(())
