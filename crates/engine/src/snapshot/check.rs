@@ -3,8 +3,8 @@ use std::ops::ControlFlow;
 use serde::{Deserialize, Serialize};
 
 use super::Snapshot;
-use super::circumstances::{Circumstances, Conditions};
-use super::standing::has;
+use super::circumstances::{Asked, Circumstances, Conditions};
+use super::standing::{Standing, has};
 use crate::data::Effect;
 use crate::id::SubjectId;
 use crate::permission::Permission;
@@ -48,9 +48,14 @@ impl Snapshot {
         circumstances: impl Into<Circumstances<'a>>,
     ) -> Decision {
         let circumstances = circumstances.into();
-        let now = circumstances.now;
         let Some(permission) = self.catalog.position(permission) else { return Decision::Denied };
         let Ok(standing) = self.standing(subject, resource) else { return Decision::Denied };
+        self.decide(&standing, permission, Asked { subject, resource, circumstances })
+    }
+
+    /// What the bindings say, for one who may act at all.
+    pub(super) fn decide(&self, standing: &Standing<'_>, permission: u32, asked: Asked<'_>) -> Decision {
+        let now = asked.circumstances.now;
         let mut reached = false;
         let (mut may_allow, mut may_deny) = (false, false);
         let settled = standing.visit(|_, entry| {
@@ -77,8 +82,7 @@ impl Snapshot {
         match settled {
             ControlFlow::Break(decision) => decision,
             ControlFlow::Continue(()) if (if reached { may_deny } else { may_allow }) => {
-                let conditions = Conditions::new(circumstances, subject, resource);
-                self.decide_by_conditions(&standing, permission, reached, &conditions)
+                self.decide_by_conditions(standing, permission, reached, &Conditions::new(asked))
             }
             ControlFlow::Continue(()) if reached => Decision::Allowed,
             ControlFlow::Continue(()) => Decision::Denied,
@@ -104,7 +108,7 @@ impl Snapshot {
     ) -> Permissions<'_> {
         let circumstances = circumstances.into();
         let Ok(standing) = self.standing(subject, resource) else { return Permissions::default() };
-        let conditions = Conditions::new(circumstances, subject, resource);
+        let conditions = Conditions::new(Asked { subject, resource, circumstances });
         let (allowed, conditional) = self.allowed_or_conditional(&standing, circumstances.now, &conditions);
         let named = |bits: &[u64]| {
             let known = (0u32..).zip(self.catalog.permissions());

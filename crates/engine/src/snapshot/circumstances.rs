@@ -22,10 +22,25 @@ pub struct Circumstances<'a> {
     pub meter: Option<&'a Meter>,
 }
 
+impl<'a> Circumstances<'a> {
+    /// The same with a meter, if it has none.
+    pub(super) fn metered_by(self, meter: &'a Meter) -> Self {
+        Self { meter: self.meter.or(Some(meter)), ..self }
+    }
+}
+
 impl From<OffsetDateTime> for Circumstances<'_> {
     fn from(now: OffsetDateTime) -> Self {
         Self { now, context: None, meter: None }
     }
+}
+
+/// Who asks, where, and what is known then.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) subject: &'a SubjectId,
+    pub(super) resource: Option<&'a ResourceRef>,
+    pub(super) circumstances: Circumstances<'a>,
 }
 
 /// Evaluates the conditions that one question reaches.
@@ -42,11 +57,7 @@ enum Source<'a> {
 static NOTHING: Context = Context::EMPTY;
 
 impl<'a> Conditions<'a> {
-    pub(super) fn new(
-        circumstances: Circumstances<'a>,
-        subject: &'a SubjectId,
-        resource: Option<&'a ResourceRef>,
-    ) -> Self {
+    pub(super) fn new(Asked { subject, resource, circumstances }: Asked<'a>) -> Self {
         let context = circumstances.context.unwrap_or(&NOTHING);
         let meter = circumstances.meter.map_or_else(|| Source::Own(Meter::default()), Source::Shared);
         Self { facts: Facts { now: circumstances.now, subject, resource, context }, meter }
