@@ -10,16 +10,26 @@ use tonic::{Request, Response, Status};
 use super::{
     Server,
     convert::{self, text, tokens::Tokens},
-    question::{Asked, Parts, consistency, contextual, decision, declared, missing, parts, question, settle, within},
-    refusal::snapshot,
+    question::{Asked, Parts, consistency, decision, declared, missing, parts, question, settle, within},
+    refusal::{refused, snapshot},
 };
-use crate::ops::{self, explain::Question};
+use crate::ops::{
+    self, contextual,
+    explain::{Question, Unexplained},
+};
 
 const MAX_CHECKS: usize = 10_000;
 
 fn decide(engine: &Snapshot, question: &Question, now: OffsetDateTime, meter: &Meter) -> Decision {
     let (permission, resource) = (&question.permission, question.resource.as_ref());
     engine.check(&question.subject.into(), permission, resource, question.circumstances(now, meter))
+}
+
+fn unexplained(error: Unexplained) -> Status {
+    match error {
+        Unexplained::Snapshot(error) => snapshot(error),
+        Unexplained::Refused(error) => refused(error),
+    }
 }
 
 #[tonic::async_trait]
@@ -34,12 +44,13 @@ impl AuthorizationService for Server {
             context: asked.context.as_ref(),
         };
         let question = question(who, &asked.permission, &mut faults);
-        let question = settle(question, faults, &asked.contextual_bindings)?;
+        let (question, extra) = settle(question, faults, &asked.contextual_bindings)?;
         let consistency = consistency(self.sealer(), asked.consistency.as_ref())?;
         let state = self.snapshots.at(granted.scope, consistency).await.map_err(snapshot)?;
         declared(&state.engine, [(Some(&question.permission), question.resource.as_ref())])?;
+        let engine = contextual::with(&state, &extra).map_err(refused)?;
         let meter = Meter::default();
-        let decided = decide(&state.engine, &question, tenancy::event::now(), &meter);
+        let decided = decide(&engine, &question, tenancy::event::now(), &meter);
         within(&meter)?;
         Ok(Response::new(CheckResponse {
             decision: decision(&decided).into(),
@@ -54,7 +65,7 @@ impl AuthorizationService for Server {
         let asked = request.get_ref();
         let mut violations = Violations::default();
         text::count(&mut violations, "checks", asked.checks.len(), 1, MAX_CHECKS);
-        contextual(&mut violations, &asked.contextual_bindings);
+        let extra = convert::binding::contextual(&mut violations, &asked.contextual_bindings);
         let mut questions = Vec::with_capacity(asked.checks.len().min(MAX_CHECKS));
         let mut faults = Vec::new();
         for (at, check) in asked.checks.iter().take(MAX_CHECKS).enumerate() {
@@ -72,11 +83,12 @@ impl AuthorizationService for Server {
         let consistency = consistency(self.sealer(), asked.consistency.as_ref())?;
         let state = self.snapshots.at(granted.scope, consistency).await.map_err(snapshot)?;
         declared(&state.engine, questions.iter().map(|q| (Some(&q.permission), q.resource.as_ref())))?;
+        let engine = contextual::with(&state, &extra).map_err(refused)?;
         let (now, meter) = (tenancy::event::now(), Meter::default());
         let results = questions
             .into_iter()
             .map(|question| {
-                let decided = decide(&state.engine, &question, now, &meter);
+                let decided = decide(&engine, &question, now, &meter);
                 CheckResult {
                     decision: decision(&decided).into(),
                     allowed: decided.is_allowed(),
@@ -100,15 +112,16 @@ impl AuthorizationService for Server {
             resource: asked.resource.as_ref(),
             context: asked.context.as_ref(),
         };
-        let read = settle(parts(who, &mut faults), faults, &asked.contextual_bindings)?;
+        let (read, extra) = settle(parts(who, &mut faults), faults, &asked.contextual_bindings)?;
         let Asked { subject, resource, context } = read;
         let consistency = consistency(self.sealer(), asked.consistency.as_ref())?;
         let state = self.snapshots.at(granted.scope, consistency).await.map_err(snapshot)?;
         declared(&state.engine, [(None, resource.as_ref())])?;
+        let engine = contextual::with(&state, &extra).map_err(refused)?;
         let meter = Meter::default();
         let given = Circumstances { now: tenancy::event::now(), context: context.as_ref(), meter: Some(&meter) };
         let subject = subject.into();
-        let found = state.engine.permissions(&subject, resource.as_ref(), given);
+        let found = engine.permissions(&subject, resource.as_ref(), given);
         within(&meter)?;
         let about = |type_name: &str| resource.as_ref().is_none_or(|resource| resource.type_name() == type_name);
         let told = |found: Vec<&Permission>| {
@@ -134,11 +147,11 @@ impl AuthorizationService for Server {
             context: asked.context.as_ref(),
         };
         let question = question(who, &asked.permission, &mut faults);
-        let question = settle(question, faults, &asked.contextual_bindings)?;
+        let (question, extra) = settle(question, faults, &asked.contextual_bindings)?;
         let consistency = consistency(self.sealer(), asked.consistency.as_ref())?;
-        let explained = ops::explain::explain(&self.snapshots, granted.scope, consistency, &question, Meter::default())
+        let explained = ops::explain::explain(&self.snapshots, granted.scope, consistency, &question, extra)
             .await
-            .map_err(snapshot)?;
+            .map_err(unexplained)?;
         within(&explained.meter)?;
         declared(&explained.state.engine, [(Some(&question.permission), question.resource.as_ref())])?;
         let tokens = Tokens::at(self.sealer(), explained.state.revision());

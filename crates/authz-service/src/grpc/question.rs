@@ -9,12 +9,12 @@ use tenancy::Sealer;
 use tonic::Status;
 
 use super::{
-    convert::{context, resource, subject},
+    convert::{binding, context, resource, subject},
     refusal::{invalid_revision, refused},
 };
 use crate::{
     model::{Revision, Subject},
-    ops::{Refused, explain::Question},
+    ops::{Refused, binding::NewBinding, explain::Question},
     snapshots::Consistency,
 };
 
@@ -87,22 +87,21 @@ pub fn within(meter: &Meter) -> Result<(), Status> {
     Err(Refusal::limit_reached("condition_steps", steps, steps).into())
 }
 
-/// The question, unless something is wrong with it or with what belongs to the whole request.
-pub fn settle<T>(value: Option<T>, faults: Vec<Fault>, contextual_bindings: &[proto::Binding]) -> Result<T, Status> {
+/// The question and the bindings for it alone, unless something is wrong with it or with what belongs to the whole request.
+pub fn settle<T>(
+    value: Option<T>,
+    faults: Vec<Fault>,
+    contextual_bindings: &[proto::Binding],
+) -> Result<(T, Vec<NewBinding>), Status> {
     match value {
-        Some(value) if faults.is_empty() && contextual_bindings.is_empty() => Ok(value),
+        Some(value) if faults.is_empty() && contextual_bindings.is_empty() => Ok((value, Vec::new())),
         value => {
             let mut violations = Violations::default();
             faults.into_iter().for_each(|(field, fault)| violations.add(field, fault));
-            contextual(&mut violations, contextual_bindings);
-            violations.all((value,)).map(|(value,)| value)
+            let bindings = binding::contextual(&mut violations, contextual_bindings);
+            violations.all((value,)).map(|(value,)| (value, bindings))
         }
     }
-}
-
-/// A binding for one question only is refused rather than passed over.
-pub fn contextual(violations: &mut Violations, bindings: &[proto::Binding]) {
-    violations.require(bindings.is_empty(), "contextual_bindings", "contextual bindings are not served yet");
 }
 
 pub fn consistency(sealer: &Sealer, asked: Option<&proto::Consistency>) -> Result<Consistency, Status> {

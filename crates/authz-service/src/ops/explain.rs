@@ -1,9 +1,10 @@
 use std::{collections::HashMap, sync::Arc};
 
 use engine::{Circumstances, Context, Derivation, Meter, Permission, ResourceRef, Verdict};
-use tenancy::{BindingId, OrganizationScope};
+use tenancy::{BindingId, OrganizationScope, StoreError};
 use time::OffsetDateTime;
 
+use super::{Refused, binding::NewBinding, contextual};
 use crate::{
     model::{Binding, Subject},
     snapshots::{Consistency, SnapshotError, Snapshots, State},
@@ -32,9 +33,25 @@ impl Question {
 pub struct Explained {
     pub derivation: Derivation,
     pub bindings: HashMap<engine::BindingId, Binding>,
+    /// Those that count for this question only, by their position.
+    pub contextual: Vec<NewBinding>,
     pub state: Arc<State>,
     /// What its conditions left.
     pub meter: Meter,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Unexplained {
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    #[error(transparent)]
+    Refused(#[from] Refused),
+}
+
+impl From<StoreError> for Unexplained {
+    fn from(error: StoreError) -> Self {
+        Self::Snapshot(error.into())
+    }
 }
 
 /// The rows of the bindings are read in the transaction whose snapshot decides, so that they are the ones that decided.
@@ -43,8 +60,8 @@ pub async fn explain(
     scope: OrganizationScope,
     consistency: Consistency,
     question: &Question,
-    meter: Meter,
-) -> Result<Explained, SnapshotError> {
+    contextual: Vec<NewBinding>,
+) -> Result<Explained, Unexplained> {
     // Says whether the asked revision was reached; what is read next is at least as new.
     snapshots.at(scope, consistency).await?;
     let mut read = snapshots.database().read(scope).await?;
@@ -52,12 +69,18 @@ pub async fn explain(
     let subject = question.subject.into();
     let now = tenancy::event::now();
     let (permission, resource) = (&question.permission, question.resource.as_ref());
-    let derivation = state.engine.explain(&subject, permission, resource, question.circumstances(now, &meter));
+    let meter = Meter::default();
+    let derivation = contextual::with(&state, &contextual)?.explain(
+        &subject,
+        permission,
+        resource,
+        question.circumstances(now, &meter),
+    );
     let named = bindings_of(&derivation);
     let found = store::binding::find(read.connection(), scope.organization_id(), &named).await?;
     read.finish().await?;
     let bindings = found.into_iter().map(|binding| (binding.binding_id.uuid().into(), binding)).collect();
-    Ok(Explained { derivation, bindings, state, meter })
+    Ok(Explained { derivation, bindings, contextual, state, meter })
 }
 
 fn bindings_of(derivation: &Derivation) -> Vec<BindingId> {

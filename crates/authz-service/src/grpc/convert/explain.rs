@@ -4,8 +4,12 @@ use api::authz::v1::{self as proto, near_miss::Found};
 use engine::{BindingId, BindingStep, Missing, NearMiss, Outcome, RoleId, Verdict};
 
 use super::{binding, resource, subject, tokens::Tokens};
-use crate::grpc::question;
-use crate::{model::Binding, ops::explain::Explained, snapshots::State};
+use crate::{
+    grpc::question,
+    model::Binding,
+    ops::{binding::NewBinding, contextual, explain::Explained},
+    snapshots::State,
+};
 
 const MAX_DERIVATIONS: usize = 100;
 const MAX_NEAR_MISSES: usize = 10;
@@ -13,13 +17,14 @@ const MAX_NEAR_MISSES: usize = 10;
 /// The rows and names that steps refer to.
 struct Names<'a> {
     bindings: &'a HashMap<BindingId, Binding>,
+    contextual: &'a [NewBinding],
     state: &'a State,
     tokens: &'a Tokens<'a>,
 }
 
 pub fn to_proto(explained: &Explained, tokens: &Tokens<'_>) -> proto::ExplainResponse {
-    let Explained { derivation, bindings, state, meter: _ } = explained;
-    let names = Names { bindings, state, tokens };
+    let Explained { derivation, bindings, contextual, state, meter: _ } = explained;
+    let names = Names { bindings, contextual, state, tokens };
     let derived = |step: &BindingStep| names.derivation(step, outcome(step));
     let mut missing_context = Vec::new();
     let (cause, derivations, near_misses) = match &derivation.verdict {
@@ -68,6 +73,9 @@ fn outcome(step: &BindingStep) -> proto::DerivationOutcome {
 
 impl Names<'_> {
     fn binding(&self, id: BindingId) -> Option<proto::Binding> {
+        if let Some(binding) = contextual::position(id).and_then(|at| self.contextual.get(at)) {
+            return Some(binding::contextual_to_proto(binding, |key| self.state.role(key)));
+        }
         self.bindings.get(&id).cloned().map(|found| binding::to_proto(found, self.tokens))
     }
 
