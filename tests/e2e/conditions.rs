@@ -99,7 +99,7 @@ async fn a_deny_with_a_condition_denies_when_it_fails_and_is_open_when_it_lacks(
     let grace = member(&acme.join("grace", &["member"]).await);
     bind(&acme, &grace, "", json!({})).await;
     let deny = json!({"effect": "BINDING_EFFECT_DENY"});
-    bind(&acme, &json!({"all_members": true}), "int(context.risk) > 5", deny).await;
+    bind(&acme, &grace, "int(context.risk) > 5", deny).await;
     assert_eq!(decided(&acme, &grace, json!({"risk": 9})).await, plainly("DENIED"));
     assert_eq!(decided(&acme, &grace, json!({"risk": 1})).await, plainly("ALLOWED"));
     assert_eq!(decided(&acme, &grace, json!({})).await, conditional(&["risk"]));
@@ -135,7 +135,10 @@ async fn an_explanation_says_what_each_condition_comes_to() {
     let made = bind(&acme, &grace, "context.level == 1", json!({})).await;
     let owner = &acme.owner().caller;
     let answer = owner.call("AuthorizationService/Explain", explain(json!({}), json!([]))).await;
-    assert_eq!((text(&answer, "decision"), text(&answer, "cause")), ("DECISION_CONDITIONAL".into(), "CAUSE_MISSING_CONTEXT".into()));
+    assert_eq!(
+        (text(&answer, "decision"), text(&answer, "cause")),
+        ("DECISION_CONDITIONAL".into(), "CAUSE_MISSING_CONTEXT".into())
+    );
     assert_eq!(strings(&answer["missing_context"]), ["level"]);
     let derivation = &answer["derivations"][0];
     assert_eq!(text(derivation, "outcome"), "DERIVATION_OUTCOME_MISSING_CONTEXT");
@@ -146,12 +149,16 @@ async fn an_explanation_says_what_each_condition_comes_to() {
     assert_eq!(text(&answer["near_misses"][0]["inactive"], "outcome"), "DERIVATION_OUTCOME_CONDITION_FALSE");
     let failing = json!([{"subject": grace, "role_id": "editor", "condition": "1 / int(context.level - 2.0) == 1"}]);
     let answer = owner.call("AuthorizationService/Explain", explain(json!({"level": 2}), failing)).await;
-    let failed = answer["derivations"].as_array().unwrap().iter().find(|one| one["condition_error"].is_string()).unwrap();
+    let failed =
+        answer["derivations"].as_array().unwrap().iter().find(|one| one["condition_error"].is_string()).unwrap();
     assert_eq!(text(failed, "outcome"), "DERIVATION_OUTCOME_CONDITION_FAILED");
     assert!(text(failed, "condition_error").contains("division by zero"), "{failed}");
     assert_eq!(failed["binding"]["binding_id"].as_str().unwrap_or_default(), "", "one for this question only");
     let answer = owner.call("AuthorizationService/Explain", explain(json!({"level": 1}), json!([]))).await;
-    assert_eq!((text(&answer, "cause"), text(&answer["derivations"][0], "outcome")), ("CAUSE_GRANTED".into(), "DERIVATION_OUTCOME_APPLIES".into()));
+    assert_eq!(
+        (text(&answer, "cause"), text(&answer["derivations"][0], "outcome")),
+        ("CAUSE_GRANTED".into(), "DERIVATION_OUTCOME_APPLIES".into())
+    );
 }
 
 #[tokio::test]
@@ -180,12 +187,17 @@ async fn bindings_for_one_question_count_there_and_nowhere_else() {
         "checks": [{"subject": grace, "permission": "document:read", "resource": {"type": "document", "id": "42"}},
             {"subject": grace, "permission": "document:read", "resource": {"type": "document", "id": "43"}}]});
     let batch = project.account.call("AuthorizationService/BatchCheck", batch).await;
-    assert_eq!((batch["results"][0]["allowed"].as_bool(), batch["results"][1]["allowed"].as_bool().unwrap_or_default()), (Some(true), false));
+    assert_eq!(
+        (batch["results"][0]["allowed"].as_bool(), batch["results"][1]["allowed"].as_bool().unwrap_or_default()),
+        (Some(true), false)
+    );
 
     let faulty = json!([{"subject": grace, "role_id": "Editor!", "condition": "contxt.a"}, {"role_id": "editor"}]);
     let refused = project.account.refused(CHECK, with(faulty), Code::InvalidArgument, "INVALID_FIELDS").await;
-    for field in ["contextual_bindings[0].role_id", "contextual_bindings[0].condition", "contextual_bindings[1].subject"] {
-        assert!(refused.violations.contains(&field.to_owned()), "{field}: {refused:?}");
+    for field in
+        ["contextual_bindings[0].role_id", "contextual_bindings[0].condition", "contextual_bindings[1].subject"]
+    {
+        assert!(refused.fields.contains(&field.to_owned()), "{field}: {refused:?}");
     }
     let unknown = json!([{"subject": grace, "role_id": "nobodys"}]);
     project.account.refused(CHECK, with(unknown), Code::NotFound, "NOT_FOUND").await;
@@ -208,7 +220,8 @@ async fn an_update_changes_when_a_binding_applies_and_is_judged_as_a_grant() {
         binding["binding_id"] = json!(id);
         json!({"organization_id": acme.id, "binding": binding, "update_mask": mask})
     };
-    let changed = owner.call(UPDATE, update(json!({"condition": "context.level == 2", "etag": made["etag"]}), "condition")).await;
+    let changed =
+        owner.call(UPDATE, update(json!({"condition": "context.level == 2", "etag": made["etag"]}), "condition")).await;
     assert_eq!(decided(&acme, &grace, json!({"level": 2})).await, plainly("ALLOWED"));
     assert_eq!(decided(&acme, &grace, json!({"level": 1})).await, plainly("DENIED"));
     let stale = update(json!({"condition": "", "etag": made["etag"]}), "condition");
@@ -220,8 +233,10 @@ async fn an_update_changes_when_a_binding_applies_and_is_judged_as_a_grant() {
     assert_eq!(decided(&acme, &grace, json!({})).await, plainly("DENIED"), "expired");
     let reversed = update(json!({"not_before": "2021-01-01T00:00:00Z"}), "notBefore");
     let refused = owner.refused(UPDATE, reversed, Code::InvalidArgument, "INVALID_FIELDS").await;
-    assert_eq!(refused.violations, ["binding.expire_time"]);
-    for (binding, mask) in [(json!({"condition": "1 +"}), "condition"), (json!({"role_id": "owner"}), "roleId"), (json!({}), "")] {
+    assert_eq!(refused.fields, ["binding.expire_time"]);
+    for (binding, mask) in
+        [(json!({"condition": "1 +"}), "condition"), (json!({"role_id": "owner"}), "roleId"), (json!({}), "")]
+    {
         owner.refused(UPDATE, update(binding, mask), Code::InvalidArgument, "INVALID_FIELDS").await;
     }
     // Whoever may update bindings but lacks the permissions cannot open one, and may close it.
@@ -230,11 +245,14 @@ async fn an_update_changes_when_a_binding_applies_and_is_judged_as_a_grant() {
     owner.call("RoleService/CreateRole", clerk).await;
     let clerk = acme.join("clerk", &["clerk"]).await.caller;
     let opened = update(json!({}), "expireTime");
-    clerk.refused(UPDATE, opened, Code::PermissionDenied, "GRANT_EXCEEDS_GRANTOR").await;
+    clerk.refused(UPDATE, opened.clone(), Code::PermissionDenied, "GRANT_EXCEEDS_GRANTOR").await;
     clerk.call(UPDATE, update(json!({"condition": "context.level == 3"}), "condition")).await;
+    owner.call(UPDATE, opened).await;
     let loosened = update(json!({"condition": "true"}), "condition");
     clerk.refused(UPDATE, loosened, Code::PermissionDenied, "GRANT_EXCEEDS_GRANTOR").await;
-    clerk.refused(CREATE, request(&acme, &grace, "false", json!({})), Code::PermissionDenied, "GRANT_EXCEEDS_GRANTOR").await;
+    clerk
+        .refused(CREATE, request(&acme, &grace, "false", json!({})), Code::PermissionDenied, "GRANT_EXCEEDS_GRANTOR")
+        .await;
     // A deny is loosened by whoever holds what it forbids.
     let deny = bind(&acme, &grace, "", json!({"effect": "BINDING_EFFECT_DENY"})).await;
     let loosened = json!({"organization_id": acme.id, "update_mask": "condition",
@@ -289,7 +307,7 @@ async fn hostile_expressions_and_contexts_are_refused_or_answered_in_time() {
         (full("("), "levels"),
         (full("["), "levels"),
         (full("!"), "levels"),
-        (full("a?"), "levels"),
+        (full("true?true:"), "levels"),
         (format!("1{} > 0", "+1".repeat(1000)), "levels"),
         (format!("true{}", "||true".repeat(600)), "parts"),
         (format!("'{}' == ''", "x".repeat(5000)), "4096 bytes"),
@@ -298,10 +316,11 @@ async fn hostile_expressions_and_contexts_are_refused_or_answered_in_time() {
         ("b'x' == b'x'".to_owned(), "bytes"),
     ] {
         let start = Instant::now();
-        let refused =
-            owner.refused(CREATE, request(&acme, &grace, &source, json!({})), Code::InvalidArgument, "INVALID_FIELDS").await;
-        assert!(refused.violations.contains(&"binding.condition".to_owned()), "{refused:?}");
-        assert!(refused.to_string().contains(said), "{said}: {refused}");
+        let refused = owner
+            .refused(CREATE, request(&acme, &grace, &source, json!({})), Code::InvalidArgument, "INVALID_FIELDS")
+            .await;
+        assert!(refused.fields.contains(&"binding.condition".to_owned()), "{refused:?}");
+        assert!(refused.message.contains(said), "{said}: {refused:?}");
         assert!(start.elapsed() < Duration::from_secs(5));
     }
     let cubed = "context.many.all(a, context.many.all(b, context.many.all(c, a == b)))";
@@ -311,9 +330,11 @@ async fn hostile_expressions_and_contexts_are_refused_or_answered_in_time() {
     assert!(start.elapsed() < Duration::from_secs(2));
     let nested = |levels: usize| (0..levels).fold(json!(1), |inner, _| json!({"x": inner}));
     for context in [json!({"text": "x".repeat(16 * 1024)}), nested(9), json!({"x".repeat(300): 1})] {
-        let refused =
-            project.account.refused(CHECK, question(&acme, &grace, context), Code::InvalidArgument, "INVALID_FIELDS").await;
-        assert_eq!(refused.violations, ["context"]);
+        let refused = project
+            .account
+            .refused(CHECK, question(&acme, &grace, context), Code::InvalidArgument, "INVALID_FIELDS")
+            .await;
+        assert_eq!(refused.fields, ["context"]);
     }
     assert_eq!(decided(&acme, &grace, nested(8)).await, conditional(&["many"]));
     // Many that take long each are refused together.
