@@ -26,7 +26,7 @@ async fn shut(organization: &Organization<'_>) {
     eventually("authz-service knows", || async {
         match organization.project.account.try_call("AuthorizationService/Check", check.clone()).await {
             Ok(checked) => (checked["decision"] == "DECISION_DENIED").then_some(()),
-            Err(refused) => (refused.reason == "ORGANIZATION_NOT_ACTIVE").then_some(()),
+            Err(refused) => ["ORGANIZATION_NOT_ACTIVE", "NOT_FOUND"].contains(&refused.reason.as_str()).then_some(()),
         }
     })
     .await;
