@@ -108,8 +108,7 @@ impl Snapshot {
 
     fn resource_at(&self, position: u32) -> Resource {
         let place = self.resources.get(position);
-        let parent = place.parent().map(|parent| self.resources.id(parent).clone());
-        Resource { resource: place.id.clone(), parent }
+        Resource { resource: place.id.clone(), parent: self.resources.parent_of(position).cloned() }
     }
 
     fn binding_of(&self, record: &Record) -> Binding {

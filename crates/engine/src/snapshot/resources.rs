@@ -2,7 +2,8 @@ use std::collections::HashSet;
 
 use foldhash::fast::RandomState;
 
-use crate::persistent::{Record, Table, Tree};
+use super::bindings::{ORGANIZATION, scope_of};
+use crate::persistent::{Radix, Record, Table, Tree};
 use crate::resource::ResourceRef;
 
 /// How many levels a resource's place may have, itself counted and the organization not.
@@ -15,7 +16,6 @@ const NONE: u32 = u32::MAX;
 pub(super) struct Place {
     pub(super) id: ResourceRef,
     pub(super) is_registered: bool,
-    parent: u32,
     /// How many bindings name it.
     bindings: u32,
     /// The resources directly beneath it.
@@ -23,10 +23,6 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) fn parent(&self) -> Option<u32> {
-        (self.parent != NONE).then_some(self.parent)
-    }
-
     /// Whether it is one that lists may answer.
     pub(super) fn is_known(&self) -> bool {
         self.is_registered || self.bindings > 0
@@ -34,6 +30,16 @@ impl Place {
 
     pub(super) fn children(&self) -> impl Iterator<Item = u32> {
         self.children.iter().copied()
+    }
+}
+
+/// The position of a resource's parent.
+#[derive(Debug, Clone, Copy)]
+struct Parent(u32);
+
+impl Default for Parent {
+    fn default() -> Self {
+        Self(NONE)
     }
 }
 
@@ -52,6 +58,8 @@ impl Record for Place {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Resources {
     table: Table<Place>,
+    /// Beside the rest, so that those a check follows are close together.
+    parents: Radix<Parent>,
     /// The length of all ids together.
     text: usize,
 }
@@ -61,14 +69,26 @@ pub(super) struct Resources {
 pub(super) struct ResourcePath {
     positions: [u32; MAX_RESOURCE_DEPTH],
     length: usize,
+    /// A bit for each scope of a binding that may reach here: see [`Self::may_hold`].
+    scopes: u64,
 }
 
 impl ResourcePath {
-    pub(super) const ORGANIZATION: Self = Self { positions: [NONE; MAX_RESOURCE_DEPTH], length: 0 };
+    pub(super) const ORGANIZATION: Self =
+        Self { positions: [NONE; MAX_RESOURCE_DEPTH], length: 0, scopes: bit(ORGANIZATION) };
+
+    /// False for most of the scopes that are not on the path, so that they need not be compared with each place on it.
+    pub(super) fn may_hold(&self, scope: u32) -> bool {
+        self.scopes & bit(scope) != 0
+    }
 
     pub(super) fn positions(&self) -> &[u32] {
         &self.positions[..self.length]
     }
+}
+
+const fn bit(scope: u32) -> u64 {
+    1 << (scope % u64::BITS)
 }
 
 impl Resources {
@@ -82,6 +102,16 @@ impl Resources {
 
     pub(super) fn id(&self, resource: u32) -> &ResourceRef {
         &self.table[resource].id
+    }
+
+    /// [`NONE`] for one that stands directly under the organization.
+    fn parent(&self, resource: u32) -> u32 {
+        self.parents.get(resource).map_or(NONE, |parent| parent.0)
+    }
+
+    pub(super) fn parent_of(&self, resource: u32) -> Option<&ResourceRef> {
+        let parent = self.parent(resource);
+        (parent != NONE).then(|| self.id(parent))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Place)> {
@@ -100,7 +130,8 @@ impl Resources {
         while next != NONE {
             *path.positions.get_mut(path.length)? = next;
             path.length += 1;
-            next = self.table[next].parent;
+            path.scopes |= bit(scope_of(next));
+            next = self.parent(next);
         }
         Some(path)
     }
@@ -150,7 +181,7 @@ impl Resources {
 
     /// The parent it had.
     fn hang(&mut self, child: u32, parent: u32) -> u32 {
-        let before = self.table[child].parent;
+        let before = self.parent(child);
         if before != parent {
             if before != NONE {
                 self.table.get_mut(before).children.remove(child);
@@ -158,7 +189,7 @@ impl Resources {
             if parent != NONE {
                 self.table.get_mut(parent).children.insert(child);
             }
-            self.table.get_mut(child).parent = parent;
+            *self.parents.get_mut(child) = Parent(parent);
         }
         before
     }
@@ -169,7 +200,7 @@ impl Resources {
         }
         self.text += resource.text_len();
         let (id, children) = (resource.clone(), Tree::default());
-        self.table.insert(Place { id, is_registered: false, parent: NONE, bindings: 0, children })
+        self.table.insert(Place { id, is_registered: false, bindings: 0, children })
     }
 
     /// The position is given up where nothing names it any more.
@@ -190,6 +221,6 @@ impl Resources {
 
     /// About what they take in memory.
     pub(super) fn bytes(&self) -> usize {
-        self.table.bytes() + self.text + self.table.len() * size_of::<u32>()
+        self.table.bytes() + self.text + self.table.len() * 2 * size_of::<u32>()
     }
 }
