@@ -35,6 +35,7 @@
 //! failure, as in CEL, and `has` tells.
 
 mod context;
+mod conversion;
 mod evaluate;
 mod fault;
 mod function;
@@ -44,6 +45,7 @@ mod operator;
 mod parse;
 mod pattern;
 mod syntax;
+mod term;
 #[cfg(test)]
 mod tests;
 mod token;
