@@ -34,6 +34,8 @@
 //! `has(context.name)` asks whether an input is given, and is never missing itself. A field within an input that is not there is a
 //! failure, as in CEL, and `has` tells.
 
+#[cfg(test)]
+mod conformity;
 mod context;
 mod conversion;
 mod evaluate;
