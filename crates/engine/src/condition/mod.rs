@@ -175,6 +175,17 @@ impl Condition {
         self.0.expression.iter().flat_map(|expression| expression.inputs.iter().map(|name| &**name))
     }
 
+    /// About what it takes in memory, in bytes.
+    pub fn bytes(&self) -> usize {
+        let parsed = self.0.expression.as_ref().map_or(0, |parsed| parsed.bytes);
+        size_of::<Compiled>() + 2 * self.0.source.len() + parsed
+    }
+
+    /// How many hold it now: at least one.
+    pub(crate) fn shared_by(&self) -> usize {
+        Arc::strong_count(&self.0)
+    }
+
     pub(crate) fn evaluate(&self, facts: &Facts<'_>, meter: &Meter) -> Outcome {
         match &self.0.expression {
             Some(expression) => evaluate::evaluate(expression, facts, meter),

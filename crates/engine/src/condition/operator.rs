@@ -112,7 +112,12 @@ impl Machine<'_> {
                 if let Value::Text(text) = element {
                     self.pay_bytes(text.len())?;
                 }
-                Ok(element.key().is_some_and(|key| map.contains_key(&key)))
+                match (element.key(), element) {
+                    (Some(key), _) => Ok(map.contains_key(&key)),
+                    // A number that no key equals.
+                    (None, Value::Uint(_) | Value::Double(_)) => Ok(false),
+                    (None, other) => failed(format!("a {} is no key", other.kind())),
+                }
             }
             other => failed(format!("`in` does not take a {}", other.kind())),
         }

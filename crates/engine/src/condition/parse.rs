@@ -15,6 +15,8 @@ const MAX_FAULTS: usize = 16;
 pub(super) struct Parsed {
     pub(super) root: Node,
     pub(super) inputs: Vec<Arc<str>>,
+    /// What the nodes and the tables of patterns take in memory, about.
+    pub(super) bytes: usize,
 }
 
 pub(super) fn parse(source: &str) -> Result<Parsed, Vec<Fault>> {
@@ -36,7 +38,8 @@ pub(super) fn parse(source: &str) -> Result<Parsed, Vec<Fault>> {
             return Err(parser.faults);
         }
     };
-    if parser.faults.is_empty() { Ok(Parsed { root, inputs: parser.inputs }) } else { Err(parser.faults) }
+    let bytes = parser.nodes * 2 * size_of::<Node>() + parser.pattern_bytes;
+    if parser.faults.is_empty() { Ok(Parsed { root, inputs: parser.inputs, bytes }) } else { Err(parser.faults) }
 }
 
 pub(super) struct Parser<'s> {
