@@ -28,6 +28,9 @@ pub struct Size {
 /// The one of the budgets.
 pub const BUDGETED: Size = Size { members: 10_000, groups: 1_000, roles: 100, resources: 10_000, bindings: 20_000 };
 
+/// One as most are.
+pub const SMALL: Size = Size { members: 100, groups: 10, roles: 10, resources: 100, bindings: 200 };
+
 pub struct World {
     pub size: Size,
     pub random: Random,
@@ -126,7 +129,7 @@ impl World {
         let effect = if self.random.below(50) == 0 { Effect::Deny } else { Effect::Allow };
         let expire_time = (self.random.below(10) == 0).then(|| now() + time::Duration::days(1));
         let role = role(self.random.below(self.size.roles));
-        Binding { id: binding_id(n), subject, role, resource, effect, not_before: None, expire_time }
+        Binding { id: binding_id(n), subject, role, resource, effect, not_before: None, expire_time, condition: None }
     }
 }
 
