@@ -6,6 +6,7 @@ mod access_matrix;
 mod acting_as;
 mod authorization;
 mod cli;
+mod conditions;
 mod connections;
 mod custom_roles;
 mod domains;

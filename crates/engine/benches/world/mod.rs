@@ -129,7 +129,7 @@ impl World {
         let effect = if self.random.below(50) == 0 { Effect::Deny } else { Effect::Allow };
         let expire_time = (self.random.below(10) == 0).then(|| now() + time::Duration::days(1));
         let role = role(self.random.below(self.size.roles));
-        Binding { id: binding_id(n), subject, role, resource, effect, not_before: None, expire_time, condition: None }
+        Binding { id: binding_id(n), subject, role, resource, effect, condition: None, not_before: None, expire_time }
     }
 }
 

@@ -44,6 +44,8 @@ mod operator;
 mod parse;
 mod pattern;
 mod syntax;
+#[cfg(test)]
+mod tests;
 mod token;
 mod value;
 
