@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use engine::{Change, Permission, ResourceRef, Snapshot, SubjectId};
-use world::{BUDGETED, Size, World};
+use world::{BUDGETED, SMALL, Size, World};
 
 fn main() {
     // A word behind `--` picks what is measured. Cargo itself passes `--bench`.
@@ -17,7 +17,8 @@ fn main() {
     let is_wanted = |name: &str| wanted.as_ref().is_none_or(|wanted| wanted == name);
     println!("clock                      {}", timed(1_000_000, |_| ()));
     if is_wanted("check") {
-        check();
+        check("a small organization", SMALL);
+        check("the budget's organization", BUDGETED);
     }
     if is_wanted("apply") {
         [10_000, 100_000].into_iter().for_each(apply);
@@ -60,15 +61,15 @@ fn timed_with<P, T>(calls: usize, mut prepare: impl FnMut(usize) -> P, mut call:
     Times(times)
 }
 
-fn check() {
-    let mut world = World::new(BUDGETED);
+fn check(name: &str, size: Size) {
+    let mut world = World::new(size);
     let snapshot = Snapshot::build(&world.organization());
     let mut allowed = 0;
     let now = world::now();
     // Each question is written down right before it is asked, as if it had just come in.
     let write = |world: &mut World| {
-        let subject = world::member(world.random.below(BUDGETED.members));
-        let resource = world::resource(world.random.below(BUDGETED.resources));
+        let subject = world::member(world.random.below(size.members));
+        let resource = world::resource(world.random.below(size.resources));
         (subject, world.permission(), resource)
     };
     let mut ask = |(subject, permission, resource): &(SubjectId, Permission, ResourceRef)| {
@@ -78,7 +79,7 @@ fn check() {
     };
     let mut run = |calls| timed_with(calls, |_| write(&mut world), &mut ask);
     run(200_000);
-    println!("check                      {}", run(1_000_000));
+    println!("check, {name:25} {}", run(1_000_000));
     println!("  of which allowed         {:.1} %", allowed as f64 / 1_200_000.0 * 100.0);
 }
 

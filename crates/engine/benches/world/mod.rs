@@ -28,6 +28,9 @@ pub struct Size {
 /// The one of the budgets.
 pub const BUDGETED: Size = Size { members: 10_000, groups: 1_000, roles: 100, resources: 10_000, bindings: 20_000 };
 
+/// One as most are.
+pub const SMALL: Size = Size { members: 100, groups: 10, roles: 10, resources: 100, bindings: 200 };
+
 pub struct World {
     pub size: Size,
     pub random: Random,

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::radix::Radix;
 
 /// How many entries a page holds on average.
-const LOAD: u32 = 16;
+const LOAD: u32 = 8;
 
 /// Positions by hash. What is hashed is kept elsewhere, so a search asks its caller which of equal hashes is meant.
 ///

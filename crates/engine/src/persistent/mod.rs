@@ -5,9 +5,11 @@
 
 mod index;
 mod radix;
+mod short;
 mod table;
 mod tree;
 
 pub(crate) use radix::Radix;
+pub(crate) use short::Short;
 pub(crate) use table::{Record, Table};
 pub(crate) use tree::Tree;

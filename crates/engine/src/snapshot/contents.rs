@@ -97,7 +97,7 @@ impl Snapshot {
     /// The resources that are registered directly beneath this one.
     pub fn children_of(&self, resource: &ResourceRef) -> impl Iterator<Item = &ResourceRef> {
         let position = self.resources.position(resource);
-        let children = position.into_iter().flat_map(|position| self.resources.get(position).children());
+        let children = position.into_iter().flat_map(|position| self.resources.children(position));
         children.map(|child| self.resources.id(child))
     }
 

@@ -18,18 +18,12 @@ pub(super) struct Place {
     pub(super) is_registered: bool,
     /// How many bindings name it.
     bindings: u32,
-    /// The resources directly beneath it.
-    children: Tree<u32>,
 }
 
 impl Place {
     /// Whether it is one that lists may answer.
     pub(super) fn is_known(&self) -> bool {
         self.is_registered || self.bindings > 0
-    }
-
-    pub(super) fn children(&self) -> impl Iterator<Item = u32> {
-        self.children.iter().copied()
     }
 }
 
@@ -60,6 +54,8 @@ pub(super) struct Resources {
     table: Table<Place>,
     /// Beside the rest, so that those a check follows are close together.
     parents: Radix<Parent>,
+    /// The resources directly beneath each.
+    children: Radix<Tree<u32>>,
     /// The length of all ids together.
     text: usize,
 }
@@ -114,6 +110,10 @@ impl Resources {
         (parent != NONE).then(|| self.id(parent))
     }
 
+    pub(super) fn children(&self, resource: u32) -> impl Iterator<Item = u32> {
+        self.children.get(resource).into_iter().flat_map(Tree::iter).copied()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Place)> {
         self.table.iter()
     }
@@ -142,7 +142,7 @@ impl Resources {
         let mut reached: Vec<u32> = given.into_iter().filter(|position| seen.insert(*position)).collect();
         let mut next = 0;
         while let Some(&position) = reached.get(next) {
-            reached.extend(self.get(position).children().filter(|child| seen.insert(*child)));
+            reached.extend(self.children(position).filter(|child| seen.insert(*child)));
             next += 1;
         }
         reached
@@ -184,10 +184,10 @@ impl Resources {
         let before = self.parent(child);
         if before != parent {
             if before != NONE {
-                self.table.get_mut(before).children.remove(child);
+                self.children.get_mut(before).remove(child);
             }
             if parent != NONE {
-                self.table.get_mut(parent).children.insert(child);
+                self.children.get_mut(parent).insert(child);
             }
             *self.parents.get_mut(child) = Parent(parent);
         }
@@ -199,8 +199,7 @@ impl Resources {
             return position;
         }
         self.text += resource.text_len();
-        let (id, children) = (resource.clone(), Tree::default());
-        self.table.insert(Place { id, is_registered: false, bindings: 0, children })
+        self.table.insert(Place { id: resource.clone(), is_registered: false, bindings: 0 })
     }
 
     /// The position is given up where nothing names it any more.
@@ -209,7 +208,7 @@ impl Resources {
             return;
         }
         let place = &self.table[position];
-        if !place.is_known() && place.children.is_empty() {
+        if !place.is_known() && self.children(position).next().is_none() {
             self.text -= place.id.text_len();
             self.table.remove(position);
         }
