@@ -227,11 +227,9 @@ impl Machine<'_> {
     }
 
     fn field(&mut self, operand: &Value, field: &Arc<str>) -> Result<Option<Value>, Stop> {
+        self.pay_bytes(field.len())?;
         match operand {
-            Value::Map(map) => {
-                self.pay_bytes(field.len())?;
-                Ok(map.get(&Key::Text(Arc::clone(field))).cloned())
-            }
+            Value::Map(map) => Ok(map.get(&Key::Text(Arc::clone(field))).cloned()),
             other => failed(format!("a {} has no fields", other.kind())),
         }
     }

@@ -157,8 +157,14 @@ impl Machine<'_> {
                     _ => text.ends_with(&**part),
                 }))
             }
-            (Function::LowerAscii, [Value::Text(text)]) => self.text(&text.to_ascii_lowercase()),
-            (Function::UpperAscii, [Value::Text(text)]) => self.text(&text.to_ascii_uppercase()),
+            (Function::LowerAscii, [Value::Text(text)]) => {
+                self.pay_bytes(text.len())?;
+                Ok(Value::Text(text.to_ascii_lowercase().into()))
+            }
+            (Function::UpperAscii, [Value::Text(text)]) => {
+                self.pay_bytes(text.len())?;
+                Ok(Value::Text(text.to_ascii_uppercase().into()))
+            }
             (Function::InCidr, [Value::Text(address), Value::Text(range)]) => {
                 self.pay_bytes(address.len() + range.len())?;
                 let range = network::range(range).map_err(Stop::Failed)?;
