@@ -4,6 +4,7 @@
 
 mod access_matrix;
 mod acting_as;
+mod archive;
 mod authorization;
 mod cli;
 mod connections;

@@ -34,10 +34,6 @@ pub fn rate_limited(retry_after: Duration) -> Status {
     Refusal::new(Code::ResourceExhausted, ErrorReason::RateLimited, "too many attempts").retry_after(retry_after).into()
 }
 
-pub fn project_archived() -> Status {
-    Refusal::new(Code::FailedPrecondition, ErrorReason::ProjectArchived, "the project is archived").into()
-}
-
 /// INTERNAL: a service's answer lacks what its contract promises.
 #[track_caller]
 pub fn incomplete(what: &'static str) -> Status {

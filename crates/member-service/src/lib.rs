@@ -36,6 +36,7 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
     background.spawn(schema::watch(database.clone(), store::migrations(), reachable, current));
     background.spawn(schema::forget_answers(database.clone()));
     background.spawn(background::sweep_for_ever(database.clone()));
+    background.spawn(background::end_archived_for_ever(database.clone()));
 
     let contract = Contract::from_descriptor_set(api::FILE_DESCRIPTOR_SET)?;
     let org = runtime::connect(&config.org_url, contract.clone())?;

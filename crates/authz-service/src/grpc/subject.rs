@@ -131,10 +131,11 @@ impl SubjectService for Server {
         let state = violations.check("state", subject::organization_state(asked.state()).ok_or("is required"));
         violations.require(asked.org_revision > 0, "org_revision", "must be more than 0");
         let (organization, project, state) = violations.all((organization, project, state))?;
-        let scope = granted.in_organization(project, organization).scope;
+        let tenant = granted.in_tenant(project, organization).scope;
         let news = OrganizationNews { state, org_revision: asked.org_revision };
         let call = call(&granted, Grantor::Free);
-        let noted = ops::subject::set_organization_state(self.database(), scope, &call, news).await.map_err(refused)?;
+        let noted =
+            ops::subject::set_organization_state(self.database(), tenant, &call, news).await.map_err(refused)?;
         let (state, org_revision) = noted.value;
         Ok(Response::new(SetOrganizationStateResponse {
             state: subject::organization_state_to_proto(state).into(),

@@ -137,7 +137,7 @@ impl SignIn {
     async fn check_project(&self, call: &CallContext, id: ProjectId) -> Result<(), Status> {
         let project = self.remote.project(call, id).await?.ok_or_else(|| Refusal::not_found("project"))?;
         match project.state() {
-            ProjectState::Archived => Err(refusal::project_archived()),
+            ProjectState::Archived => Err(access::project_archived()),
             _ => Ok(()),
         }
     }

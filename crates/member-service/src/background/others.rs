@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use access::Tenant;
 use api::{
     authz::v1::{SubjectState, SubjectStatus, subject::Subject},
-    event::v1::{Event, event::Payload},
-    org::v1::OrganizationState as SpokenState,
+    event::v1::{Event, ProjectChange, event::Payload},
+    org::v1::{OrganizationState as SpokenState, ProjectState},
 };
 use feed::{Applied, Consumer};
-use tenancy::{MemberId, OrganizationScope, OrganizationState, ServiceAccountId, StoreError};
+use tenancy::{MemberId, OrganizationScope, OrganizationState, ProjectScope, ServiceAccountId, StoreError};
 
 use super::origin;
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
     remote::RemoteError,
 };
 
-/// org-service's feed: the states of organizations, and their end.
+/// org-service's feed: the states of organizations and projects, and the end of organizations.
 #[derive(Debug)]
 pub struct Organizations(pub Arc<Context>);
 
@@ -33,8 +34,8 @@ impl Consumer for Organizations {
                 Err(error) => later(event, &error),
             };
         }
-        let Some((state, scope)) = state_change(event) else { return Applied::Done };
-        match tenant::set_state(&self.0, scope, &origin(), state, event.revision).await {
+        let Some((state, named)) = state_change(event) else { return Applied::Done };
+        match tenant::set_state(&self.0, named, &origin(), state, event.revision).await {
             Ok(_) => Applied::Done,
             Err(error) => later(event, &error),
         }
@@ -43,8 +44,15 @@ impl Consumer for Organizations {
 
 /// The state that an event of org-service brought about. None where it changed none: a new organization is taken up when it is first
 /// asked for.
-fn state_change(event: &Event) -> Option<(OrganizationState, OrganizationScope)> {
-    let Some(Payload::Organization(change)) = &event.payload else { return None };
+fn state_change(event: &Event) -> Option<(OrganizationState, Tenant)> {
+    let change = match event.payload.as_ref()? {
+        Payload::Organization(change) => change,
+        Payload::Project(ProjectChange { after: Some(after), .. }) if after.state() == ProjectState::Archived => {
+            let scope = ProjectScope::granted(event.project_id.parse().ok()?);
+            return Some((OrganizationState::Suspended, Tenant::Project(scope)));
+        }
+        _ => return None,
+    };
     let (before, after) = (change.before.as_ref()?, change.after.as_ref()?);
     if before.state() == after.state() {
         return None;
@@ -55,7 +63,7 @@ fn state_change(event: &Event) -> Option<(OrganizationState, OrganizationScope)>
         SpokenState::Deleted => OrganizationState::Deleted,
         SpokenState::Unspecified => return None,
     };
-    Some((state, scope(event)?))
+    Some((state, Tenant::Organization(scope(event)?)))
 }
 
 /// authz-service's feed: removals and suspensions that it was told of by a call of this service which never got further.
@@ -156,7 +164,7 @@ mod tests {
     use api::{
         authz::v1::Subject as SubjectMessage,
         event::v1::{OrganizationChange, SubjectStateChange},
-        org::v1::Organization,
+        org::v1::{Organization, Project},
     };
     use tenancy::{OrganizationId, ProjectId};
 
@@ -181,6 +189,14 @@ mod tests {
         assert_eq!(state_change(&suspended).map(|(state, _)| state), Some(OrganizationState::Suspended));
         assert!(state_change(&change(organization(SpokenState::Active), organization(SpokenState::Active))).is_none());
         assert!(state_change(&change(None, organization(SpokenState::Active))).is_none());
+
+        let project = |state: ProjectState| {
+            let after = Some(Project { state: state.into(), ..Project::default() });
+            event(Payload::Project(ProjectChange { after, ..ProjectChange::default() }))
+        };
+        let archived = state_change(&project(ProjectState::Archived));
+        assert!(matches!(archived, Some((OrganizationState::Suspended, Tenant::Project(_)))), "{archived:?}");
+        assert!(state_change(&project(ProjectState::Active)).is_none());
     }
 
     #[test]

@@ -282,6 +282,7 @@ pub fn import(error: ImportError) -> Status {
 pub fn account(error: AccountError) -> Status {
     match error {
         AccountError::ProjectUnknown => missing("project"),
+        AccountError::ProjectArchived => access::project_archived(),
         AccountError::AccountUnknown => missing("service_account"),
         AccountError::KeyUnknown => missing("api_key"),
         AccountError::TooManyKeys => {

@@ -1,6 +1,6 @@
 //! What org-service tells of organizations.
 
-use access::Granted;
+use access::{Granted, Tenant};
 use tenancy::{ClusterScope, Head, OrganizationId, OrganizationScope, OrganizationState, Origin, StoreError};
 
 use super::Context;
@@ -26,18 +26,19 @@ pub async fn usage(
 /// Takes note of a state as of a revision of org-service, and says which state is in force. Older news change nothing.
 ///
 /// Whatever shuts an organization ends its sessions, so that none comes back when it is opened again. org-service's own event is the
-/// record of both.
+/// record of both. A project itself is SUSPENDED when it is archived: its organizations' sessions open nothing from then on, and a
+/// sweep takes them away, for they may be many.
 pub async fn set_state(
     context: &Context,
-    scope: OrganizationScope,
+    tenant: Tenant,
     origin: &Origin,
     state: OrganizationState,
     revision: i64,
 ) -> Result<(OrganizationState, i64), StoreError> {
-    let organization = scope.organization_id();
+    let organization = tenant.key();
     // Whoever asks org-service at this moment may take up the state from before: it must find a newer one here.
-    context.database.admit(scope.project_id(), organization, state, revision).await?;
-    let mut tx = context.database.write(scope, origin, None).await?;
+    context.database.admit(tenant.project_id(), organization, state, revision).await?;
+    let mut tx = context.database.write(tenant, origin, None).await?;
     tx.set_state(state, revision).await?;
     let head = Head::find(tx.connection(), organization).await?.ok_or(StoreError::TenantUnknown)?;
     if head.state != OrganizationState::Active {

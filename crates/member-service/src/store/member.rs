@@ -65,6 +65,9 @@ pub enum WriteError {
     EmailTaken,
     #[error("a member of the organization has this external_id")]
     ExternalIdTaken,
+    /// The identity has another address than a moment ago, when it was found by this one.
+    #[error("the identity's address has changed")]
+    AddressMoved,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -75,6 +78,7 @@ impl From<sqlx::Error> for WriteError {
             // One identity has one address: whichever of the two is found first, the person is here already.
             Some("member_email_key" | "member_identity_key") => Self::EmailTaken,
             Some("member_external_id_key") => Self::ExternalIdTaken,
+            Some("member_address_fkey") => Self::AddressMoved,
             _ => Self::Store(error.into()),
         }
     }

@@ -101,6 +101,15 @@ pub fn update_project(error: project::UpdateError) -> Status {
     }
 }
 
+pub fn archive_project(error: project::ArchiveError) -> Status {
+    use project::ArchiveError::*;
+    match error {
+        Unknown => Refusal::not_found("project").into(),
+        EtagMismatch => etag_mismatch(&error),
+        Store(error) => store(error),
+    }
+}
+
 pub fn domain(error: DomainError) -> Status {
     match error {
         DomainError::Unknown => Refusal::not_found("domain").into(),

@@ -81,7 +81,8 @@ impl Entrance {
             if !shared {
                 return Err(SignInError::OrganizationRequired);
             }
-            return Ok(Target { pool: project, tenant: project, organization: None, open: true });
+            let archived = context.database.head(project.key()).await?.is_some_and(|head| head.archived);
+            return Ok(Target { pool: project, tenant: project, organization: None, open: !archived });
         };
         let here = head.as_ref().filter(|head| head.project_id == self.project);
         let open = here.is_some_and(|head| head.state == OrganizationState::Active);

@@ -67,6 +67,7 @@ impl From<WriteError> for AcceptError {
             WriteError::EmailTaken => Self::EmailTaken,
             // A new member by invitation has none.
             WriteError::ExternalIdTaken => Self::Store(StoreError::Corrupt("member_external_id_key")),
+            WriteError::AddressMoved => Self::TooLate,
             WriteError::Store(error) => Self::Store(error),
         }
     }

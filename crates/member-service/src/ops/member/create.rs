@@ -44,6 +44,7 @@ impl From<WriteError> for CreateError {
         match error {
             WriteError::EmailTaken => Self::EmailTaken,
             WriteError::ExternalIdTaken => Self::ExternalIdTaken,
+            WriteError::AddressMoved => Self::TooLate,
             WriteError::Store(error) => Self::Store(error),
         }
     }

@@ -16,8 +16,8 @@ pub use organization::{
     read_create, read_state_change, read_update,
 };
 pub use project::{
-    DEFAULT_IDLE_TIMEOUT, project, project_entry, read_create as read_create_project,
-    read_update as read_update_project, state_filter,
+    DEFAULT_IDLE_TIMEOUT, project, project_entry, read_archive as read_archive_project,
+    read_create as read_create_project, read_update as read_update_project, state_filter,
 };
 
 use runtime::Violations;
