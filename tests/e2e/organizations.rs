@@ -1,7 +1,5 @@
 //! Organizations: bad input names every fault and changes nothing; states; etags; lists.
 
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 use testkit::{
     Cluster,
@@ -117,61 +115,6 @@ async fn what_only_the_project_may_write_an_owner_may_not() {
         .await;
     let updated = project.account.call("OrganizationService/UpdateOrganization", update).await;
     assert_eq!(updated["trusted_metadata"]["plan"], "free for ever");
-}
-
-#[tokio::test]
-async fn a_suspended_organization_shuts_its_members_out_until_it_is_reactivated() {
-    let project = Cluster::shared().await.project().await;
-    let acme = project.organization("acme").await;
-    let owner = acme.owner();
-    let about = json!({"organization_id": acme.id});
-    project.account.call("OrganizationService/SuspendOrganization", about.clone()).await;
-    for method in ["OrganizationService/GetOrganization", "MemberService/ListMembers"] {
-        let refused = owner.caller.try_call(method, about.clone()).await.unwrap_err();
-        // By the service, which knows at once, or by the gateway, which hears of it.
-        let shut =
-            [(Code::FailedPrecondition, "ORGANIZATION_NOT_ACTIVE"), (Code::Unauthenticated, "CREDENTIAL_REVOKED")];
-        assert!(shut.contains(&(refused.code, refused.reason.as_str())), "{method}: {refused:?}");
-    }
-    let refused = acme.sign_in(&owner.email, &owner.password).await.unwrap_err();
-    assert_eq!((refused.code, refused.reason.as_str()), (Code::Unauthenticated, "SIGN_IN_FAILED"));
-    project
-        .anyone()
-        .refused(
-            "AuthenticationService/RefreshSession",
-            json!({"refresh_token": owner.tokens.refresh}),
-            Code::Unauthenticated,
-            "REFRESH_TOKEN_REFUSED",
-        )
-        .await;
-    let check = json!({"organization_id": acme.id, "subject": {"member_id": owner.id},
-        "permission": "guildhall.member:read", "consistency": {"fully_consistent": true}});
-    let answer = project.account.call("AuthorizationService/Check", check.clone()).await;
-    assert_eq!(answer["allowed"], false);
-    // The project itself still sees it.
-    let seen = project.account.call("OrganizationService/GetOrganization", about.clone()).await;
-    assert_eq!(text(&seen, "state"), "ORGANIZATION_STATE_SUSPENDED");
-
-    // Opened again: its people sign in anew, and what they held before stays ended.
-    project.account.call("OrganizationService/ReactivateOrganization", about.clone()).await;
-    let tokens = acme.sign_in(&owner.email, &owner.password).await.unwrap();
-    let (old, new) = (&owner.caller, project.cluster.bearer(&tokens.access));
-    let deadline = Instant::now() + Duration::from_secs(2);
-    loop {
-        let (was, is) = (
-            old.try_call("OrganizationService/GetOrganization", about.clone()).await,
-            new.try_call("OrganizationService/GetOrganization", about.clone()).await,
-        );
-        if was.as_ref().is_err_and(|refused| refused.reason == "CREDENTIAL_REVOKED") && is.is_ok() {
-            break;
-        }
-        assert!(Instant::now() < deadline, "before: {was:?}, anew: {is:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    let refresh = json!({"refresh_token": owner.tokens.refresh});
-    let ended = "REFRESH_TOKEN_REFUSED";
-    project.anyone().refused("AuthenticationService/RefreshSession", refresh, Code::Unauthenticated, ended).await;
-    assert_eq!(project.account.call("AuthorizationService/Check", check).await["allowed"], true);
 }
 
 #[tokio::test]
