@@ -1,9 +1,9 @@
-//! Messages that are too large, or that only say so: refused by a stated reason, with the connection as good as before, and with no
-//! memory taken for what was not read.
+//! What is too large, too deep, or only says so: refused by a stated reason, with the connection as good as before, and with no memory
+//! taken for what was not read.
 
 use std::fs;
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use testkit::{
     Cluster,
     caller::{Caller, text, unique},
@@ -131,4 +131,45 @@ async fn what_is_compressed_or_only_says_how_long_it_is_is_not_unpacked() {
     }
     let now = resident(cluster, "org-service");
     assert!(now < before + 150, "org-service held {before} MiB, and holds {now} MiB");
+}
+
+/// Objects in each other, `levels` of them.
+fn deep(levels: usize) -> Value {
+    (1..levels).fold(json!({"bottom": true}), |inner, _| json!({"in": inner}))
+}
+
+#[tokio::test]
+async fn metadata_has_its_measure() {
+    let cluster = Cluster::shared().await;
+    let project = cluster.project().await;
+    let acme = project.organization("acme").await;
+    let write = async |kind: &str, resource: &str, metadata: &Value| {
+        let (method, mut request) = match resource {
+            "organization" => {
+                ("OrganizationService/CreateOrganization", json!({"organization": {"display_name": "A"}}))
+            }
+            _ => (
+                "MemberService/CreateMember",
+                json!({"organization_id": acme.id, "member": {"email_address": unique("m") + "@acme.test"}}),
+            ),
+        };
+        request[resource][kind] = metadata.clone();
+        project.account.try_call(method, request).await
+    };
+    let wide: Map<String, Value> = (0..3000).map(|n| (format!("key-{n}"), json!(n))).collect();
+    for resource in ["organization", "member"] {
+        for kind in ["trusted_metadata", "untrusted_metadata"] {
+            for good in [deep(8), json!({"text": "x".repeat(16_000)}), json!({"": [null, 1.5, "\u{1f980}"]})] {
+                let made = write(kind, resource, &good).await.unwrap();
+                assert_eq!(made[kind], good, "{resource} {kind}");
+            }
+            for bad in [deep(9), json!({"text": "x".repeat(17_000)}), Value::Object(wide.clone()), deep(20)] {
+                let refused = write(kind, resource, &bad).await.unwrap_err();
+                assert_eq!(refused.fields, [format!("{resource}.{kind}")], "{refused:?}");
+            }
+            // Deeper than any message may be.
+            let refused = write(kind, resource, &deep(60)).await.unwrap_err();
+            assert_eq!(refused.code, Code::InvalidArgument, "{refused:?}");
+        }
+    }
 }

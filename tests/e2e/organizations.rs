@@ -48,6 +48,28 @@ async fn a_slug_is_taken_once_in_a_project_and_free_in_another() {
     other.account.call("OrganizationService/CreateOrganization", request).await;
 }
 
+/// Nobody comes to another's old links: neither by the slug of one who is deleted nor by one that was given up.
+#[tokio::test]
+async fn a_slug_that_was_used_is_nobodys_again() {
+    let project = Cluster::shared().await.project().await;
+    let (acme, globex) = (project.organization("acme").await, project.organization("globex").await);
+    let account = &project.account;
+    let about = json!({"organization_id": acme.id});
+    account.call("OrganizationService/DeleteOrganization", about).await;
+    let rename =
+        |slug: &str| json!({"organization_id": globex.id, "organization": {"slug": slug}, "update_mask": "slug"});
+    account.call("OrganizationService/UpdateOrganization", rename(&unique("other"))).await;
+    for slug in [&acme.slug, &globex.slug] {
+        let create = json!({"organization": {"display_name": "Heir", "slug": slug}});
+        let method = "OrganizationService/CreateOrganization";
+        account.refused(method, create, Code::AlreadyExists, "SLUG_TAKEN").await;
+    }
+    let method = "OrganizationService/UpdateOrganization";
+    account.refused(method, rename(&acme.slug), Code::AlreadyExists, "SLUG_TAKEN").await;
+    // One's own may be taken up again.
+    account.call(method, rename(&globex.slug)).await;
+}
+
 #[tokio::test]
 async fn fifty_at_once_take_a_slug_once() {
     let project = Cluster::shared().await.project().await;
