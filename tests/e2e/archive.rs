@@ -101,6 +101,20 @@ async fn until_shut_by_gateway(cluster: &Cluster, doors: &[Door], within: Durati
     }
 }
 
+async fn until_shut_by_services(cluster: &Cluster, doors: &[Door]) {
+    let begun = Instant::now();
+    for door in doors {
+        loop {
+            let refused = door.of_service(cluster).try_call(door.method, door.request.clone()).await;
+            match refused {
+                Err(refused) if refused.reason == "PROJECT_ARCHIVED" => break,
+                other => assert!(begun.elapsed() < BACK_WITHIN, "{} of {}: {other:?}", door.method, door.service),
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
 async fn archive(project: &Project<'_>) -> Value {
     project.cluster.operator().await.call(ARCHIVE, json!({"project_id": project.id})).await
 }
@@ -322,20 +336,26 @@ async fn whoever_dies_while_a_project_is_archived_learns_of_it_afterwards() {
     assert!(!cluster.armed(), "it never came to its commit");
     cluster.restarted("org-service", pid).await;
     until_shut_by_gateway(&cluster, &first, BACK_WITHIN).await;
-    let begun = Instant::now();
-    for door in &first {
-        loop {
-            let refused = door.of_service(&cluster).try_call(door.method, door.request.clone()).await;
-            match refused {
-                Err(refused) if refused.reason == "PROJECT_ARCHIVED" => break,
-                other => assert!(begun.elapsed() < BACK_WITHIN, "{} of {}: {other:?}", door.method, door.service),
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
-    }
+    until_shut_by_services(&cluster, &first).await;
     let again = operator.call(ARCHIVE, request.clone()).await;
     assert_eq!(text(&again, "state"), "PROJECT_STATE_ARCHIVED");
     assert_eq!(operator.call(ARCHIVE, request).await, again);
+
+    // Another dies when it has noted it, and org-service hears nothing of that.
+    for (service, place) in
+        [("member-service", "note-state/committed"), ("authz-service", "note-organization/committed")]
+    {
+        let project = cluster.project().await;
+        let acme = project.organization("acme").await;
+        let doors = doors(&acme).await;
+        let pid = cluster.pid(service).unwrap();
+        cluster.arm(place);
+        archive(&project).await;
+        assert!(!cluster.armed(), "{service} never came to {place}");
+        cluster.restarted(service, pid).await;
+        until_shut_by_services(&cluster, &doors).await;
+        until_shut_by_gateway(&cluster, &doors, BACK_WITHIN).await;
+    }
 
     // The others are dead while it is archived: they know before they have answered for long.
     let project = cluster.project().await;
@@ -346,17 +366,7 @@ async fn whoever_dies_while_a_project_is_archived_learns_of_it_afterwards() {
         cluster.restarted(service, pid).await;
     }
     archive(&project).await;
-    let begun = Instant::now();
-    for door in &second {
-        loop {
-            let refused = door.of_service(&cluster).try_call(door.method, door.request.clone()).await;
-            match refused {
-                Err(refused) if refused.reason == "PROJECT_ARCHIVED" => break,
-                other => assert!(begun.elapsed() < BACK_WITHIN, "{} of {}: {other:?}", door.method, door.service),
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
-    }
+    until_shut_by_services(&cluster, &second).await;
     until_shut_by_gateway(&cluster, &second, BACK_WITHIN).await;
     // What a process knows outlives it.
     for service in ["member-service", "authz-service", "org-service", "gateway"] {

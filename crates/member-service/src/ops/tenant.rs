@@ -44,7 +44,9 @@ pub async fn set_state(
     if head.state != OrganizationState::Active {
         session::delete_all(tx.connection(), organization).await?;
     }
-    tx.commit((head.state, head.state_revision)).await
+    let in_force = tx.commit((head.state, head.state_revision)).await?;
+    runtime::kill_point("note-state/committed");
+    Ok(in_force)
 }
 
 /// Erases every trace of an organization that org-service has purged: its people, what they signed in with, what waits to be sent. Its
