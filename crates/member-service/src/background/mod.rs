@@ -1,6 +1,7 @@
 //! What this service does while nobody calls: it sweeps up what has lapsed, sends mail, and reads what the
 //! other services tell.
 
+mod foundings;
 mod others;
 mod prospects;
 mod sender;
@@ -8,6 +9,7 @@ mod smtp;
 mod suspended;
 mod sweep;
 
+pub use foundings::complete_foundings_for_ever;
 pub use others::{Organizations, Subjects};
 pub use prospects::take_back_for_ever;
 pub use sender::{SmtpOptions, send_for_ever};

@@ -1,0 +1,112 @@
+//! The roles that an organization gives by email domain.
+//!
+//! A member holds them while three things hold: the organization's policy names the domain, the organization has verified it, and the
+//! member's address under it is proven. That is looked at whenever they begin a session, and for all members under a domain when what is
+//! known of the domain or the policy changes. They are bindings of the source EMAIL_DOMAIN: what a member holds otherwise stays.
+
+use std::collections::BTreeSet;
+
+use access::Granted;
+use tenancy::{Actor, MemberId, OrganizationScope, StoreError};
+
+use crate::{
+    model::{Member, Policy, RoleHeld, RoleSource},
+    ops::{Context, entry::known_roles, verified},
+    remote::{Grantor, RemoteError},
+    store::member::{self, Key},
+};
+
+#[derive(Debug, thiserror::Error)]
+pub enum ReviewError {
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The roles that a member holds, once those by domain are as they should be.
+pub async fn with_those_of_domain(
+    context: &Context,
+    granted: &Granted<OrganizationScope>,
+    policy: &Policy,
+    member: MemberId,
+    held: Vec<RoleHeld>,
+) -> Result<Vec<RoleHeld>, ReviewError> {
+    if policy.domain_roles.is_empty() && !held.iter().any(by_domain) {
+        return Ok(held);
+    }
+    let organization = granted.scope.organization_id();
+    let mut read = context.database.read(granted.scope).await?;
+    let member = member::find(read.connection(), organization, &Key::Id(member)).await?;
+    read.finish().await?;
+    match member {
+        Some(member) => settle(context, granted, policy, &member, held).await,
+        None => Ok(held),
+    }
+}
+
+/// Puts one member's roles by domain right.
+pub async fn review(
+    context: &Context,
+    granted: &Granted<OrganizationScope>,
+    policy: &Policy,
+    member: &Member,
+) -> Result<(), ReviewError> {
+    let organization = granted.scope.organization_id();
+    let held = context.remote.roles(granted.into(), organization, &[Actor::Member(member.member_id)]).await?;
+    settle(context, granted, policy, member, held.into_iter().next().unwrap_or_default()).await.map(drop)
+}
+
+async fn settle(
+    context: &Context,
+    granted: &Granted<OrganizationScope>,
+    policy: &Policy,
+    member: &Member,
+    held: Vec<RoleHeld>,
+) -> Result<Vec<RoleHeld>, ReviewError> {
+    let grantor = Grantor::of(&granted.caller);
+    let wanted = wanted(context, granted, policy, member).await?;
+    let have: Vec<&RoleHeld> = held.iter().filter(|role| by_domain(role)).collect();
+    let is = |role: &RoleHeld, name: &String| role.role_id == *name || role.key == *name;
+    let settled = wanted.iter().all(|name| have.iter().any(|role| is(role, name)))
+        && have.iter().all(|role| wanted.iter().any(|name| is(role, name)));
+    if settled {
+        return Ok(held);
+    }
+    let known = known_roles(context, granted, &grantor, wanted.into_iter().collect()).await?;
+    let (scope, source) = (granted.scope, RoleSource::EmailDomain);
+    let replaced = context.remote.replace_roles(granted.into(), scope, member.member_id, &grantor, known, source).await;
+    match replaced {
+        Ok(roles) => Ok(roles),
+        // An organization without an owner is worse than an owner who came by a domain that is no longer its own.
+        Err(error) if error.keeps_last_owner() => {
+            tracing::warn!(member = %member.member_id, "the last owner is one by email domain, and stays it");
+            Ok(held)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Ids or keys, each once.
+async fn wanted(
+    context: &Context,
+    granted: &Granted<OrganizationScope>,
+    policy: &Policy,
+    member: &Member,
+) -> Result<BTreeSet<String>, ReviewError> {
+    let address = &member.email_address;
+    let Some(roles) = policy.domain_roles.get(address.domain()).filter(|roles| !roles.is_empty()) else {
+        return Ok(BTreeSet::new());
+    };
+    let pool = context.pool(granted).await?;
+    if verified(context, pool, &[member.identity_id]).await?.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let owner = context.remote.owner_of_domain(granted.into(), granted.scope.project_id(), address).await?;
+    let own = owner.is_some_and(|(owner, _)| owner == granted.scope.organization_id());
+    Ok(if own { roles.iter().cloned().collect() } else { BTreeSet::new() })
+}
+
+fn by_domain(role: &RoleHeld) -> bool {
+    role.sources.contains(&RoleSource::EmailDomain)
+}
