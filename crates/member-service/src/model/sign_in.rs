@@ -86,8 +86,6 @@ impl SignInPolicy {
 #[derive(Debug, Clone)]
 pub struct Intermediate {
     pub id: IntermediateSessionId,
-    /// The organization that it is bound to; the project's own key where none was named.
-    pub tenant: OrganizationId,
     /// None: nobody had the address when it was proven.
     pub identity_id: Option<IdentityId>,
     pub email_address: EmailAddress,

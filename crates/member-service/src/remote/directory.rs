@@ -12,6 +12,8 @@ use api::{
     },
 };
 use tenancy::{OrganizationId, OrganizationScope, ProjectId};
+use tonic::Status;
+use tonic_types::{FieldViolation, StatusExt};
 
 use super::{Asker, Remote, RemoteError, found};
 use crate::model::{
@@ -83,7 +85,8 @@ impl Remote {
             person_name: founding.called(),
         };
         let request = self.to(asker, Service::Org, message)?;
-        Ok(entry(self.directory.clone().found_organization(request).await?.into_inner()))
+        let founded = self.directory.clone().found_organization(request).await.map_err(of_founding)?;
+        Ok(entry(founded.into_inner()))
     }
 
     /// Has a PERSONAL organization become a TEAM.
@@ -95,6 +98,22 @@ impl Remote {
         let request = self.to(asker, Service::Org, message)?;
         Ok(self.directory.clone().promote_organization(request).await.map(drop)?)
     }
+}
+
+/// A refusal of a founding, its fields named as in the sign-up.
+fn of_founding(status: Status) -> RemoteError {
+    let mut details = status.get_error_details();
+    let Some(bad) = details.bad_request().cloned() else { return status.into() };
+    let renamed = bad.field_violations.into_iter().map(|violation| {
+        let field = match violation.field.as_str() {
+            "display_name" | "slug" | "kind" => format!("organization_{}", violation.field),
+            "person_name" => "display_name".to_owned(),
+            _ => violation.field,
+        };
+        FieldViolation { field, ..violation }
+    });
+    details.set_bad_request(renamed.collect::<Vec<_>>());
+    Status::with_error_details(status.code(), status.message(), details).into()
 }
 
 fn entry(entry: api::org::v1::OrganizationEntry) -> OrganizationEntry {

@@ -4,7 +4,7 @@ use access::Tenant;
 use serde_json::Value;
 use sqlx::PgConnection;
 use tenancy::{
-    IdentityId, IntermediateSessionId, OrganizationId, ProjectId, StoreError,
+    IdentityId, IntermediateSessionId, ProjectId, StoreError,
     secret::{Presented, SecretHash},
 };
 use time::OffsetDateTime;
@@ -14,7 +14,6 @@ use super::{from_json, json};
 use crate::model::{EmailAddress, Intermediate};
 
 struct Row {
-    organization_id: Uuid,
     intermediate_session_id: Uuid,
     identity_id: Option<Uuid>,
     email_address: String,
@@ -30,7 +29,6 @@ impl TryFrom<Row> for Intermediate {
     fn try_from(row: Row) -> Result<Self, StoreError> {
         Ok(Self {
             id: IntermediateSessionId::from_uuid(row.intermediate_session_id),
-            tenant: OrganizationId::from_uuid(row.organization_id),
             identity_id: row.identity_id.map(IdentityId::from_uuid),
             email_address: EmailAddress::stored(row.email_address),
             email_verified: row.email_verified,
@@ -74,7 +72,7 @@ pub async fn open(
 ) -> Result<Option<Intermediate>, StoreError> {
     let row = sqlx::query_as!(
         Row,
-        "select organization_id, intermediate_session_id, identity_id, email_address, email_verified, auth_factors, secret_hash, expire_time
+        "select intermediate_session_id, identity_id, email_address, email_verified, auth_factors, secret_hash, expire_time
          from intermediate_session
          where organization_id = $1 and intermediate_session_id = $2 and expire_time > now() and tries < $3",
         tenant.key().uuid(),

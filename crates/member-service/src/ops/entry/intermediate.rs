@@ -34,7 +34,6 @@ pub async fn issue(context: &Context, tenant: Tenant, proof: Proof<'_>) -> Resul
     let issued = secret::issue(SecretKind::IntermediateSession, tenant.key().uuid(), id.uuid());
     let new = Intermediate {
         id,
-        tenant: tenant.key(),
         identity_id: proof.identity,
         email_address: proof.address.clone(),
         email_verified: proof.verified,

@@ -30,6 +30,10 @@ pub async fn finish(
     let project = granted.in_project(founding.project_id);
     let shared = context.remote.shares_pool(granted.into(), founding.project_id).await?;
     let shared = shared.ok_or(SignUpError::Refused)?;
+    if founding.done {
+        // Whatever has become of them since.
+        return founder(context, granted, shared, founding).await?.ok_or(SignUpError::Refused);
+    }
     let entry = match context.remote.found(granted.into(), founding.project_id, founding).await {
         Ok(entry) => entry,
         Err(error) => {
@@ -78,6 +82,22 @@ pub async fn finish(
     tx.commit().await?;
     kill_point("sign-up/finished");
     Ok(owner)
+}
+
+/// The member whom a founding that is done has made, if they are still there.
+async fn founder(
+    context: &Context,
+    granted: &Granted<ClusterScope>,
+    shared: bool,
+    founding: &Founding,
+) -> Result<Option<MemberId>, StoreError> {
+    let organization = granted.in_organization(founding.project_id, founding.organization_id);
+    let project = granted.in_project(founding.project_id).scope;
+    let pool = if shared { Tenant::Project(project) } else { Tenant::Organization(organization.scope) };
+    match identity::lookup(context, pool, &founding.email_address).await? {
+        Some(person) => owner(context, &organization, &person).await,
+        None => Ok(None),
+    }
 }
 
 async fn owner(

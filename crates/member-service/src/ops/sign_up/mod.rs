@@ -115,8 +115,7 @@ pub async fn sign_up(
         return Err(SignUpError::Refused);
     }
     let owner = finish(context, granted, &kept.founding).await?;
-    let organization = kept.founding.organization_id;
-    let granted = granted.in_organization(*project, organization);
+    let granted = granted.in_organization(*project, kept.founding.organization_id);
     let beginning = Beginning {
         member: owner,
         auth_factors: kept.auth_factors,
