@@ -11,7 +11,7 @@ const GET: &str = "IdentityService/GetIdentity";
 const LOOKUP: &str = "IdentityService/LookupIdentity";
 const UPDATE: &str = "IdentityService/UpdateIdentity";
 
-async fn platform(cluster: &Cluster) -> Project<'_> {
+pub async fn platform(cluster: &Cluster) -> Project<'_> {
     let operator = cluster.operator().await;
     let project = json!({"project": {"display_name": unique("platform"), "user_pool": "USER_POOL_ISOLATED"}});
     let id = text(&operator.call("ProjectService/CreateProject", project).await, "project_id");

@@ -9,6 +9,7 @@ mod cli;
 mod connections;
 mod custom_roles;
 mod domains;
+mod entering;
 mod event_log;
 mod faults;
 mod feed_lag;

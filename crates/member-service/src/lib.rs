@@ -58,6 +58,7 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
     background.spawn(background::take_back_for_ever(context.clone()));
     background.spawn(background::end_lingering_for_ever(context.clone()));
     background.spawn(background::complete_foundings_for_ever(context.clone()));
+    background.spawn(background::review_domains_for_ever(context.clone()));
     let source = |service, channel| feed::Source { service, channel, onward: onward.clone() };
     let organizations = background::Organizations(context.clone());
     background.spawn(feed::consume(source(Service::Org, org), database.clone(), organizations));

@@ -1,6 +1,7 @@
 //! What this service does while nobody calls: it sweeps up what has lapsed, sends mail, and reads what the
 //! other services tell.
 
+mod domains;
 mod foundings;
 mod others;
 mod prospects;
@@ -9,6 +10,7 @@ mod smtp;
 mod suspended;
 mod sweep;
 
+pub use domains::review_domains_for_ever;
 pub use foundings::complete_foundings_for_ever;
 pub use others::{Organizations, Subjects};
 pub use prospects::take_back_for_ever;

@@ -143,17 +143,18 @@ impl SessionService for Door {
         let granted = self.access.workload(&request)?;
         let request = request.into_inner();
         let (project, exchange) = convert::read_exchange(&request)?;
-        let organization = self.access.head(&granted.call, exchange.organization).await?;
-        let target = organization.filter(|head| head.project_id == project).ok_or_else(refusal::sign_in_failed)?;
+        let target = self.access.head(&granted.call, exchange.organization).await?;
+        let target = target.filter(|head| head.project_id == project);
         let grant = match exchange.from {
             Exchanged::Intermediate(secret) => {
                 let opened = entry::open(&self.context, &granted, project, &secret).await.map_err(refusal::look)?;
                 let opened = opened.ok_or_else(refusal::sign_in_failed)?;
-                entry::exchange(&self.context, &granted, opened, &target, exchange.arrival)
+                entry::exchange(&self.context, &granted, opened, target, exchange.arrival)
                     .await
                     .map_err(refusal::enter)?
             }
             Exchanged::Session(organization, session) => {
+                let target = target.ok_or_else(refusal::sign_in_failed)?;
                 let source = self.access.head(&granted.call, organization).await?;
                 let source = source.filter(|head| head.project_id == project);
                 let source = source.ok_or_else(|| refusal::switch(SwitchError::Ended))?;

@@ -2,6 +2,7 @@
 
 pub mod attempt;
 pub mod challenge;
+pub mod domain_review;
 pub mod entrance;
 pub mod founding;
 pub mod identity;

@@ -99,24 +99,22 @@ pub struct Arrival {
     pub ip_address: String,
 }
 
-/// Enters an organization. `head` is what is known of it. The intermediate session is used up by the session that begins; whatever is
+/// Enters an organization. `head` is what is known of it; None where it is not there, which costs a try as any other. The intermediate session is used up by the session that begins; whatever is
 /// refused before that leaves it good for another try.
 pub async fn exchange(
     context: &Context,
     cluster: &Granted<ClusterScope>,
     opened: Opened,
-    head: &Head,
+    head: Option<Head>,
     arrival: Arrival,
 ) -> Result<SessionGrant, EntryError> {
     if !try_once(context, &opened).await? {
         return Err(EntryError::Refused);
     }
-    let open = head.project_id == opened.project && head.state == OrganizationState::Active;
     // One that names an organization opens that one, and one without a pool opens none.
-    let leads_here = !opened.is_bound() || opened.tenant.key() == head.organization_id;
-    if !(open && leads_here && opened.pool.is_some()) {
-        return Err(EntryError::Refused);
-    }
+    let leads_to = |head: &Head| !opened.is_bound() || opened.tenant.key() == head.organization_id;
+    let open = |head: &Head| head.project_id == opened.project && head.state == OrganizationState::Active;
+    let head = head.filter(|head| open(head) && leads_to(head) && opened.pool.is_some()).ok_or(EntryError::Refused)?;
     let granted = cluster.in_organization(opened.project, head.organization_id);
     let member = enter(context, &granted, &opened).await?;
     if !spend(context, opened.tenant, opened.session.id).await? {

@@ -16,6 +16,9 @@ use crate::{
     store::member::{self, Key},
 };
 
+/// As many as fit into the while that a review is taken for.
+const AT_ONCE: i64 = 100;
+
 #[derive(Debug, thiserror::Error)]
 pub enum ReviewError {
     #[error(transparent)]
@@ -45,16 +48,25 @@ pub async fn with_those_of_domain(
     }
 }
 
-/// Puts one member's roles by domain right.
-pub async fn review(
+/// Puts the roles of some members under a domain right. The last of them; None where there are no more.
+pub async fn review_some(
     context: &Context,
     granted: &Granted<OrganizationScope>,
-    policy: &Policy,
-    member: &Member,
-) -> Result<(), ReviewError> {
+    domain: &str,
+    after: Option<MemberId>,
+) -> Result<Option<MemberId>, ReviewError> {
     let organization = granted.scope.organization_id();
-    let held = context.remote.roles(granted.into(), organization, &[Actor::Member(member.member_id)]).await?;
-    settle(context, granted, policy, member, held.into_iter().next().unwrap_or_default()).await.map(drop)
+    let Some(entry) = context.remote.organization(granted.into(), organization).await? else { return Ok(None) };
+    let mut read = context.database.read(granted.scope).await?;
+    let members = member::of_domain(read.connection(), organization, domain, after, AT_ONCE).await?;
+    read.finish().await?;
+    let subjects: Vec<Actor> = members.iter().map(|member| Actor::Member(member.member_id)).collect();
+    let held = context.remote.roles(granted.into(), organization, &subjects).await?;
+    for (member, held) in members.iter().zip(held) {
+        settle(context, granted, &entry.policy, member, held).await?;
+    }
+    let full = i64::try_from(members.len()).is_ok_and(|count| count == AT_ONCE);
+    Ok(members.last().filter(|_| full).map(|member| member.member_id))
 }
 
 async fn settle(
