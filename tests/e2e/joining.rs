@@ -222,3 +222,20 @@ async fn roles_by_email_domain_are_held_while_the_domain_is_the_organizations() 
     let chain = project.account.call("EventService/VerifyChain", json!({"organization_id": acme.id})).await;
     assert_eq!(chain["valid"], true, "{chain}");
 }
+
+#[tokio::test]
+async fn an_organization_with_people_of_its_own_lets_in_by_its_domain_too() {
+    let (cluster, server) = cluster().await;
+    let project = crate::isolated_pools::platform(cluster).await;
+    let (acme, domain, _) = with_domain(&project, server, "acme").await;
+    let globex = project.organization("globex").await;
+    let ada = format!("ada@{domain}");
+    unmailed(&project, &globex, &ada).await;
+    let signed_in = prove(&project, &ada, json!({"organization_slug": acme.slug})).await.unwrap();
+    assert_eq!(signed_in["member_session"]["roles"], json!(["member"]));
+    let made = member(&acme, &ada).await.unwrap();
+    let identity = json!({"identity_id": made["identity_id"]});
+    let identity = project.account.call("IdentityService/GetIdentity", identity).await;
+    assert_eq!(text(&identity, "pool.organization_id"), acme.id);
+    assert_eq!(identity["email_verified"], true);
+}

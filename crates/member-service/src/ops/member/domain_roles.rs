@@ -1,10 +1,8 @@
 //! The roles that an organization gives by email domain.
 //!
 //! A member holds them while three things hold: the organization's policy names the domain, the organization has verified it, and the
-//! member's address under it is proven. That is looked at whenever they begin a session, and for all members under a domain when what is
-//! known of the domain or the policy changes. They are bindings of the source EMAIL_DOMAIN: what a member holds otherwise stays.
-
-use std::collections::BTreeSet;
+//! member's address under it is proven. That is looked at whenever they begin a session or refresh one, and for all members under a
+//! domain when what is known of the domain or the policy changes. They are bindings of the source EMAIL_DOMAIN: what a member holds otherwise stays.
 
 use access::Granted;
 use tenancy::{Actor, MemberId, OrganizationScope, StoreError};
@@ -48,6 +46,23 @@ pub async fn with_those_of_domain(
     }
 }
 
+/// The same of a session that goes on: what is not theirs any more is taken, and costs nothing where there is nothing of the kind.
+pub async fn still_those_of_domain(
+    context: &Context,
+    granted: &Granted<OrganizationScope>,
+    member: MemberId,
+    held: Vec<RoleHeld>,
+) -> Result<Vec<RoleHeld>, ReviewError> {
+    if !held.iter().any(by_domain) {
+        return Ok(held);
+    }
+    let entry = context.remote.organization(granted.into(), granted.scope.organization_id()).await?;
+    match entry {
+        Some(entry) => with_those_of_domain(context, granted, &entry.policy, member, held).await,
+        None => Ok(held),
+    }
+}
+
 /// Puts the roles of some members under a domain right. The last of them; None where there are no more.
 pub async fn review_some(
     context: &Context,
@@ -80,12 +95,17 @@ async fn settle(
     let wanted = wanted(context, granted, policy, member).await?;
     let have: Vec<&RoleHeld> = held.iter().filter(|role| by_domain(role)).collect();
     let is = |role: &RoleHeld, name: &String| role.role_id == *name || role.key == *name;
-    let settled = wanted.iter().all(|name| have.iter().any(|role| is(role, name)))
-        && have.iter().all(|role| wanted.iter().any(|name| is(role, name)));
-    if settled {
+    let settled = |wanted: &[String]| {
+        wanted.iter().all(|name| have.iter().any(|role| is(role, name)))
+            && have.iter().all(|role| wanted.iter().any(|name| is(role, name)))
+    };
+    if settled(&wanted) {
         return Ok(held);
     }
-    let known = known_roles(context, granted, &grantor, wanted.into_iter().collect()).await?;
+    let known = known_roles(context, granted, &grantor, wanted).await?;
+    if settled(&known) {
+        return Ok(held);
+    }
     let (scope, source) = (granted.scope, RoleSource::EmailDomain);
     let replaced = context.remote.replace_roles(granted.into(), scope, member.member_id, &grantor, known, source).await;
     match replaced {
@@ -99,24 +119,24 @@ async fn settle(
     }
 }
 
-/// Ids or keys, each once.
+/// As ids or keys.
 async fn wanted(
     context: &Context,
     granted: &Granted<OrganizationScope>,
     policy: &Policy,
     member: &Member,
-) -> Result<BTreeSet<String>, ReviewError> {
+) -> Result<Vec<String>, ReviewError> {
     let address = &member.email_address;
     let Some(roles) = policy.domain_roles.get(address.domain()).filter(|roles| !roles.is_empty()) else {
-        return Ok(BTreeSet::new());
+        return Ok(Vec::new());
     };
     let pool = context.pool(granted).await?;
     if verified(context, pool, &[member.identity_id]).await?.is_empty() {
-        return Ok(BTreeSet::new());
+        return Ok(Vec::new());
     }
     let owner = context.remote.owner_of_domain(granted.into(), granted.scope.project_id(), address).await?;
     let own = owner.is_some_and(|(owner, _)| owner == granted.scope.organization_id());
-    Ok(if own { roles.iter().cloned().collect() } else { BTreeSet::new() })
+    Ok(if own { roles.clone() } else { Vec::new() })
 }
 
 fn by_domain(role: &RoleHeld) -> bool {

@@ -14,7 +14,11 @@ use time::Duration;
 
 use crate::{
     model::{EndReason, Member, MemberState, MemberWithRoles, SessionGrant},
-    ops::{Context, append_session_end, verified},
+    ops::{
+        Context, append_session_end,
+        member::{ReviewError, still_those_of_domain},
+        verified,
+    },
     remote::RemoteError,
     store::{
         member::{self, Key},
@@ -35,6 +39,15 @@ pub enum RefreshError {
     Store(#[from] StoreError),
 }
 
+impl From<ReviewError> for RefreshError {
+    fn from(error: ReviewError) -> Self {
+        match error {
+            ReviewError::Remote(error) => Self::Remote(error),
+            ReviewError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
 /// `head` is what is known of the organization that the token names.
 pub async fn refresh(
     context: &Context,
@@ -51,6 +64,8 @@ pub async fn refresh(
     }
     let (member, person) = member.ok_or(RefreshError::Refused)?;
     let roles = context.remote.roles(Into::into(&granted), organization, &[Actor::Member(member)]).await?;
+    let roles = roles.into_iter().next().unwrap_or_default();
+    let roles = still_those_of_domain(context, &granted, member, roles).await?;
     let verified = verified(context, context.pool(&granted).await?, &[person]).await?;
 
     let issued = secret::issue(SecretKind::RefreshToken, organization.uuid(), id.uuid());
@@ -73,11 +88,7 @@ pub async fn refresh(
     Ok(SessionGrant {
         project_id: granted.scope.project_id(),
         session,
-        member: MemberWithRoles {
-            email_verified: verified.contains(&member.identity_id),
-            member,
-            roles: roles.into_iter().next().unwrap_or_default(),
-        },
+        member: MemberWithRoles { email_verified: verified.contains(&member.identity_id), member, roles },
         refresh_token: issued.text,
     })
 }
