@@ -41,7 +41,7 @@ pub async fn claim(organization: &Organization<'_>, name: &str, purpose: &str) -
     organization.owner().caller.call("DomainService/CreateDomain", request).await
 }
 
-fn about(domain: &Value) -> Value {
+pub fn about(domain: &Value) -> Value {
     json!({"organization_id": domain["organization_id"], "domain_id": domain["domain_id"]})
 }
 

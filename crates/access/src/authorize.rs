@@ -185,7 +185,30 @@ impl Granted<ProjectScope> {
     }
 }
 
+/// Work that serves no call. No method has this path, so nothing that is kept under it is another's.
+static BACKGROUND: Method = Method {
+    path: "background",
+    service: "",
+    name: "",
+    input: "",
+    output: "",
+    audience: Audience::Workload,
+    permission: "",
+    workloads: &[],
+    served: true,
+    read_only: false,
+    client_streaming: false,
+    server_streaming: false,
+    http: None,
+};
+
 impl Granted<ClusterScope> {
+    /// What a service does of itself, in the way that it serves calls.
+    pub fn of_background(service: Service) -> Self {
+        let caller = Caller::Workload { service, on_behalf_of: None };
+        Self { caller, scope: ClusterScope::granted(), call: CallContext::background(), method: &BACKGROUND }
+    }
+
     /// The operator's or a service's work in one project.
     pub fn in_project(&self, project: ProjectId) -> Granted<ProjectScope> {
         self.clone().with(ProjectScope::granted(project))

@@ -2,6 +2,8 @@
 //! other services tell.
 
 mod archived;
+mod domains;
+mod foundings;
 mod others;
 mod prospects;
 mod sender;
@@ -10,6 +12,8 @@ mod suspended;
 mod sweep;
 
 pub use archived::end_archived_for_ever;
+pub use domains::review_domains_for_ever;
+pub use foundings::complete_foundings_for_ever;
 pub use others::{Organizations, Subjects};
 pub use prospects::take_back_for_ever;
 pub use sender::{SmtpOptions, send_for_ever};

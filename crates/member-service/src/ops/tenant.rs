@@ -6,7 +6,7 @@ use tenancy::{ClusterScope, Head, OrganizationId, OrganizationScope, Organizatio
 use super::Context;
 use crate::{
     model::Usage,
-    store::{session, usage},
+    store::{domain_review, session, usage},
 };
 
 /// What of the organization's limits is in use. One that this service has not heard of uses nothing.
@@ -47,6 +47,13 @@ pub async fn set_state(
     let in_force = tx.commit((head.state, head.state_revision)).await?;
     runtime::kill_point("note-state/committed");
     Ok(in_force)
+}
+
+/// Has the roles of members under an email domain looked at anew, in the background.
+pub async fn review_domain(context: &Context, scope: OrganizationScope, domain: &str) -> Result<(), StoreError> {
+    let mut tx = context.database.upkeep(scope).await?;
+    domain_review::begin(tx.connection(), scope, domain).await?;
+    tx.commit().await
 }
 
 /// Erases every trace of an organization that org-service has purged: its people, what they signed in with, what waits to be sent. Its

@@ -36,6 +36,7 @@ pub fn create(error: CreateError) -> Status {
         CreateError::LimitReached { limit, used } => {
             Refusal::limit_reached("max_organizations", limit.into(), used).into()
         }
+        CreateError::NameMissing => access::invalid_field("display_name", &error),
         CreateError::SlugTaken => taken(ErrorReason::SlugTaken, &error),
         CreateError::ExternalIdTaken => taken(ErrorReason::ExternalIdTaken, &error),
         CreateError::Store(error) => store(error),

@@ -4,8 +4,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use access::{Caller, Verified};
 use api::gateway::v1::{
-    MemberSession, SignInResult, SignInWithPasswordRequest, StartEmailSignInRequest, WhoAmIResponse,
-    sign_in_result::Outcome, sign_in_with_password_request, start_email_sign_in_request, who_am_i_response,
+    IntermediateSession, MemberSession, SignInResult, SignInWithPasswordRequest, StartEmailSignInRequest,
+    WhoAmIResponse, sign_in_result::Outcome, sign_in_with_password_request, start_email_sign_in_request,
+    who_am_i_response,
 };
 use prost_types::Timestamp;
 use runtime::{CallContext, Violations};
@@ -17,11 +18,17 @@ use crate::{
     email,
     ops::{
         sessions::{Signed, Visitor},
-        sign_in::{Entrance, PROJECT_HEADER},
+        sign_in::{Entrance, PROJECT_HEADER, Progress},
     },
 };
 
 const USER_AGENT_BYTES: usize = 512;
+/// Longer than any secret of ours.
+const MAX_TOKEN: usize = 512;
+
+mod choice;
+
+pub use choice::{choices, page_of_choices, selection, sign_up, switch};
 
 pub fn visitor<T>(request: &Request<T>) -> Visitor {
     let address =
@@ -68,26 +75,35 @@ impl From<start_email_sign_in_request::Organization> for Named {
     }
 }
 
-fn entrance(named: Option<Named>, violations: &mut Violations) -> Option<Entrance> {
+/// The organization that is named. The outer None: it is not well named.
+fn entrance(named: Option<Named>, violations: &mut Violations) -> Option<Option<Entrance>> {
     match named {
-        None => {
-            let why = "must name the organization to enter, by id or slug: signing in without one is not served by this version";
-            violations.add("organization", why);
-            None
-        }
-        Some(Named::Id(id)) => violations.check("organization_id", id.parse()).map(Entrance::Id),
+        None => Some(None),
+        Some(Named::Id(id)) => violations.check("organization_id", id.parse()).map(|id| Some(Entrance::Id(id))),
         Some(Named::Slug(slug)) => {
             let fits = (2..=128).contains(&slug.chars().count());
             violations.require(fits, "organization_slug", "must be 2 to 128 characters");
-            fits.then_some(Entrance::Slug(slug))
+            fits.then_some(Some(Entrance::Slug(slug)))
         }
     }
+}
+
+/// The organization that must be named.
+fn required_entrance(named: Option<Named>, violations: &mut Violations) -> Option<Entrance> {
+    violations.require(named.is_some(), "organization", "must name the organization to enter, by id or slug");
+    entrance(named, violations).flatten()
+}
+
+fn intermediate_token(token: String, violations: &mut Violations) -> String {
+    let fits = (1..=MAX_TOKEN).contains(&token.len());
+    violations.require(fits, "intermediate_session_token", "must be 1 to 512 bytes");
+    token
 }
 
 /// The checked parts of a sign-in with a password.
 pub struct PasswordSignIn {
     pub project: Option<ProjectId>,
-    pub entrance: Entrance,
+    pub entrance: Option<Entrance>,
     pub email_address: String,
     pub password: String,
 }
@@ -105,8 +121,9 @@ pub fn password_sign_in(metadata: &MetadataMap, message: SignInWithPasswordReque
 /// The checked parts of a sign-in by email.
 pub struct EmailSignIn {
     pub project: Option<ProjectId>,
-    pub entrance: Entrance,
+    pub entrance: Option<Entrance>,
     pub email_address: String,
+    pub sign_up: bool,
 }
 
 pub fn email_sign_in(metadata: &MetadataMap, message: StartEmailSignInRequest) -> Result<EmailSignIn, Status> {
@@ -114,8 +131,24 @@ pub fn email_sign_in(metadata: &MetadataMap, message: StartEmailSignInRequest) -
     let project = project(metadata, &mut violations);
     let entrance = entrance(message.organization.map(Named::from), &mut violations);
     violations.check("email_address", email::check(&message.email_address));
+    let named = matches!(entrance, Some(Some(_)));
+    violations.require(!(message.sign_up && named), "sign_up", "is for no organization");
     let (entrance, ()) = violations.all((entrance, Some(())))?;
-    Ok(EmailSignIn { project, entrance, email_address: message.email_address })
+    Ok(EmailSignIn { project, entrance, email_address: message.email_address, sign_up: message.sign_up })
+}
+
+pub fn progress(progress: Progress) -> SignInResult {
+    match progress {
+        Progress::Signed(signed) => self::signed(*signed),
+        Progress::Known(known) => SignInResult {
+            outcome: Some(Outcome::IntermediateSession(IntermediateSession {
+                intermediate_session_token: known.token,
+                expire_time: known.expire_time,
+                email_address: known.email_address,
+            })),
+            ..SignInResult::default()
+        },
+    }
 }
 
 pub fn signed(signed: Signed) -> SignInResult {
