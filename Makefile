@@ -38,3 +38,8 @@ sqlx:
 # Fails where that is out of date.
 sqlx-check:
 	cargo run --quiet --package local-postgres --example checked-sql -- check
+
+# The engine against its reference: a million steps of random histories, or STEPS of them. `make test` takes a few thousand.
+STEPS ?= 1000000
+proof:
+	GUILDHALL_PROOF_STEPS=$(STEPS) cargo test --release --locked --package engine --test oracle changed_and_rebuilt

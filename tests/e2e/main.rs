@@ -9,6 +9,7 @@ mod authorization;
 mod bad_input;
 mod big_input;
 mod cli;
+mod conditions;
 mod connections;
 mod custom_roles;
 mod domains;

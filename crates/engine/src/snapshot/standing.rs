@@ -4,6 +4,7 @@ use time::OffsetDateTime;
 
 use super::Snapshot;
 use super::bindings::{Bindings, Entry, ORGANIZATION, scope_of};
+use super::circumstances::{Applies, Conditions, applies};
 use super::resources::ResourcePath;
 use crate::data::{Effect, SubjectState};
 use crate::id::SubjectId;
@@ -15,8 +16,21 @@ const SCAN: usize = 16;
 /// Who asks, as themselves and as all the sets they are in, and where.
 pub(super) struct Standing<'a> {
     bindings: &'a Bindings,
-    principals: &'a [u32],
+    principals: Principals<'a>,
     path: ResourcePath,
+}
+
+/// A subject and then every set it is in, nearest first; nobody, where nothing names the subject.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Principals<'a> {
+    own: Option<u32>,
+    sets: &'a [u32],
+}
+
+impl<'a> Principals<'a> {
+    pub(super) fn iter(self) -> impl Iterator<Item = u32> + 'a {
+        self.own.into_iter().chain(self.sets.iter().copied())
+    }
 }
 
 /// Why no binding is even looked at.
@@ -36,27 +50,36 @@ impl Snapshot {
         if !self.active {
             return Err(Obstacle::OrganizationInactive);
         }
-        let start = self.subjects.start(subject);
-        if let Some(state) = start.and_then(|start| self.subjects.state(subject, start)) {
+        let position = self.subjects.position(subject);
+        // Of all members as such only the question about them asks for their state: it stops no member.
+        if let Some(state) = position.and_then(|position| self.subjects.get(position).state) {
             return Err(Obstacle::SubjectInactive(state));
         }
         let path = match resource {
             None => ResourcePath::ORGANIZATION,
             Some(resource) => self.resources.path(resource).ok_or(Obstacle::ResourceMisplaced)?,
         };
-        let principals = start.map_or(&[][..], |start| self.subjects.closed(start));
-        Ok(self.standing_at(principals, path))
+        Ok(self.standing_at(position, path))
     }
 
     /// The same without asking whether anyone is active.
-    pub(super) fn standing_at<'a>(&'a self, principals: &'a [u32], path: ResourcePath) -> Standing<'a> {
-        Standing { bindings: &self.bindings, principals, path }
+    pub(super) fn standing_at(&self, subject: Option<u32>, path: ResourcePath) -> Standing<'_> {
+        Standing { bindings: &self.bindings, principals: self.principals(subject), path }
+    }
+
+    pub(super) fn principals(&self, subject: Option<u32>) -> Principals<'_> {
+        Principals { own: subject, sets: subject.map_or(&[], |subject| self.subjects.sets(subject)) }
     }
 }
 
 impl<'a> Standing<'a> {
-    pub(super) fn principals(&self) -> &'a [u32] {
+    pub(super) fn principals(&self) -> Principals<'a> {
         self.principals
+    }
+
+    /// The same subject at another place.
+    pub(super) fn elsewhere(&self, path: ResourcePath) -> Self {
+        Self { path, ..*self }
     }
 
     pub(super) fn path(&self) -> &ResourcePath {
@@ -64,25 +87,25 @@ impl<'a> Standing<'a> {
     }
 
     pub(super) fn reaches(&self, entry: &Entry) -> bool {
+        if !self.path.may_hold(entry.scope) {
+            return false;
+        }
         entry.scope == ORGANIZATION || self.path.positions().iter().any(|at| scope_of(*at) == entry.scope)
     }
 
     /// Visits every binding of the principals whose scope is on the path, whatever its role, effect and window.
     pub(super) fn visit<B>(&self, mut visit: impl FnMut(u32, &'a Entry) -> ControlFlow<B>) -> ControlFlow<B> {
-        for &principal in self.principals {
-            let entries = self.bindings.of(principal);
-            if entries.len() <= SCAN {
-                for entry in entries.iter().filter(|entry| self.reaches(entry)) {
+        for principal in self.principals.iter() {
+            let Some(entries) = self.bindings.of(principal) else { continue };
+            if let Some(few) = entries.as_slice().filter(|entries| entries.len() <= SCAN) {
+                for entry in few.iter().filter(|entry| self.reaches(entry)) {
                     visit(principal, entry)?;
                 }
                 continue;
             }
             let resources = self.path.positions().iter().map(|at| scope_of(*at));
             for scope in std::iter::once(ORGANIZATION).chain(resources) {
-                let from = entries.partition_point(|entry| entry.scope < scope);
-                for entry in entries[from..].iter().take_while(|entry| entry.scope == scope) {
-                    visit(principal, entry)?;
-                }
+                entries.visit(&|entry| entry.scope.cmp(&scope), &mut |entry| visit(principal, entry))?;
             }
         }
         ControlFlow::Continue(())
@@ -98,12 +121,14 @@ impl<'a> Standing<'a> {
 }
 
 impl Snapshot {
-    /// What is granted now and not denied, one bit a permission.
+    /// What is granted now and not denied, one bit a permission, whatever conditions come to: what is granted under one is not
+    /// held, and what is denied under one is denied.
     pub(super) fn held(&self, standing: &Standing<'_>, now: OffsetDateTime) -> Vec<u64> {
         let mut granted = vec![0; self.roles.words()];
         let mut denied = vec![0; self.roles.words()];
         standing.for_each(|_, entry| {
-            if self.bindings.is_open(entry, now) {
+            let counts = !entry.conditional || entry.effect == Effect::Deny;
+            if counts && self.bindings.is_open(entry, now) {
                 let row = match entry.effect {
                     Effect::Allow => &mut granted,
                     Effect::Deny => &mut denied,
@@ -112,6 +137,33 @@ impl Snapshot {
             }
         });
         granted.iter().zip(denied).map(|(granted, denied)| granted & !denied).collect()
+    }
+
+    /// What a check would allow, and what it would answer as conditional; one bit a permission in each.
+    pub(super) fn allowed_or_conditional(
+        &self,
+        standing: &Standing<'_>,
+        now: OffsetDateTime,
+        conditions: &Conditions<'_>,
+    ) -> (Vec<u64>, Vec<u64>) {
+        let row = || vec![0u64; self.roles.words()];
+        let (mut granted, mut maybe_granted, mut denied, mut maybe_denied) = (row(), row(), row(), row());
+        standing.for_each(|_, entry| {
+            if self.bindings.is_open(entry, now) {
+                let row = match (entry.effect, applies(entry.effect, conditions.outcome(self, entry))) {
+                    (Effect::Allow, Applies::Yes) => &mut granted,
+                    (Effect::Allow, Applies::Maybe(_)) => &mut maybe_granted,
+                    (Effect::Deny, Applies::Yes) => &mut denied,
+                    (Effect::Deny, Applies::Maybe(_)) => &mut maybe_denied,
+                    (_, Applies::No) => return,
+                };
+                row.iter_mut().zip(self.roles.row(entry.role)).for_each(|(word, role)| *word |= role);
+            }
+        });
+        let words = 0..granted.len();
+        let allowed: Vec<u64> = words.clone().map(|at| granted[at] & !denied[at] & !maybe_denied[at]).collect();
+        let conditional = words.map(|at| (granted[at] | maybe_granted[at]) & !denied[at] & !allowed[at]).collect();
+        (allowed, conditional)
     }
 }
 

@@ -2,11 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panic")]
 
+mod conditions;
+mod history;
 mod reference;
 mod steps;
 mod world;
 
-use engine::{Decision, Permission, PermissionPattern, ResourceRef, Snapshot, SubjectId};
+use engine::{Circumstances, Decision, Permission, PermissionPattern, ResourceRef, Snapshot, SubjectId};
+use proptest::collection::vec;
 use proptest::prelude::*;
 use reference::Reference;
 
@@ -39,35 +42,48 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn check_lists_and_explanations_agree_with_the_reference(data in world::organization(), now in world::moment()) {
+    fn check_lists_and_explanations_agree_with_the_reference(
+        data in world::organization(), now in world::moment(), known in conditions::known(),
+    ) {
+        let context = known.context();
+        let given = Circumstances { context: Some(&context), ..now.into() };
         let snapshot = Snapshot::build(&data);
         let reference = Reference(&data);
         for subject in everyone() {
             for place in places() {
                 for permission in asked() {
-                    let expected = reference.allowed(subject, permission.as_str(), place.as_ref(), now);
+                    let expected = reference.decision(subject, permission.as_str(), place.as_ref(), now, known);
                     let question = format!("{subject} {permission} {place:?}");
-                    let decision = snapshot.check(&subject, &permission, place.as_ref(), now);
-                    prop_assert_eq!(decision.is_allowed(), expected, "{}", question);
-                    let derivation = snapshot.explain(&subject, &permission, place.as_ref(), now);
+                    let decision = snapshot.check(&subject, &permission, place.as_ref(), given);
+                    prop_assert_eq!(&decision, &expected, "{}", question);
+                    let derivation = snapshot.explain(&subject, &permission, place.as_ref(), given);
                     prop_assert_eq!(derivation.decision(), decision, "{}", question);
-                    steps::verify(&reference, &derivation);
+                    steps::verify(&reference, &derivation, known);
                 }
             }
         }
     }
 
     #[test]
-    fn listed_permissions_are_exactly_the_allowed_ones(data in world::organization(), now in world::moment()) {
+    fn listed_permissions_are_exactly_the_allowed_and_the_conditional_ones(
+        data in world::organization(), now in world::moment(), known in conditions::known(),
+    ) {
+        let context = known.context();
+        let given = Circumstances { context: Some(&context), ..now.into() };
         let snapshot = Snapshot::build(&data);
         let reference = Reference(&data);
         for subject in world::subjects() {
             for place in [None, Some(world::resources().swap_remove(3))] {
-                let listed = snapshot.list_permissions(&subject, place.as_ref(), now);
-                let listed: Vec<String> = listed.into_iter().map(ToString::to_string).collect();
-                let mut expected = reference.known();
-                expected.retain(|known| reference.allowed(subject, known, place.as_ref(), now));
-                prop_assert_eq!(listed, expected, "{} {:?}", subject, place);
+                let permissions = snapshot.permissions(&subject, place.as_ref(), given);
+                let of = |test: fn(&Decision) -> bool| -> Vec<String> {
+                    let mut all = reference.known();
+                    all.retain(|one| test(&reference.decision(subject, one, place.as_ref(), now, known)));
+                    all
+                };
+                let texts = |listed: Vec<&Permission>| -> Vec<String> { listed.into_iter().map(ToString::to_string).collect() };
+                prop_assert_eq!(texts(permissions.allowed), of(Decision::is_allowed), "{} {:?}", subject, place);
+                let conditional = of(|decision| matches!(decision, Decision::Conditional { .. }));
+                prop_assert_eq!(texts(permissions.conditional), conditional, "{} {:?}", subject, place);
             }
         }
     }
@@ -100,7 +116,7 @@ proptest! {
             let mut held: Vec<_> = snapshot.roles_of(&subject, now).iter().map(|held| held.binding).collect();
             held.sort();
             let mut expected: Vec<_> = steps::organization_grants(&data)
-                .filter(|binding| reference.applies(binding, subject, None, now))
+                .filter(|binding| binding.condition.is_none() && reference.applies(binding, subject, None, now))
                 .map(|binding| binding.id)
                 .collect();
             expected.sort();
@@ -135,12 +151,42 @@ proptest! {
     }
 }
 
+/// How many steps of history are taken: few with every test, as many as `GUILDHALL_PROOF_STEPS` says in a long run.
+fn history_cases() -> u32 {
+    const STEPS: u32 = 3_000;
+    let asked = std::env::var("GUILDHALL_PROOF_STEPS").ok().map(|steps| steps.parse().unwrap());
+    asked.unwrap_or(STEPS).div_ceil(STEPS_OF_HISTORY as u32)
+}
+
+/// How long each history is.
+const STEPS_OF_HISTORY: usize = 50;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: history_cases(), ..config() })]
+
+    #[test]
+    fn changed_and_rebuilt_snapshots_agree_with_the_reference_after_every_change(
+        first in world::organization(), history in vec(history::step(), STEPS_OF_HISTORY),
+    ) {
+        let mut data = first;
+        let mut snapshot = Snapshot::build(&data);
+        for (changes, asked) in history {
+            let before = (snapshot.clone(), data.clone());
+            changes.iter().for_each(|change| data.apply(change));
+            snapshot = snapshot.apply(&changes);
+            history::verify(&snapshot, &data, &asked)?;
+            history::verify(&before.0, &before.1, &asked[..1])?;
+        }
+        prop_assert_eq!(history::sorted(snapshot.data()), history::sorted(data));
+    }
+}
+
 #[test]
 fn the_random_worlds_reach_every_verdict() {
     use engine::{Missing, Verdict};
     use proptest::strategy::ValueTree;
     let mut runner = proptest::test_runner::TestRunner::deterministic();
-    let mut seen = [0u32; 11];
+    let mut seen = [0u32; 14];
     for _ in 0..150 {
         let data = world::organization().new_tree(&mut runner).unwrap().current();
         let snapshot = Snapshot::build(&data);
@@ -162,7 +208,10 @@ fn the_random_worlds_reach_every_verdict() {
                         Missing::Expired => 8,
                         Missing::BoundElsewhere => 9,
                         Missing::RoleLacksPermission => 10,
+                        Missing::ConditionFalse => 11,
+                        Missing::ConditionFailed => 12,
                     },
+                    Verdict::Conditional { .. } => 13,
                 };
                 seen[kind] += 1;
                 assert_eq!(kind == 0, derivation.decision() == Decision::Allowed);
