@@ -64,7 +64,7 @@ impl BindingService for Server {
         let id = binding_id(&asked.binding_id)?;
         let call = call(&granted, once)?;
         let binding =
-            ops::binding::delete(&self.snapshots, granted.scope, &call, id, &asked.etag).await.map_err(refused)?;
+            ops::binding::delete(&self.snapshots, granted.scope, &call, id, asked.etag).await.map_err(refused)?;
         let tokens = Tokens::at(self.sealer(), binding.revision);
         Ok(Response::new(convert::binding::to_proto(binding.value, &tokens)))
     }

@@ -49,6 +49,8 @@ pub fn refused(error: Refused) -> Status {
         Refused::ResourceNotEmpty(resource) => {
             refusal(FailedPrecondition, ErrorReason::ResourceExists).metadata("resource", resource).into()
         }
+        Refused::IdTaken => refusal(AlreadyExists, ErrorReason::IdTaken).into(),
+        Refused::ForeignRevision => invalid_revision("expected_revision"),
         Refused::Store(error) => store(error),
     }
 }
@@ -70,7 +72,7 @@ fn short(mut message: String) -> String {
 
 pub fn snapshot(error: SnapshotError) -> Status {
     match error {
-        SnapshotError::Foreign => invalid_revision(),
+        SnapshotError::Foreign => invalid_revision("consistency.at_least_as_fresh"),
         SnapshotError::FromFuture => {
             let reason = ErrorReason::RevisionFromFuture;
             Refusal::new(Code::FailedPrecondition, reason, error.to_string()).into()
@@ -79,9 +81,9 @@ pub fn snapshot(error: SnapshotError) -> Status {
     }
 }
 
-pub fn invalid_revision() -> Status {
+pub fn invalid_revision(field: &str) -> Status {
     Refusal::new(Code::InvalidArgument, ErrorReason::InvalidRevisionToken, NotARevision.to_string())
-        .violation("consistency.at_least_as_fresh", NotARevision.to_string())
+        .violation(field, NotARevision.to_string())
         .into()
 }
 

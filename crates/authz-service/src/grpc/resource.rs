@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     model::Resource,
-    ops::{self, resource::NewResource},
+    ops::{self, edit::NewResource},
 };
 
 const MAX_RESOURCES: usize = 1000;

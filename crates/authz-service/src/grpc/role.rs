@@ -93,7 +93,7 @@ impl RoleService for Server {
         let id = role_id(&asked.role_id)?;
         let call = call(&granted, once)?;
         let role =
-            ops::role::delete(self.database(), granted.scope.into(), &call, id, &asked.etag).await.map_err(refused)?;
+            ops::role::delete(&self.snapshots, granted.scope.into(), &call, id, asked.etag).await.map_err(refused)?;
         let tokens = Tokens::of_change(self.sealer(), &role);
         Ok(Response::new(convert::role::to_proto(role.value, &tokens)))
     }

@@ -5,8 +5,8 @@ use tonic::Status;
 
 use super::{resource, subject, time, tokens::Tokens};
 use crate::{
-    model::{Binding, Effect, RoleName, Window},
-    ops::binding::NewBinding,
+    model::{Binding, Effect, RoleName, RoleSource, Window},
+    ops::edit::NewBinding,
     store::binding::BindingFilter,
 };
 
@@ -34,7 +34,16 @@ pub fn new(binding: Option<proto::Binding>) -> Result<NewBinding, Status> {
     let in_order = not_before.zip(expire_time).is_none_or(|(from, until)| from < until);
     violations.require(in_order, "binding.expire_time", "must be later than not_before");
     let (subject, role) = violations.all((holder, role))?;
-    Ok(NewBinding { subject, role, resource: at, effect, window: Window { not_before, expire_time } })
+    Ok(NewBinding {
+        id: None,
+        subject,
+        role,
+        resource: at,
+        effect,
+        window: Window { not_before, expire_time },
+        source: RoleSource::Direct,
+        ahead: false,
+    })
 }
 
 pub fn filter(request: &proto::ListBindingsRequest) -> Result<BindingFilter, Status> {

@@ -9,7 +9,7 @@ use tonic::Status;
 use super::{subject, text, time, tokens::Tokens};
 use crate::{
     model::{Group, GroupMembership, Subject},
-    ops::group::{GroupPatch, NewGroup},
+    ops::edit::{GroupPatch, NewGroup},
 };
 
 pub fn new(group: Option<proto::Group>) -> Result<NewGroup, Status> {
@@ -18,7 +18,7 @@ pub fn new(group: Option<proto::Group>) -> Result<NewGroup, Status> {
     let display_name = text::display_name(&mut violations, "group.display_name", &group.display_name);
     let external_id = text::external_id(&mut violations, "group.external_id", &group.external_id);
     let (display_name, external_id) = violations.all((display_name, external_id))?;
-    Ok(NewGroup { display_name, external_id })
+    Ok(NewGroup { id: None, display_name, external_id })
 }
 
 const FIELDS: &[&str] = &["display_name", "external_id"];

@@ -10,7 +10,7 @@ use tonic::Status;
 use super::{text, time, tokens::Tokens};
 use crate::{
     model::{Role, RoleKey, RoleName},
-    ops::role::{NewRole, RolePatch},
+    ops::edit::{NewRole, RolePatch},
 };
 
 const MAX_PERMISSIONS: usize = 1000;
@@ -52,7 +52,7 @@ pub fn new(role: Option<proto::Role>) -> Result<NewRole, Status> {
     let permissions = permissions(&mut violations, &role.permissions);
     let included_role_ids = included(&mut violations, &role.included_role_ids);
     let (key, display_name, description) = violations.all((key, display_name, description))?;
-    Ok(NewRole { key, display_name, description, permissions, included_role_ids })
+    Ok(NewRole { id: None, key, display_name, description, permissions, included_role_ids })
 }
 
 const FIELDS: &[&str] = &["display_name", "description", "permissions", "included_role_ids"];
