@@ -173,7 +173,7 @@ pub(super) async fn perform<T: Serialize + DeserializeOwned>(
         };
         let after = after.unwrap_or_else(|| applied(&before.engine, &steps));
         let now = change.now();
-        let lost = owners::are_lost(change.connection(), owners.tenant, [&before.engine, &after], &steps, now).await?;
+        let lost = owners::are_lost(change.connection(), owners.tenant, [&before.engine, &after], now).await?;
         faults.extend(unseated(lost, &unseating));
     }
     if !faults.is_empty() {

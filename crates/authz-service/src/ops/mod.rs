@@ -17,9 +17,10 @@ pub mod resource;
 pub mod role;
 mod rows;
 mod rules;
+pub mod simulate;
 pub mod subject;
 pub mod subject_roles;
 pub mod subject_roles_batch;
 
 pub use change::Call;
-pub use refused::{Fault, Refused, Rejected, Unmet};
+pub use refused::{Refused, Rejected, Unmet};

@@ -101,7 +101,7 @@ async fn write_one(connection: &mut Connection, owners: Owners, step: Step) -> R
         Step::Role(Changed { before: None, after: Some(new) }) => store::role::insert(connection, owners, &new).await?,
         Step::Role(Changed { after: Some(role), .. }) => store::role::update(connection, organization, &role).await?,
         Step::Role(Changed { before, after: None }) => {
-            for gone in before {
+            if let Some(gone) = before {
                 store::role::delete(&mut *connection, organization, gone.role_id).await?;
             }
         }
@@ -110,17 +110,17 @@ async fn write_one(connection: &mut Connection, owners: Owners, step: Step) -> R
         }
         Step::Group(Changed { after: Some(group), .. }) => store::group::update(connection, &group).await?,
         Step::Group(Changed { before, after: None }) => {
-            for gone in before {
+            if let Some(gone) = before {
                 store::group::delete(&mut *connection, organization, gone.group_id).await?;
             }
         }
         Step::Resource(Changed { after, .. }, _) => {
-            for moved in after {
+            if let Some(moved) = after {
                 store::resource::relocate(&mut *connection, &moved).await?;
             }
         }
         Step::Standing(Changed { after, .. }) => {
-            for standing in after {
+            if let Some(standing) = after {
                 store::subject::put(&mut *connection, project, &standing).await?;
             }
         }

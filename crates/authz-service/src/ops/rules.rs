@@ -63,9 +63,10 @@ pub(super) fn may_give(
 /// All that somebody holds or will hold by allow bindings, their own and those of their groups, each at its resource and until its
 /// end. A binding that is yet to begin counts, and no deny is taken off: denies end, and are ended.
 pub(super) fn holdings(subject: SubjectId, before: &Snapshot, now: OffsetDateTime) -> Vec<Given> {
-    let mut sets = before.sets_of(&subject);
+    let mut sets: Vec<SubjectId> = before.groups_of(&subject).into_iter().map(SubjectId::from).collect();
+    sets.insert(0, subject);
     // Whether the member is known to be there or not yet.
-    if matches!(subject, SubjectId::Member(_)) && !sets.contains(&SubjectId::AllMembers) {
+    if matches!(subject, SubjectId::Member(_)) {
         sets.push(SubjectId::AllMembers);
     }
     let held = sets.iter().flat_map(|set| before.bindings_of(set)).filter(|binding| binding.effect == Effect::Allow);

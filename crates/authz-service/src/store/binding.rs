@@ -152,23 +152,6 @@ pub async fn at_resources(
     bindings(rows)
 }
 
-/// Who is bound to `owner` at the organization.
-pub async fn ownerships(
-    connection: &mut PgConnection,
-    organization: OrganizationId,
-) -> Result<Vec<Subject>, StoreError> {
-    let rows = sqlx::query!(
-        r#"select distinct subject_kind as "subject_kind!: String", subject_id as "subject_id!"
-           from binding
-           where organization_id = $1 and role_id = $2 and resource_type is null and effect = 'ALLOW'"#,
-        organization.uuid(),
-        engine::OWNER.0
-    )
-    .fetch_all(connection)
-    .await?;
-    Ok(rows.into_iter().filter_map(|row| Subject::from_columns(&row.subject_kind, row.subject_id)).collect())
-}
-
 /// What a binding is looked for by.
 #[derive(Debug, Clone)]
 pub struct Alike {

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use engine::{PermissionPattern, Snapshot};
-use tenancy::Change as Changed;
+use engine::{PermissionPattern, RoleId, Snapshot};
+use tenancy::{Change as Changed, GroupId};
 use time::OffsetDateTime;
 
 use super::{Records, Step, step::Ways};
 use crate::{
-    model::{Binding, Effect, Resource, Role, Subject, SubjectStatus},
+    model::{Binding, Effect, Resource, Role, SubjectStatus},
     ops::rules::Given,
 };
 
@@ -31,13 +31,13 @@ pub(super) fn of(steps: &[Step], before: &Snapshot, records: &Records, now: Offs
             }
             Step::Role(Changed { before: was, after: is }) => gifts.of_role(was.as_ref(), is.as_ref()),
             Step::Membership(Changed { before: Some(left), .. }) => {
-                gifts.of_sets(Subject::Group(left.group_id), engine::Effect::Deny);
+                gifts.of_sets(left.group_id, engine::Effect::Deny);
             }
             Step::Membership(Changed { after, .. }) => {
-                after.iter().for_each(|m| gifts.of_sets(Subject::Group(m.group_id), engine::Effect::Allow));
+                after.iter().for_each(|m| gifts.of_sets(m.group_id, engine::Effect::Allow));
             }
             Step::Group(Changed { before: Some(group), after: None }) => {
-                gifts.of_sets(Subject::Group(group.group_id), engine::Effect::Deny);
+                gifts.of_sets(group.group_id, engine::Effect::Deny);
             }
             Step::Resource(Changed { before: was, after: is }, Ways { left, entered }) => {
                 let Some(resource) = is.as_ref().or(was.as_ref()).map(|registration| &registration.resource) else {
@@ -83,10 +83,17 @@ impl Gifts<'_> {
         let has = is.map(|role| self.closed(role)).unwrap_or_default();
         let had = was.map(|role| self.closed(role)).unwrap_or_default();
         let mut given = uncovered(&has, &had);
-        if was.is_some_and(|role| self.before.denies_by(role.role_id.uuid().into())) {
+        if was.is_some_and(|role| self.forbids(role.role_id.uuid().into())) {
             given.extend(uncovered(&had, &has));
         }
         self.add(Some(Given::everywhere(given)));
+    }
+
+    /// Whether a deny binds the role, or one that includes it; whenever that begins or ends.
+    fn forbids(&self, role: RoleId) -> bool {
+        let denied = |role: RoleId| self.before.bindings_to(role).any(|binding| binding.effect == engine::Effect::Deny);
+        let wider = |other: &&engine::Role| super::role::includes(self.before, other.id, role);
+        self.before.roles().filter(wider).any(|role| denied(role.id))
     }
 
     /// What a role lists and includes. It is in no circle.
@@ -96,12 +103,11 @@ impl Gifts<'_> {
     }
 
     /// The bindings of a set and of every set that it is in.
-    fn of_sets(&mut self, set: Subject, effect: engine::Effect) {
-        for set in self.before.sets_of(&set.into()) {
-            for binding in self.before.bindings_of(&set) {
-                if binding.effect == effect {
-                    self.add(Given::by(&binding, self.before, self.now));
-                }
+    fn of_sets(&mut self, group: GroupId, effect: engine::Effect) {
+        let group = engine::GroupId(group.uuid());
+        for set in std::iter::once(group).chain(self.before.groups_of(&group.into())) {
+            for binding in self.before.bindings_of(&set.into()).filter(|binding| binding.effect == effect) {
+                self.add(Given::by(&binding, self.before, self.now));
             }
         }
     }

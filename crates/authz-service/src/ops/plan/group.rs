@@ -1,3 +1,6 @@
+use std::collections::{HashMap, HashSet};
+
+use engine::{Snapshot, SubjectId};
 use tenancy::{Change as Changed, GroupId, mask};
 use uuid::Uuid;
 
@@ -125,10 +128,10 @@ impl Plan {
             self.refuse("subject", UNREAD);
             return;
         };
-        let containing = snapshot.sets_of(&outer.into());
-        if inner.iter().any(|inner| containing.contains(&(*inner).into())) {
+        let containing = snapshot.groups_of(&outer.into());
+        if inner.iter().any(|inner| *inner == outer || containing.contains(inner)) {
             self.refuse("subject", Refused::Cycle("the group would contain itself".to_owned()));
-        } else if snapshot.levels_above(outer) + snapshot.levels_below(&inner) + 2 > MAX_DEPTH {
+        } else if levels_above(snapshot, outer, containing) + levels_below(snapshot, inner) + 2 > MAX_DEPTH {
             let refused = Refused::Cycle(format!("the groups would lie more than {MAX_DEPTH} deep"));
             self.refuse("subject", refused);
         }
@@ -148,4 +151,61 @@ impl Plan {
 
 pub(super) fn count(count: usize) -> Made {
     Made::Count(i32::try_from(count).unwrap_or(i32::MAX))
+}
+
+fn groups_in(snapshot: &Snapshot, group: engine::GroupId) -> impl Iterator<Item = engine::GroupId> {
+    let members = snapshot.members_of(group).unwrap_or_default().into_iter();
+    members.filter_map(|member| if let SubjectId::Group(id) = member { Some(id.into()) } else { None })
+}
+
+/// How many groups lie around the group, one in the other, on the longest way. `containing` are all that it is in.
+fn levels_above(snapshot: &Snapshot, group: engine::GroupId, containing: Vec<engine::GroupId>) -> usize {
+    let mut outer: HashMap<engine::GroupId, Vec<engine::GroupId>> = HashMap::new();
+    for set in containing {
+        groups_in(snapshot, set).for_each(|inner| outer.entry(inner).or_default().push(set));
+    }
+    levels(vec![group], |group| outer.get(&group).cloned().unwrap_or_default())
+}
+
+/// How many groups lie in the groups, one in the other, on the longest way.
+fn levels_below(snapshot: &Snapshot, groups: Vec<engine::GroupId>) -> usize {
+    levels(groups, |group| groups_in(snapshot, group).collect())
+}
+
+/// Level by level; who is reached again, deeper, counts deeper. More levels than allowed need not be counted.
+fn levels(groups: Vec<engine::GroupId>, next: impl Fn(engine::GroupId) -> Vec<engine::GroupId>) -> usize {
+    let mut level: HashSet<engine::GroupId> = groups.into_iter().collect();
+    (0..=MAX_DEPTH)
+        .take_while(|_| {
+            level = level.iter().flat_map(|group| next(*group)).collect();
+            !level.is_empty()
+        })
+        .count()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use engine::{Catalog, Group as Set, OrganizationData};
+
+    use super::*;
+
+    #[test]
+    fn the_longest_way_counts() {
+        let id = |n: u128| engine::GroupId(Uuid::from_u128(n));
+        let mut data = OrganizationData::empty(Arc::new(Catalog::system()));
+        // 1 > 2 > 3 and 1 > 3.
+        data.groups = vec![
+            Set { id: id(1), members: vec![id(2).into(), id(3).into()] },
+            Set { id: id(2), members: vec![id(3).into()] },
+            Set { id: id(3), members: vec![] },
+        ];
+        let snapshot = Snapshot::build(&data);
+        for (n, above, below) in [(1, 0, 2), (2, 1, 1), (3, 2, 0), (4, 0, 0)] {
+            let containing = snapshot.groups_of(&id(n).into());
+            assert_eq!(levels_above(&snapshot, id(n), containing), above, "{n}");
+            assert_eq!(levels_below(&snapshot, vec![id(n)]), below, "{n}");
+        }
+    }
 }

@@ -30,6 +30,7 @@ use crate::{
 };
 
 pub(super) use records::Records;
+pub(super) use role::includes;
 pub(super) use step::Step;
 
 /// What a plan stands on.

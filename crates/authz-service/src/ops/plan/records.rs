@@ -308,14 +308,14 @@ impl Records {
                 }
             }
             Step::Role(Changed { before, after }) => {
-                for role in before {
+                if let Some(role) = before {
                     self.roles.remove(&role.role_id);
                     self.role_count -= 1;
                     for included in &role.included_role_ids {
                         self.role_includers.entry(*included).or_default().remove(&role.role_id);
                     }
                 }
-                for role in after {
+                if let Some(role) = after {
                     self.role_count += 1;
                     for included in &role.included_role_ids {
                         self.role_includers.entry(*included).or_default().insert(role.role_id);
@@ -333,7 +333,7 @@ impl Records {
                 self.groups.extend(after.clone().map(|group| (group.group_id, group)));
             }
             Step::Membership(Changed { before, after }) => {
-                for gone in before {
+                if let Some(gone) = before {
                     self.memberships.remove(&(gone.group_id, gone.subject));
                 }
                 self.memberships.extend(after.clone().map(|new| ((new.group_id, new.subject), new)));

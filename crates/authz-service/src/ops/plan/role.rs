@@ -64,9 +64,8 @@ impl Plan {
             self.refuse("included_role_ids", Refused::NotFound("role"));
         }
         let Some(role) = role.filter(|_| !included.is_empty()) else { return };
-        let reaches = |snapshot: &Snapshot| {
-            included.iter().any(|id| snapshot.role_includes(id.uuid().into(), role.uuid().into()))
-        };
+        let reaches =
+            |snapshot: &Snapshot| included.iter().any(|id| includes(snapshot, id.uuid().into(), role.uuid().into()));
         match self.show(self.steps.len()).map(reaches) {
             Some(false) => {}
             Some(true) => {
@@ -126,4 +125,22 @@ impl Plan {
         self.take(Step::Role(Changed::removed(role.clone())));
         Some(Made::Role(Role { revision: self.ground.revision, ..role }))
     }
+}
+
+/// Whether a role is the other one, or includes it at any depth.
+pub(in crate::ops) fn includes(snapshot: &Snapshot, role: engine::RoleId, other: engine::RoleId) -> bool {
+    let mut reached = vec![role];
+    let mut next = 0;
+    while let Some(role) = reached.get(next).copied() {
+        if role == other {
+            return true;
+        }
+        next += 1;
+        for included in snapshot.role(role).into_iter().flat_map(|role| &role.included_role_ids) {
+            if !reached.contains(included) {
+                reached.push(*included);
+            }
+        }
+    }
+    false
 }

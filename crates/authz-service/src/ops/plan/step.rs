@@ -19,8 +19,8 @@ pub(in crate::ops) enum Step {
 /// What a resource lies in no more, and what it lies in from now on, at any depth.
 #[derive(Debug, Clone, Default)]
 pub(in crate::ops) struct Ways {
-    pub(super) left: Vec<Resource>,
-    pub(super) entered: Vec<Resource>,
+    pub(in crate::ops) left: Vec<Resource>,
+    pub(in crate::ops) entered: Vec<Resource>,
 }
 
 impl Step {
