@@ -215,19 +215,8 @@ mod tests {
         ];
         assert_eq!(edits(&mut violations, &changes).len(), 1);
         let status = violations.finish().expect_err("three are wrong");
-        let details = tonic_types::StatusExt::get_error_details(&status);
-        let fields: Vec<_> =
-            details.bad_request().expect("BadRequest").field_violations.iter().map(|v| v.field.as_str()).collect();
-        assert_eq!(
-            fields,
-            [
-                "changes[0].create_binding.binding_id",
-                "changes[0].create_binding.subject",
-                "changes[0].create_binding.role_id",
-                "changes[2].delete_role_id",
-                "changes[3]"
-            ]
-        );
+        let first = "changes[0].create_binding.binding_id";
+        assert!(status.message().starts_with(&format!("5 invalid fields, the first of them {first}")), "{status:?}");
     }
 
     #[test]
