@@ -82,7 +82,7 @@ async fn what_depends_on_inputs_is_said_to() {
     let editor = RoleId::new();
     apply(&acme, &[role(&editor, &["document:write"])]).await;
     let mut change = bind(&json!({"member_id": grace.id}), &editor.to_string());
-    change["create_binding"]["condition"] = json!("hour < 18");
+    change["create_binding"]["condition"] = json!("context.hour < 18");
     for (context, after) in [
         (json!({}), "DECISION_CONDITIONAL"),
         (json!({"hour": 9}), "DECISION_ALLOWED"),
