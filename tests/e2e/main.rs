@@ -25,6 +25,7 @@ mod limits;
 mod mail;
 mod main_job;
 mod many_members;
+mod moving;
 mod name_server;
 mod organizations;
 mod owners;
