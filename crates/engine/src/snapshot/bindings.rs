@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use crate::condition::Condition;
 use crate::data::Effect;
 use crate::id::BindingId;
-use crate::persistent::{self, Radix, Table, Tree};
+use crate::persistent::{self, ALLOCATED, Radix, Table, Tree};
 
 /// The scope of a binding to the organization. Sorts before every resource's position plus one.
 pub(super) const ORGANIZATION: u32 = 0;
@@ -97,7 +97,8 @@ pub(super) struct Bindings {
     records: Table<Record>,
     /// How many there are. Without a single one, the first grant decides.
     denies: u32,
-    windows: u32,
+    /// What windows and conditions take in memory.
+    terms: usize,
 }
 
 impl Bindings {
@@ -110,7 +111,7 @@ impl Bindings {
         let Record { subject, role, scope, effect, .. } = binding;
         let windowed = binding.window.is_some();
         self.denies += u32::from(effect == Effect::Deny);
-        self.windows += u32::from(windowed);
+        self.terms += binding.terms();
         let conditional = binding.condition.is_some();
         let record = self.records.insert(binding);
         self.by_subject.get_mut(subject).insert(Entry { scope, role, record, effect, conditional, windowed });
@@ -128,7 +129,7 @@ impl Bindings {
         self.by_subject.get_mut(subject).remove(Entry { scope, role, record, effect, conditional, windowed });
         self.by_role.get_mut(role).remove((scope, record));
         self.denies -= u32::from(effect == Effect::Deny);
-        self.windows -= u32::from(windowed);
+        self.terms -= binding.terms();
         Some(binding)
     }
 
@@ -183,10 +184,12 @@ impl Bindings {
         self.records.vacancy()
     }
 
-    /// About what they take in memory.
-    pub(super) fn bytes(&self) -> usize {
-        let entries = self.records.len() * (size_of::<Entry>() + size_of::<(u32, u32)>());
-        self.records.bytes() + entries + self.windows as usize * (size_of::<Window>() + 16)
+    /// About what they take in memory, where there are so many subjects.
+    pub(super) fn bytes(&self, subjects: usize) -> usize {
+        let bindings = self.records.len();
+        let entries = bindings * (size_of::<Entry>() + size_of::<(u32, u32)>());
+        let lists = subjects * size_of::<Tree<Entry>>() + subjects.min(bindings) * ALLOCATED;
+        self.records.bytes() + entries + lists + self.terms
     }
 }
 
@@ -204,6 +207,15 @@ impl Record {
     pub(super) fn under(mut self, condition: Option<Condition>) -> Self {
         self.condition = condition;
         self
+    }
+
+    /// About what its window and its condition take in memory.
+    fn terms(&self) -> usize {
+        /// A node of a condition that was read, for about this many bytes of its text.
+        const NODE_FOR: (usize, usize) = (64, 4);
+        let window = self.window.as_ref().map_or(0, |_| size_of::<Window>() + ALLOCATED);
+        let text = self.condition.as_ref().map_or(0, |condition| condition.source().len() + ALLOCATED);
+        window + text + text * NODE_FOR.0 / NODE_FOR.1
     }
 
     /// Whether nothing but its removal ends it.
