@@ -71,6 +71,8 @@ pub(super) struct Record {
     /// None: always open, as most are.
     window: Option<Arc<Window>>,
     pub(super) condition: Option<Condition>,
+    /// What of its condition it is charged with: see [`Bindings::bytes`].
+    share: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -97,8 +99,8 @@ pub(super) struct Bindings {
     records: Table<Record>,
     /// How many there are. Without a single one, the first grant decides.
     denies: u32,
-    /// What windows and conditions take in memory.
-    terms: usize,
+    windows: u32,
+    condition_bytes: usize,
 }
 
 impl Bindings {
@@ -111,8 +113,9 @@ impl Bindings {
         let Record { subject, role, scope, effect, .. } = binding;
         let windowed = binding.window.is_some();
         self.denies += u32::from(effect == Effect::Deny);
-        self.terms += binding.terms();
+        self.windows += u32::from(windowed);
         let conditional = binding.condition.is_some();
+        self.condition_bytes += binding.share as usize;
         let record = self.records.insert(binding);
         self.by_subject.get_mut(subject).insert(Entry { scope, role, record, effect, conditional, windowed });
         self.by_role.get_mut(role).insert((scope, record));
@@ -126,10 +129,11 @@ impl Bindings {
         let Record { subject, role, scope, effect, .. } = binding;
         let windowed = binding.window.is_some();
         let conditional = binding.condition.is_some();
+        self.condition_bytes -= binding.share as usize;
         self.by_subject.get_mut(subject).remove(Entry { scope, role, record, effect, conditional, windowed });
         self.by_role.get_mut(role).remove((scope, record));
         self.denies -= u32::from(effect == Effect::Deny);
-        self.terms -= binding.terms();
+        self.windows -= u32::from(windowed);
         Some(binding)
     }
 
@@ -184,18 +188,20 @@ impl Bindings {
         self.records.vacancy()
     }
 
-    /// About what they take in memory, where there are so many subjects.
+    /// About what they take in memory, where there are so many subjects. Many bindings may share a condition: each is charged with
+    /// a part, by how many shared it when it came.
     pub(super) fn bytes(&self, subjects: usize) -> usize {
         let bindings = self.records.len();
         let entries = bindings * (size_of::<Entry>() + size_of::<(u32, u32)>());
         let lists = subjects * size_of::<Tree<Entry>>() + subjects.min(bindings) * ALLOCATED;
-        self.records.bytes() + entries + lists + self.terms
+        let windows = self.windows as usize * (size_of::<Window>() + ALLOCATED);
+        self.records.bytes() + entries + lists + windows + self.condition_bytes
     }
 }
 
 impl Record {
     pub(super) fn new(id: BindingId, [subject, role, scope]: [u32; 3], effect: Effect) -> Self {
-        Self { id, subject, role, scope, effect, window: None, condition: None }
+        Self { id, subject, role, scope, effect, window: None, condition: None, share: 0 }
     }
 
     pub(super) fn within(mut self, not_before: Option<OffsetDateTime>, expire_time: Option<OffsetDateTime>) -> Self {
@@ -205,17 +211,9 @@ impl Record {
     }
 
     pub(super) fn under(mut self, condition: Option<Condition>) -> Self {
+        self.share = condition.as_ref().map_or(0, |condition| (condition.bytes() / condition.shared_by()) as u32);
         self.condition = condition;
         self
-    }
-
-    /// About what its window and its condition take in memory.
-    fn terms(&self) -> usize {
-        /// A node of a condition that was read, for about this many bytes of its text.
-        const NODE_FOR: (usize, usize) = (64, 4);
-        let window = self.window.as_ref().map_or(0, |_| size_of::<Window>() + ALLOCATED);
-        let text = self.condition.as_ref().map_or(0, |condition| condition.source().len() + ALLOCATED);
-        window + text + text * NODE_FOR.0 / NODE_FOR.1
     }
 
     /// Whether nothing but its removal ends it.
