@@ -35,4 +35,5 @@ mod service_accounts;
 mod sessions;
 mod tenant_walls;
 mod tokens;
+mod transfer;
 mod unasked;

@@ -1,10 +1,11 @@
 use api::authz::v1::{
     BatchCheckRequest, BatchCheckResponse, CheckRequest, CheckResponse, CheckResult, Decision, ExplainRequest,
-    ExplainResponse, ListPermissionsRequest, ListPermissionsResponse,
+    ExplainResponse, ExportOrganizationRequest, ExportOrganizationResponse, ListPermissionsRequest,
+    ListPermissionsResponse, RunAssertionsRequest, RunAssertionsResponse,
     authorization_service_server::AuthorizationService,
 };
 use runtime::Violations;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, codegen::BoxStream};
 
 use super::{
     Server,
@@ -16,7 +17,7 @@ use crate::ops::{self, explain::Question};
 
 const MAX_CHECKS: usize = 10_000;
 
-fn decision(allowed: bool) -> i32 {
+pub(super) fn decision(allowed: bool) -> i32 {
     i32::from(if allowed { Decision::Allowed } else { Decision::Denied })
 }
 
@@ -128,5 +129,19 @@ impl AuthorizationService for Server {
         declared(&explained.state.engine, [(Some(&question.permission), question.resource.as_ref())])?;
         let tokens = Tokens::at(self.sealer(), explained.state.revision());
         Ok(Response::new(convert::explain::to_proto(&explained, &tokens)))
+    }
+
+    async fn export_organization(
+        &self,
+        request: Request<ExportOrganizationRequest>,
+    ) -> Result<Response<BoxStream<ExportOrganizationResponse>>, Status> {
+        self.export(request).await
+    }
+
+    async fn run_assertions(
+        &self,
+        request: Request<RunAssertionsRequest>,
+    ) -> Result<Response<RunAssertionsResponse>, Status> {
+        self.assertions(request).await
     }
 }

@@ -1,16 +1,19 @@
 //! The contract's services: each method identifies and authorizes its caller, converts, operates, and encodes.
 
+mod assertions;
 mod authorization;
 mod binding;
 mod catalog;
 mod convert;
 mod events;
 mod group;
+mod outlet;
 mod question;
 mod refusal;
 mod resource;
 mod role;
 mod subject;
+mod transfer;
 
 use access::{Access, Caller, Granted, Tenant, store, unauthenticated};
 use api::authz::v1::{
@@ -26,7 +29,7 @@ use tonic::Status;
 
 use crate::{
     model::{Grantor, Subject},
-    ops::Call,
+    ops::{Call, export::Exports},
     remote::Remote,
     snapshots::Snapshots,
 };
@@ -39,11 +42,12 @@ pub struct Server {
     access: Access,
     snapshots: Snapshots,
     remote: Remote,
+    exports: Exports,
 }
 
 impl Server {
     pub fn new(access: Access, snapshots: Snapshots, remote: Remote) -> Self {
-        Self { access, snapshots, remote }
+        Self { access, snapshots, remote, exports: Exports::default() }
     }
 
     /// Everything that this process serves.

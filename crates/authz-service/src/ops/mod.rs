@@ -4,6 +4,7 @@ pub mod binding;
 pub mod catalog;
 mod change;
 pub mod explain;
+pub mod export;
 pub mod group;
 pub mod membership;
 mod newcomers;

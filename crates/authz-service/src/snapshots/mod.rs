@@ -88,6 +88,16 @@ impl Snapshots {
         Ok(self.load(scope, &heads).await?)
     }
 
+    /// Whether what the database holds by now is as fresh as asked for: for answers that are read there, in a transaction that begins
+    /// after this.
+    pub async fn reached(&self, scope: OrganizationScope, consistency: Consistency) -> Result<(), SnapshotError> {
+        let heads = Heads::read(&self.database, scope).await?;
+        match consistency {
+            Consistency::AtLeastAsFresh(revision) => heads.reached(revision),
+            Consistency::MinimizeLatency | Consistency::FullyConsistent => Ok(()),
+        }
+    }
+
     /// Reads the organization anew. Of many who want it at once one reads; the others find what it read.
     async fn load(&self, scope: OrganizationScope, heads: &Heads) -> Result<Arc<State>, StoreError> {
         let entry = self.cache.entry(scope.organization_id());
