@@ -1,6 +1,6 @@
 # Thin: each line is a command that one could type.
 
-.PHONY: up test check fmt lint doc deny sqlx sqlx-check proof
+.PHONY: up test check fmt lint doc deny reference sqlx sqlx-check proof
 
 # Builds everything and starts it; Ctrl-C stops it. `make up ARGS=--reset` starts anew.
 up:
@@ -26,6 +26,10 @@ doc:
 # Licences, bans and sources; known vulnerabilities too, where their database can be had.
 deny:
 	./deploy/check/deny
+
+# Writes docs/reference anew from the contracts; a test fails where it is out of date.
+reference:
+	UPDATE_GOLDEN=1 cargo test --quiet --package e2e --test house -- the_reference
 
 # Writes anew what the compiler knows of the database, after a statement or a migration has changed.
 sqlx:
