@@ -20,6 +20,7 @@ mod inviting;
 mod isolated_pools;
 mod lifecycle;
 mod limits;
+mod lists;
 mod mail;
 mod main_job;
 mod many_members;

@@ -1,8 +1,8 @@
 use api::authz::v1::{
     BatchCheckRequest, BatchCheckResponse, CheckRequest, CheckResponse, CheckResult, Decision, ExplainRequest,
     ExplainResponse, ExportOrganizationRequest, ExportOrganizationResponse, ListPermissionsRequest,
-    ListPermissionsResponse, RunAssertionsRequest, RunAssertionsResponse,
-    authorization_service_server::AuthorizationService,
+    ListPermissionsResponse, ListResourcesRequest, ListResourcesResponse, ListSubjectsRequest, ListSubjectsResponse,
+    RunAssertionsRequest, RunAssertionsResponse, authorization_service_server::AuthorizationService,
 };
 use runtime::Violations;
 use tonic::{Request, Response, Status, codegen::BoxStream};
@@ -129,6 +129,20 @@ impl AuthorizationService for Server {
         declared(&explained.state.engine, [(Some(&question.permission), question.resource.as_ref())])?;
         let tokens = Tokens::at(self.sealer(), explained.state.revision());
         Ok(Response::new(convert::explain::to_proto(&explained, &tokens)))
+    }
+
+    async fn list_resources(
+        &self,
+        request: Request<ListResourcesRequest>,
+    ) -> Result<Response<BoxStream<ListResourcesResponse>>, Status> {
+        self.resources(request).await
+    }
+
+    async fn list_subjects(
+        &self,
+        request: Request<ListSubjectsRequest>,
+    ) -> Result<Response<BoxStream<ListSubjectsResponse>>, Status> {
+        self.subjects(request).await
     }
 
     async fn export_organization(

@@ -7,6 +7,7 @@ mod catalog;
 mod convert;
 mod events;
 mod group;
+mod lists;
 mod outlet;
 mod question;
 mod refusal;
@@ -23,6 +24,7 @@ use api::authz::v1::{
     subject_service_server::SubjectServiceServer,
 };
 use convert::tokens::Tokens;
+use lists::Searches;
 use runtime::{Api, Contract};
 use tenancy::{Database, Head, Once, OrganizationScope, Sealer};
 use tonic::Status;
@@ -43,11 +45,12 @@ pub struct Server {
     snapshots: Snapshots,
     remote: Remote,
     exports: Exports,
+    searches: Searches,
 }
 
 impl Server {
     pub fn new(access: Access, snapshots: Snapshots, remote: Remote) -> Self {
-        Self { access, snapshots, remote, exports: Exports::default() }
+        Self { access, snapshots, remote, exports: Exports::default(), searches: Searches::default() }
     }
 
     /// Everything that this process serves.

@@ -95,3 +95,10 @@ pub fn page(error: PageError) -> Status {
         }
     }
 }
+
+/// A list cannot be taken up again: the cursor is another's, or the revision that it is of is not held any more.
+pub fn cursor() -> Status {
+    Refusal::new(Code::InvalidArgument, ErrorReason::InvalidPageToken, "the list cannot be taken up again here")
+        .violation("cursor", "is not a cursor of this very request, or what it goes on in is not held any more")
+        .into()
+}
