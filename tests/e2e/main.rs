@@ -5,6 +5,7 @@
 mod access_matrix;
 mod acting_as;
 mod authorization;
+mod changes;
 mod cli;
 mod connections;
 mod custom_roles;
@@ -34,6 +35,7 @@ mod readme;
 mod repeats;
 mod service_accounts;
 mod sessions;
+mod simulate;
 mod tenant_walls;
 mod tokens;
 mod transfer;

@@ -68,7 +68,8 @@ pub(crate) fn wrong_audience(method: &api::Method) -> Status {
         .into()
 }
 
-pub(crate) fn permission_missing(permission: &'static str) -> Status {
+/// PERMISSION_DENIED: the caller lacks it.
+pub fn permission_missing(permission: &'static str) -> Status {
     Refusal::new(Code::PermissionDenied, ErrorReason::PermissionMissing, format!("{permission} is needed"))
         .metadata("permission", permission)
         .into()

@@ -101,10 +101,10 @@ impl Repair {
                 ops::subject::set_organization_state(database, scope, &call, news).await?;
             }
             Meaning::Suspended(subject, suspended) => {
-                ops::subject::set_state(database, scope, &call, news(subject), suspended).await?;
+                ops::subject::set_state(&self.snapshots, scope, &call, news(subject), suspended).await?;
             }
             Meaning::Removed(subject) => {
-                ops::subject::remove(database, scope, &call, news(subject)).await?;
+                ops::subject::remove(&self.snapshots, scope, &call, news(subject)).await?;
             }
         }
         Ok(())

@@ -1,21 +1,27 @@
 use api::authz::v1::{
-    BatchCheckRequest, BatchCheckResponse, CheckRequest, CheckResponse, CheckResult, Decision, ExplainRequest,
-    ExplainResponse, ExportOrganizationRequest, ExportOrganizationResponse, ListPermissionsRequest,
+    AccessDifference, BatchCheckRequest, BatchCheckResponse, CheckRequest, CheckResponse, CheckResult, Decision,
+    ExplainRequest, ExplainResponse, ExportOrganizationRequest, ExportOrganizationResponse, ListPermissionsRequest,
     ListPermissionsResponse, ListResourcesRequest, ListResourcesResponse, ListSubjectsRequest, ListSubjectsResponse,
-    RunAssertionsRequest, RunAssertionsResponse, authorization_service_server::AuthorizationService,
+    RunAssertionsRequest, RunAssertionsResponse, SimulateRequest, SimulateResponse,
+    authorization_service_server::AuthorizationService,
 };
 use runtime::Violations;
 use tonic::{Request, Response, Status, codegen::BoxStream};
 
 use super::{
-    Server,
+    Server, call,
     convert::{self, text, tokens::Tokens},
-    question::{Parts, consistency, contextual, declared, parts, question, settle},
-    refusal::snapshot,
+    question::{Parts, UNBOUNDED, bounded, consistency, contextual, declared, parts, question, settle},
+    refusal::{rejected, snapshot},
 };
-use crate::ops::{self, explain::Question};
+use crate::ops::{
+    self,
+    explain::Question,
+    simulate::{Difference, Trial, TrialError},
+};
 
 const MAX_CHECKS: usize = 10_000;
+const MAX_SUBJECTS: usize = 1_000;
 
 pub(super) fn decision(allowed: bool) -> i32 {
     i32::from(if allowed { Decision::Allowed } else { Decision::Denied })
@@ -157,5 +163,45 @@ impl AuthorizationService for Server {
         request: Request<RunAssertionsRequest>,
     ) -> Result<Response<RunAssertionsResponse>, Status> {
         self.assertions(request).await
+    }
+
+    async fn simulate(&self, request: Request<SimulateRequest>) -> Result<Response<SimulateResponse>, Status> {
+        let granted = self.access.organization(&request).await?;
+        let asked = request.get_ref();
+        let mut violations = Violations::default();
+        let edits = convert::change::edits(&mut violations, &asked.changes);
+        text::count(&mut violations, "subjects", asked.subjects.len(), 0, MAX_SUBJECTS);
+        let mut subjects = Vec::new();
+        for (at, named) in asked.subjects.iter().take(MAX_SUBJECTS).enumerate() {
+            subjects.extend(violations.check(format!("subjects[{at}]"), convert::subject::one(Some(named))));
+        }
+        if !asked.context.as_ref().is_none_or(bounded) {
+            violations.add("context", UNBOUNDED);
+        }
+        violations.finish()?;
+        let consistency = consistency(self.sealer(), asked.consistency.as_ref())?;
+        let most_roles = self.most_roles_for(&granted, None, &edits).await?;
+        let grantor = call(&granted, None)?.grantor;
+        let trial = Trial { edits, grantor, most_roles, subjects };
+        let simulated = ops::simulate::simulate(&self.snapshots, granted.scope, consistency, &trial).await;
+        let simulated = simulated.map_err(|error| match error {
+            TrialError::Snapshot(error) => snapshot(error),
+            TrialError::Rejected(error) => rejected(error, &trial.edits),
+        })?;
+        Ok(Response::new(SimulateResponse {
+            differences: simulated.differences.into_iter().map(difference).collect(),
+            truncated: simulated.truncated,
+            revision: simulated.state.token().to_owned(),
+        }))
+    }
+}
+
+fn difference(difference: Difference) -> AccessDifference {
+    AccessDifference {
+        subject: Some(convert::subject::to_proto(difference.subject)),
+        permission: difference.permission,
+        resource: difference.resource.map(convert::resource::to_proto),
+        before: decision(!difference.gained),
+        after: decision(difference.gained),
     }
 }

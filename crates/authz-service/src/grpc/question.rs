@@ -44,9 +44,9 @@ pub fn parts(parts: Parts<'_>, faults: &mut Vec<Fault>) -> Option<(Subject, Opti
         }
     };
     if let Some(context) = parts.context
-        && (context.encoded_len() > CONTEXT_BYTES || !shallow(context, CONTEXT_DEPTH))
+        && !bounded(context)
     {
-        faults.push(("context", "must be at most 16 KiB and 8 levels deep".to_owned()));
+        faults.push(("context", UNBOUNDED.to_owned()));
     }
     Some((subject?, resource?))
 }
@@ -57,6 +57,13 @@ pub fn question(asked: Parts<'_>, permission: &str, faults: &mut Vec<Fault>) -> 
         permission.parse::<Permission>().map_err(|error| faults.push(("permission", error.to_string()))).ok();
     let ((subject, resource), permission) = (parts?, permission?);
     Some(Question { subject, permission, resource })
+}
+
+pub const UNBOUNDED: &str = "must be at most 16 KiB and 8 levels deep";
+
+/// Whether the inputs of conditions are as few and as shallow as they must be.
+pub fn bounded(context: &Struct) -> bool {
+    context.encoded_len() <= CONTEXT_BYTES && shallow(context, CONTEXT_DEPTH)
 }
 
 fn shallow(context: &Struct, depth: usize) -> bool {
@@ -94,7 +101,8 @@ pub fn consistency(sealer: &Sealer, asked: Option<&proto::Consistency>) -> Resul
         None | Some(Requirement::MinimizeLatency(true)) => Ok(Consistency::MinimizeLatency),
         Some(Requirement::FullyConsistent(true)) => Ok(Consistency::FullyConsistent),
         Some(Requirement::AtLeastAsFresh(token)) => {
-            let revision = Revision::parse(sealer, token).map_err(|_| invalid_revision())?;
+            let revision =
+                Revision::parse(sealer, token).map_err(|_| invalid_revision("consistency.at_least_as_fresh"))?;
             Ok(Consistency::AtLeastAsFresh(revision))
         }
         Some(Requirement::MinimizeLatency(false)) => {

@@ -90,7 +90,7 @@ impl SubjectService for Server {
         };
         let suspended = status == SubjectStatus::Suspended;
         let call = call(&granted, Grantor::Free);
-        let state = ops::subject::set_state(self.database(), scope, &call, news, suspended).await.map_err(refused)?;
+        let state = ops::subject::set_state(&self.snapshots, scope, &call, news, suspended).await.map_err(refused)?;
         kill_point("note-subject/committed");
         let tokens = Tokens::at(self.sealer(), state.revision);
         Ok(Response::new(SetSubjectStateResponse {
@@ -117,7 +117,7 @@ impl SubjectService for Server {
             protect_last_owner: asked.protect_last_owner,
         };
         let call = call(&granted, Grantor::Free);
-        let gone = ops::subject::remove(self.database(), scope, &call, news).await.map_err(refused)?;
+        let gone = ops::subject::remove(&self.snapshots, scope, &call, news).await.map_err(refused)?;
         kill_point("drop-subject/committed");
         Ok(Response::new(RemoveSubjectResponse { revision: gone.revision.token(self.sealer()) }))
     }

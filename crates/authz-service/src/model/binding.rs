@@ -99,6 +99,23 @@ pub struct Binding {
 }
 
 impl Binding {
+    /// A binding that makes its subject an owner of the organization.
+    pub fn is_ownership(&self) -> bool {
+        self.resource.is_none() && self.effect == Effect::Allow && self.role_id.uuid() == engine::OWNER.0
+    }
+
+    pub fn for_engine(&self) -> engine::Binding {
+        engine::Binding {
+            id: self.binding_id.uuid().into(),
+            subject: self.subject.into(),
+            role: self.role_id.uuid().into(),
+            resource: self.resource.as_ref().and_then(Resource::reference),
+            effect: self.effect.into(),
+            not_before: self.window.not_before,
+            expire_time: self.window.expire_time,
+        }
+    }
+
     /// The ids that an event about it is found by.
     pub fn subject_ids(&self) -> Vec<String> {
         vec![self.binding_id.to_string(), self.subject.to_string(), self.role_id.to_string()]

@@ -46,6 +46,15 @@ impl Revision {
         }
     }
 
+    pub fn is_of_the_history_of(&self, head: &Head) -> bool {
+        self.tenant == head.organization_id && self.incarnation == head.incarnation
+    }
+
+    /// Whether an organization and its project's templates stand just here. The token of one resource says nothing of the templates.
+    pub fn is_where(&self, head: &Head, template: i64) -> bool {
+        self.own == head.revision && (self.template == 0 || self.template == template)
+    }
+
     fn body(&self) -> [u8; BODY] {
         let mut body = [0; BODY];
         body[0] = FORM;
@@ -92,6 +101,12 @@ impl Revision {
 pub struct At<T> {
     pub value: T,
     pub revision: Revision,
+}
+
+impl<T> At<T> {
+    pub fn try_map<U, E>(self, read: impl FnOnce(T) -> Result<U, E>) -> Result<At<U>, E> {
+        Ok(At { value: read(self.value)?, revision: self.revision })
+    }
 }
 
 #[cfg(test)]

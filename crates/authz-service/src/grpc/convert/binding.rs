@@ -5,36 +5,50 @@ use tonic::Status;
 
 use super::{resource, subject, time, tokens::Tokens};
 use crate::{
-    model::{Binding, Effect, RoleName, Window},
-    ops::binding::NewBinding,
+    model::{Binding, Effect, RoleName, RoleSource, Window},
+    ops::edit::NewBinding,
     store::binding::BindingFilter,
 };
 
 pub fn new(binding: Option<proto::Binding>) -> Result<NewBinding, Status> {
-    let binding = binding.unwrap_or_default();
     let mut violations = Violations::default();
+    let new = parse(&mut violations, "binding", &binding.unwrap_or_default());
+    violations.all((new,)).map(|(new,)| new)
+}
+
+/// A binding to be made, faults under `field`.
+pub fn parse(violations: &mut Violations, field: &str, binding: &proto::Binding) -> Option<NewBinding> {
     let effect = match binding.effect() {
         proto::BindingEffect::Deny => Effect::Deny,
         proto::BindingEffect::Allow | proto::BindingEffect::Unspecified => Effect::Allow,
     };
     violations.require(
         proto::BindingEffect::try_from(binding.effect).is_ok(),
-        "binding.effect",
+        format!("{field}.effect"),
         "must be BINDING_EFFECT_ALLOW or BINDING_EFFECT_DENY",
     );
-    violations.require(binding.condition.is_empty(), "binding.condition", "conditions are not served yet");
-    let holder = violations.check("binding.subject", subject::any(binding.subject.as_ref()));
-    let role = violations.check("binding.role_id", binding.role_id.parse::<RoleName>());
-    let at = binding.resource.as_ref().and_then(|at| resource::from_proto(&mut violations, "binding.resource", at));
-    let mut end = |field: &str, timestamp: &Option<prost_types::Timestamp>| {
+    violations.require(binding.condition.is_empty(), format!("{field}.condition"), "conditions are not served yet");
+    let holder = violations.check(format!("{field}.subject"), subject::any(binding.subject.as_ref()));
+    let role = violations.check(format!("{field}.role_id"), binding.role_id.parse::<RoleName>());
+    let at =
+        binding.resource.as_ref().and_then(|at| resource::from_proto(violations, &format!("{field}.resource"), at));
+    let mut end = |field: String, timestamp: &Option<prost_types::Timestamp>| {
         timestamp.as_ref().and_then(|timestamp| violations.check(field, time::from_proto(timestamp)))
     };
-    let not_before = end("binding.not_before", &binding.not_before);
-    let expire_time = end("binding.expire_time", &binding.expire_time);
+    let not_before = end(format!("{field}.not_before"), &binding.not_before);
+    let expire_time = end(format!("{field}.expire_time"), &binding.expire_time);
     let in_order = not_before.zip(expire_time).is_none_or(|(from, until)| from < until);
-    violations.require(in_order, "binding.expire_time", "must be later than not_before");
-    let (subject, role) = violations.all((holder, role))?;
-    Ok(NewBinding { subject, role, resource: at, effect, window: Window { not_before, expire_time } })
+    violations.require(in_order, format!("{field}.expire_time"), "must be later than not_before");
+    Some(NewBinding {
+        id: None,
+        subject: holder?,
+        role: role?,
+        resource: at,
+        effect,
+        window: Window { not_before, expire_time },
+        source: RoleSource::Direct,
+        ahead: false,
+    })
 }
 
 pub fn filter(request: &proto::ListBindingsRequest) -> Result<BindingFilter, Status> {

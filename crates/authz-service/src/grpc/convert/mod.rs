@@ -2,6 +2,7 @@
 
 pub mod binding;
 pub mod catalog;
+pub mod change;
 pub mod explain;
 pub mod group;
 pub mod resource;
