@@ -1,13 +1,16 @@
 //! An organization's whole authorization, out of it and into another; and the policy tests that say whether it is the same.
 
+use std::time::Instant;
+
 use serde_json::{Value, json};
 use testkit::{
     Cluster,
-    caller::{Organization, text},
+    caller::{Organization, text, unique},
 };
 use tonic::Code;
 
 const EXPORT: &str = "AuthorizationService/ExportOrganization";
+const IMPORT: &str = "AuthorizationService/ImportOrganization";
 const ASSERT: &str = "AuthorizationService/RunAssertions";
 
 async fn product(organization: &Organization<'_>) {
@@ -183,4 +186,234 @@ async fn a_policy_test_says_of_each_case_what_is_and_what_was_expected() {
     owner.refused(ASSERT, request(many), Code::InvalidArgument, "INVALID_FIELDS").await;
     let unknown = request(vec![case("", "document:sign", "42", denied)]);
     owner.refused(ASSERT, unknown, Code::FailedPrecondition, "UNKNOWN_PERMISSION").await;
+}
+
+/// The messages of an import of what an export gave.
+fn import_of(organization: &Organization<'_>, export: &[Value], request_id: &str, subjects: Value) -> Vec<Value> {
+    let record = |message: &Value| json!({"organization_id": organization.id, "record": message["record"]});
+    let mut messages: Vec<Value> = export.iter().map(record).collect();
+    messages[0]["request_id"] = json!(request_id);
+    messages[0]["subjects"] = subjects;
+    messages
+}
+
+fn called(from: &str, here: &str) -> Value {
+    json!({"subject": {"member_id": from}, "replacement": {"member_id": here}})
+}
+
+/// What a member may, wherever something is.
+async fn decisions(organization: &Organization<'_>, member: &str) -> Vec<String> {
+    let places = [None, Some(("folder", "root")), Some(("folder", "below")), Some(("folder", "public"))];
+    let documents = ["42", "43", "secret"].map(|id| Some(("document", id)));
+    let mut checks = Vec::new();
+    for place in places.into_iter().chain(documents) {
+        for permission in ["folder:read", "folder:write", "document:read", "document:write", "guildhall.member:read"] {
+            let mut check = json!({"subject": {"member_id": member}, "permission": permission});
+            if let Some((kind, id)) = place {
+                check["resource"] = json!({"type": kind, "id": id});
+            }
+            checks.push(check);
+        }
+    }
+    let request =
+        json!({"organization_id": organization.id, "checks": checks, "consistency": {"fully_consistent": true}});
+    let answer = organization.project.account.call("AuthorizationService/BatchCheck", request).await;
+    answer["results"].as_array().unwrap().iter().map(|result| text(result, "decision")).collect()
+}
+
+#[tokio::test]
+async fn what_was_exported_decides_alike_in_another_organization_of_another_project() {
+    let cluster = Cluster::shared().await;
+    let (project, other) = (cluster.project().await, cluster.project().await);
+    let acme = project.organization("acme").await;
+    let grace = acme.join("grace", &["member"]).await;
+    furnished(&acme, &grace.id).await;
+    let export = acme.owner().caller.try_all(EXPORT, json!({"organization_id": acme.id})).await.unwrap();
+
+    // The same product: its catalogue and its project's role, whose id is another here.
+    let globex = other.organization("globex").await;
+    product(&globex).await;
+    let here = globex.join("grace", &["member"]).await;
+    let subjects = json!([called(&acme.owner().id, &globex.owner().id), called(&grace.id, &here.id)]);
+    let messages = import_of(&globex, &export, &unique("import"), subjects);
+    let owner = &globex.owner().caller;
+    let missing = owner.try_stream(IMPORT, messages.clone()).await.unwrap_err();
+    assert_eq!((missing.code, missing.reason.as_str()), (Code::InvalidArgument, "INVALID_FIELDS"), "{missing:?}");
+    assert!(missing.message.contains("viewer"), "{missing:?}");
+    let template = json!({"role": {"key": "viewer", "display_name": "Viewer", "permissions": ["document:read"]}});
+    other.account.call("RoleService/CreateRole", template).await;
+
+    let answer = owner.try_stream(IMPORT, messages.clone()).await.unwrap();
+    assert_eq!(text(&answer, "record_count"), export.len().to_string());
+    for (there, here) in [(&grace.id, &here.id), (&acme.owner().id, &globex.owner().id)] {
+        assert_eq!(decisions(&acme, there).await, decisions(&globex, here).await);
+    }
+    // As many of each kind, no id twice; the owner's binding, which was there, is there once.
+    let again = owner.try_all(EXPORT, json!({"organization_id": globex.id})).await.unwrap();
+    for kind in ["role", "group", "membership", "resource", "binding"] {
+        assert_eq!(of_kind(&again, kind).len(), of_kind(&export, kind).len(), "{kind}");
+    }
+    for (kind, id) in [("group", "group_id"), ("binding", "binding_id")] {
+        let ids = |records: &[Value]| -> Vec<String> {
+            of_kind(records, kind).iter().map(|record| text(record, id)).collect()
+        };
+        assert!(ids(&again).iter().all(|id| !ids(&export).contains(id)), "{kind}s have ids of their own");
+    }
+    // It is in force at the revision that the answer named, and in the log, in one revision.
+    let at_least = json!({"organization_id": globex.id, "subject": {"member_id": here.id}, "permission": "document:write",
+        "resource": {"type": "document", "id": "42"}, "consistency": {"at_least_as_fresh": answer["revision"]}});
+    assert_eq!(other.account.call("AuthorizationService/Check", at_least).await["allowed"], true);
+    assert_eq!(owner.call("EventService/VerifyChain", json!({"organization_id": globex.id})).await["valid"], true);
+
+    // The same request again is answered as the first was; another finds the organization furnished.
+    assert_eq!(owner.try_stream(IMPORT, messages.clone()).await.unwrap(), answer);
+    let mut changed = messages.clone();
+    changed.pop();
+    let refused = owner.try_stream(IMPORT, changed).await.unwrap_err();
+    assert_eq!((refused.code, refused.reason.as_str()), (Code::InvalidArgument, "REQUEST_ID_REUSED"), "{refused:?}");
+    let mut anew = messages;
+    anew[0]["request_id"] = json!("");
+    let refused = owner.try_stream(IMPORT, anew).await.unwrap_err();
+    assert_eq!((refused.code, refused.reason.as_str()), (Code::Aborted, "PRECONDITION_NOT_MET"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn one_faulty_record_keeps_all_of_an_import_out_and_every_one_is_named() {
+    let project = Cluster::shared().await.project().await;
+    let acme = project.organization("acme").await;
+    product(&acme).await;
+    let owner = acme.owner();
+    let group = "group_01h455vb4pex5vsknk084sn02q";
+    let message = |record: Value| json!({"organization_id": acme.id, "record": record});
+    let good = vec![
+        message(json!({"group": {"group_id": group, "display_name": "staff"}})),
+        message(json!({"membership": {"group_id": group, "subject": {"member_id": owner.id}}})),
+        message(
+            json!({"resource": {"resource": {"type": "document", "id": "1"}, "parent": {"type": "folder", "id": "a"}}}),
+        ),
+        message(json!({"resource": {"resource": {"type": "folder", "id": "a"}}})),
+        message(json!({"binding": {"subject": {"group_id": group}, "role_id": "admin"}})),
+    ];
+    let exported = async || owner.caller.try_all(EXPORT, json!({"organization_id": acme.id})).await.unwrap();
+    let untouched = exported().await;
+    let refused = async |records: Vec<Value>, code: Code, reason: &str, fields: &[&str]| {
+        let refused = owner.caller.try_stream(IMPORT, records).await.unwrap_err();
+        assert_eq!((refused.code, refused.reason.as_str()), (code, reason), "{refused:?}");
+        for field in fields {
+            assert!(refused.fields.iter().any(|named| named == field), "{field} is not in {refused:?}");
+        }
+        assert_eq!(exported().await, untouched, "nothing has changed");
+    };
+    let with = |more: Vec<Value>| good.iter().cloned().chain(more.into_iter().map(message)).collect::<Vec<_>>();
+
+    // By themselves.
+    let faulty = with(vec![
+        json!({"group": {"display_name": ""}}),
+        json!({"membership": {"group_id": "x", "subject": {"all_members": true}}}),
+        json!({}),
+    ]);
+    let fields = [
+        "messages[5].record.group.display_name",
+        "messages[6].record.membership.group_id",
+        "messages[6].record.membership.subject",
+        "messages[7].record",
+    ];
+    refused(faulty, Code::InvalidArgument, "INVALID_FIELDS", &fields).await;
+    let nowhere = json!({"binding": {"subject": {"group_id": "group_01h455vb4pex5vsknk084sn02r"}, "role_id": "admin"}});
+    let twice = json!({"group": {"group_id": group, "display_name": "twice"}});
+    let fields = ["messages[5].record.binding.subject", "messages[6].record.group.group_id"];
+    refused(with(vec![nowhere, twice]), Code::InvalidArgument, "INVALID_FIELDS", &fields).await;
+    // By what is here.
+    let stranger =
+        json!({"binding": {"subject": {"member_id": "member_01h455vb4pex5vsknk084sn02q"}, "role_id": "admin"}});
+    let role = json!({"binding": {"subject": {"member_id": owner.id}, "role_id": "nothing"}});
+    let fields = ["messages[5].record.binding.subject", "messages[6].record.binding.role_id"];
+    refused(with(vec![stranger, role]), Code::NotFound, "NOT_FOUND", &fields).await;
+    let undeclared = json!({"resource": {"resource": {"type": "box", "id": "1"}}});
+    let fields = ["messages[5].record.resource.resource.type"];
+    refused(with(vec![undeclared]), Code::FailedPrecondition, "UNKNOWN_PERMISSION", &fields).await;
+    let circle = json!({"membership": {"group_id": group, "subject": {"group_id": group}}});
+    let fields = ["messages[5].record.membership.subject"];
+    refused(with(vec![circle]), Code::FailedPrecondition, "CYCLE", &fields).await;
+    // By the messages.
+    let mut foreign = good.clone();
+    foreign[3]["organization_id"] = json!(project.organization("globex").await.id);
+    foreign[4]["request_id"] = json!("late");
+    let fields = ["messages[3].organization_id", "messages[4].request_id"];
+    refused(foreign, Code::InvalidArgument, "INVALID_FIELDS", &fields).await;
+    // So many that not all fit into an answer: it arrives all the same.
+    let many = vec![json!({"group": {"display_name": ""}}); 5_000];
+    refused(with(many), Code::InvalidArgument, "INVALID_FIELDS", &["messages[5].record.group.display_name"]).await;
+
+    // Nobody takes in what they could not have made.
+    let import_only = json!({"role": {"key": "importer", "display_name": "Importer",
+        "permissions": ["guildhall.authorization:import", "guildhall.group:*", "guildhall.resource:*", "guildhall.binding:*"]}});
+    let importer = acme.join("importer", &["member"]).await;
+    made(&acme, "RoleService/CreateRole", import_only).await;
+    let bind = json!({"binding": {"subject": {"member_id": importer.id}, "role_id": "importer"}});
+    made(&acme, "BindingService/CreateBinding", bind).await;
+    let refused = importer.caller.try_stream(IMPORT, good.clone()).await.unwrap_err();
+    assert_eq!(
+        (refused.code, refused.reason.as_str()),
+        (Code::PermissionDenied, "GRANT_EXCEEDS_GRANTOR"),
+        "{refused:?}"
+    );
+    assert!(refused.fields.iter().any(|field| field == "messages[4].record.binding"), "{refused:?}");
+    let mut roles = good.clone();
+    roles.push(message(json!({"role": {"organization_id": acme.id, "key": "new", "display_name": "New"}})));
+    let refused = importer.caller.try_stream(IMPORT, roles).await.unwrap_err();
+    assert_eq!((refused.code, refused.reason.as_str()), (Code::PermissionDenied, "PERMISSION_MISSING"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_large_organization_goes_out_and_in_again() {
+    let project = Cluster::shared().await.project().await;
+    let (acme, globex) = (project.organization("acme").await, project.organization("globex").await);
+    product(&acme).await;
+    let grace = acme.join("grace", &["member"]).await;
+    let here = globex.join("grace", &["member"]).await;
+    let (members, groups): (&str, Vec<String>) =
+        (&grace.id, (0..500).map(|_| tenancy::GroupId::new().to_string()).collect());
+    let at = |kind: &str, id: usize| json!({"type": kind, "id": id.to_string()});
+    let mut records = Vec::new();
+    records.extend(groups.iter().map(|id| json!({"group": {"group_id": id, "display_name": id, "external_id": id}})));
+    records.extend(groups.iter().map(|id| json!({"membership": {"group_id": id, "subject": {"member_id": members}}})));
+    records.extend((0..12_000).map(|n| match n {
+        0..100 => json!({"resource": {"resource": at("folder", n)}}),
+        _ => json!({"resource": {"resource": at("document", n), "parent": at("folder", n % 100)}}),
+    }));
+    // Every other document is the member's by some group, one in ten not after all.
+    records.extend((0..7_000).map(|n| {
+        let effect = if n % 10 == 9 { "BINDING_EFFECT_DENY" } else { "BINDING_EFFECT_ALLOW" };
+        json!({"binding": {"subject": {"group_id": groups[n % groups.len()]}, "role_id": "owner",
+            "resource": at("document", 100 + n / 10 * 20 + n % 10), "effect": effect}})
+    }));
+    let total = records.len();
+    assert_eq!(total, 20_000);
+    let stream = |organization: &Organization<'_>| -> Vec<Value> {
+        let id = &organization.id;
+        records.iter().map(|record| json!({"organization_id": id, "record": record})).collect()
+    };
+    let begun = Instant::now();
+    let answer = project.account.try_stream(IMPORT, stream(&acme)).await.unwrap();
+    println!("in: {:?}", begun.elapsed());
+    assert_eq!(text(&answer, "record_count"), total.to_string());
+    let begun = Instant::now();
+    let export = project.account.try_all(EXPORT, json!({"organization_id": acme.id})).await.unwrap();
+    println!("out: {:?}", begun.elapsed());
+    // With what the members were given when they came.
+    assert_eq!(export.len(), total + 2);
+    let subjects = json!([called(&acme.owner().id, &globex.owner().id), called(&grace.id, &here.id)]);
+    project.account.try_stream(IMPORT, import_of(&globex, &export, "", subjects)).await.unwrap();
+
+    let list = |organization: &str, member: &str| {
+        json!({"organization_id": organization, "subject": {"member_id": member}, "permission": "document:write",
+            "resource_type": "document", "consistency": {"fully_consistent": true}})
+    };
+    let lists = "AuthorizationService/ListResources";
+    let there = project.account.try_all(lists, list(&acme.id, &grace.id)).await.unwrap();
+    let here = project.account.try_all(lists, list(&globex.id, &here.id)).await.unwrap();
+    let ids = |messages: &[Value]| -> Vec<String> { messages.iter().map(|m| text(m, "resource.id")).collect() };
+    assert_eq!(ids(&there), ids(&here));
+    assert_eq!(there.len(), 6_300, "nine of ten");
 }

@@ -1,12 +1,12 @@
 use api::authz::v1::{
     AccessDifference, BatchCheckRequest, BatchCheckResponse, CheckRequest, CheckResponse, CheckResult, Decision,
-    ExplainRequest, ExplainResponse, ExportOrganizationRequest, ExportOrganizationResponse, ListPermissionsRequest,
-    ListPermissionsResponse, ListResourcesRequest, ListResourcesResponse, ListSubjectsRequest, ListSubjectsResponse,
-    RunAssertionsRequest, RunAssertionsResponse, SimulateRequest, SimulateResponse,
-    authorization_service_server::AuthorizationService,
+    ExplainRequest, ExplainResponse, ExportOrganizationRequest, ExportOrganizationResponse, ImportOrganizationRequest,
+    ImportOrganizationResponse, ListPermissionsRequest, ListPermissionsResponse, ListResourcesRequest,
+    ListResourcesResponse, ListSubjectsRequest, ListSubjectsResponse, RunAssertionsRequest, RunAssertionsResponse,
+    SimulateRequest, SimulateResponse, authorization_service_server::AuthorizationService,
 };
 use runtime::Violations;
-use tonic::{Request, Response, Status, codegen::BoxStream};
+use tonic::{Request, Response, Status, Streaming, codegen::BoxStream};
 
 use super::{
     Server, call,
@@ -156,6 +156,13 @@ impl AuthorizationService for Server {
         request: Request<ExportOrganizationRequest>,
     ) -> Result<Response<BoxStream<ExportOrganizationResponse>>, Status> {
         self.export(request).await
+    }
+
+    async fn import_organization(
+        &self,
+        request: Request<Streaming<ImportOrganizationRequest>>,
+    ) -> Result<Response<ImportOrganizationResponse>, Status> {
+        self.import(request).await
     }
 
     async fn run_assertions(

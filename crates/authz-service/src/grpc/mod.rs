@@ -7,6 +7,7 @@ mod catalog;
 mod convert;
 mod events;
 mod group;
+mod import;
 mod lists;
 mod outlet;
 mod question;
@@ -24,6 +25,7 @@ use api::authz::v1::{
     subject_service_server::SubjectServiceServer,
 };
 use convert::tokens::Tokens;
+use import::Imports;
 use lists::Searches;
 use runtime::{Api, Contract};
 use tenancy::{Database, Head, Once, OrganizationScope, Sealer};
@@ -45,12 +47,20 @@ pub struct Server {
     snapshots: Snapshots,
     remote: Remote,
     exports: Exports,
+    imports: Imports,
     searches: Searches,
 }
 
 impl Server {
     pub fn new(access: Access, snapshots: Snapshots, remote: Remote) -> Self {
-        Self { access, snapshots, remote, exports: Exports::default(), searches: Searches::default() }
+        Self {
+            access,
+            snapshots,
+            remote,
+            exports: Exports::default(),
+            imports: Imports::default(),
+            searches: Searches::default(),
+        }
     }
 
     /// Everything that this process serves.

@@ -78,7 +78,7 @@ pub async fn batch(
     all(snapshots, scope.into(), call, batch, answer).await
 }
 
-async fn all<T: Serialize + DeserializeOwned>(
+pub(super) async fn all<T: Serialize + DeserializeOwned>(
     snapshots: &Snapshots,
     scope: Scope,
     call: &Call,

@@ -8,6 +8,7 @@ pub mod edit;
 pub mod explain;
 pub mod export;
 pub mod group;
+pub mod import;
 mod newcomers;
 mod owners;
 mod plan;
