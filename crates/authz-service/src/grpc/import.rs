@@ -25,11 +25,11 @@ use super::{
     refusal::rejected_at,
 };
 use crate::ops::{
-    self,
+    self, Rejected,
     import::{Import, Record, TranslationError},
 };
 
-const MAX_RECORDS: usize = 100_000;
+const MAX_RECORDS: usize = 50_000;
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 const MAX_REPLACEMENTS: usize = 1_000;
 /// Each may be as large as its bounds.
@@ -141,6 +141,11 @@ fn record_of(violations: &mut Violations, place: &str, record: &Proto) -> Option
     }
 }
 
+fn not_bare() -> Status {
+    let message = "the organization has roles, groups or registered resources of its own: nothing was taken in";
+    Refusal::new(Code::Aborted, ErrorReason::PreconditionNotMet, message).into()
+}
+
 fn too_late(message: &'static str) -> Status {
     Refusal::new(Code::DeadlineExceeded, ErrorReason::DeadlineExceeded, message).into()
 }
@@ -202,7 +207,10 @@ impl Server {
         };
         let imported =
             ops::import::import(&self.snapshots, granted.scope, &call, translated.edits, most_roles, count).await;
-        let imported = imported.map_err(|error| rejected_at(error, path))?;
+        let imported = imported.map_err(|error| match error {
+            Rejected::Unmet(_) => not_bare(),
+            error => rejected_at(error, path),
+        })?;
         let revision = imported.revision.token(self.sealer());
         Ok(Response::new(ImportOrganizationResponse { revision, record_count: imported.value }))
     }
