@@ -10,6 +10,7 @@ mod cli;
 mod connections;
 mod custom_roles;
 mod domains;
+mod escalation;
 mod event_log;
 mod faults;
 mod feed_lag;

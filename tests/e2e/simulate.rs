@@ -74,6 +74,29 @@ async fn it_says_who_gains_and_who_loses_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn what_depends_on_inputs_is_said_to() {
+    let project = Cluster::shared().await.project().await;
+    let acme = project.organization("acme").await;
+    product(&acme).await;
+    let grace = acme.join("grace", &[]).await;
+    let editor = RoleId::new();
+    apply(&acme, &[role(&editor, &["document:write"])]).await;
+    let mut change = bind(&json!({"member_id": grace.id}), &editor.to_string());
+    change["create_binding"]["condition"] = json!("context.hour < 18");
+    for (context, after) in [
+        (json!({}), "DECISION_CONDITIONAL"),
+        (json!({"hour": 9}), "DECISION_ALLOWED"),
+        (json!({"hour": 20}), "nothing"),
+    ] {
+        let mut request = batch(&acme, &[change.clone()]);
+        request["context"] = context;
+        let answer = project.account.call(SIMULATE, request).await;
+        let told: Vec<&Value> = answer["differences"].as_array().unwrap().iter().map(|line| &line["after"]).collect();
+        assert_eq!(told, if after == "nothing" { vec![] } else { vec![after] }, "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_applied_cannot_be_simulated() {
     let project = Cluster::shared().await.project().await;
     let acme = project.organization("acme").await;

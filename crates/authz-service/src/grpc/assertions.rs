@@ -3,17 +3,18 @@
 use api::authz::v1::{
     Assertion, AssertionResult, CheckQuestion, CheckResult, Decision, RunAssertionsRequest, RunAssertionsResponse,
 };
+use engine::Meter;
 use runtime::Violations;
 use tonic::{Request, Response, Status};
 
 use super::{
     Server,
-    authorization::decision,
-    convert::text,
-    question::{Parts, consistency, contextual, declared, question},
-    refusal::snapshot,
+    authorization::decide,
+    convert::{binding, text},
+    question::{Parts, consistency, decision, declared, missing, question, within},
+    refusal::{refused, snapshot},
 };
-use crate::ops::explain::Question;
+use crate::ops::{contextual, explain::Question};
 
 const MAX_ASSERTIONS: usize = 1_000;
 
@@ -56,7 +57,7 @@ impl Server {
         let asked = request.get_ref();
         let mut violations = Violations::default();
         text::count(&mut violations, "assertions", asked.assertions.len(), 1, MAX_ASSERTIONS);
-        contextual(&mut violations, &asked.contextual_bindings);
+        let extra = binding::contextual(&mut violations, &asked.contextual_bindings);
         let each = asked.assertions.iter().take(MAX_ASSERTIONS).enumerate();
         let cases: Vec<Case> = each.filter_map(|(at, assertion)| case(at, assertion, &mut violations)).collect();
         violations.finish()?;
@@ -64,17 +65,18 @@ impl Server {
         let state = self.snapshots.at(granted.scope, consistency).await.map_err(snapshot)?;
         let named = cases.iter().map(|case| (Some(&case.question.permission), case.question.resource.as_ref()));
         declared(&state.engine, named)?;
-        let now = tenancy::event::now();
+        let engine = contextual::with(&state, &extra).map_err(refused)?;
+        let (now, meter) = (tenancy::event::now(), Meter::default());
         let results: Vec<AssertionResult> = cases
             .into_iter()
             .map(|Case { name, question, expected }| {
-                let Question { subject, permission, resource } = question;
-                let allowed = state.engine.check(&subject.into(), &permission, resource.as_ref(), now).is_allowed();
-                let decision = decision(allowed);
-                let actual = CheckResult { decision, allowed, missing_context: Vec::new() };
-                AssertionResult { name, passed: decision == i32::from(expected), actual: Some(actual) }
+                let decided = decide(&engine, &question, now, &meter);
+                let (decision, allowed) = (decision(&decided), decided.is_allowed());
+                let actual = CheckResult { decision: decision.into(), allowed, missing_context: missing(decided) };
+                AssertionResult { name, passed: decision == expected, actual: Some(actual) }
             })
             .collect();
+        within(&meter)?;
         let passed = results.iter().all(|result| result.passed);
         Ok(Response::new(RunAssertionsResponse { results, passed, revision: state.token().to_owned() }))
     }

@@ -1,30 +1,40 @@
 use api::authz::v1::{
-    AccessDifference, BatchCheckRequest, BatchCheckResponse, CheckRequest, CheckResponse, CheckResult, Decision,
+    self as proto, AccessDifference, BatchCheckRequest, BatchCheckResponse, CheckRequest, CheckResponse, CheckResult,
     ExplainRequest, ExplainResponse, ExportOrganizationRequest, ExportOrganizationResponse, ImportOrganizationRequest,
     ImportOrganizationResponse, ListPermissionsRequest, ListPermissionsResponse, ListResourcesRequest,
     ListResourcesResponse, ListSubjectsRequest, ListSubjectsResponse, RunAssertionsRequest, RunAssertionsResponse,
     SimulateRequest, SimulateResponse, authorization_service_server::AuthorizationService,
 };
+use engine::{Circumstances, Decision, Meter, Permission, Snapshot};
 use runtime::Violations;
+use time::OffsetDateTime;
 use tonic::{Request, Response, Status, Streaming, codegen::BoxStream};
 
 use super::{
     Server, call,
     convert::{self, text, tokens::Tokens},
-    question::{Parts, UNBOUNDED, bounded, consistency, contextual, declared, parts, question, settle},
-    refusal::{rejected, snapshot},
+    question::{Asked, Parts, consistency, decision, declared, missing, parts, question, settle, within},
+    refusal::{refused, rejected, snapshot},
 };
 use crate::ops::{
-    self,
-    explain::Question,
-    simulate::{Difference, Trial, TrialError},
+    self, contextual,
+    explain::{Question, Unexplained},
+    simulate::{Answer, Difference, Trial, TrialError},
 };
 
 const MAX_CHECKS: usize = 10_000;
 const MAX_SUBJECTS: usize = 1_000;
 
-pub(super) fn decision(allowed: bool) -> i32 {
-    i32::from(if allowed { Decision::Allowed } else { Decision::Denied })
+pub(super) fn decide(engine: &Snapshot, question: &Question, now: OffsetDateTime, meter: &Meter) -> Decision {
+    let (permission, resource) = (&question.permission, question.resource.as_ref());
+    engine.check(&question.subject.into(), permission, resource, question.circumstances(now, meter))
+}
+
+fn unexplained(error: Unexplained) -> Status {
+    match error {
+        Unexplained::Snapshot(error) => snapshot(error),
+        Unexplained::Refused(error) => refused(error),
+    }
 }
 
 #[tonic::async_trait]
@@ -39,16 +49,18 @@ impl AuthorizationService for Server {
             context: asked.context.as_ref(),
         };
         let question = question(who, &asked.permission, &mut faults);
-        let Question { subject, permission, resource } = settle(question, faults, &asked.contextual_bindings)?;
+        let (question, extra) = settle(question, faults, &asked.contextual_bindings)?;
         let consistency = consistency(self.sealer(), asked.consistency.as_ref())?;
         let state = self.snapshots.at(granted.scope, consistency).await.map_err(snapshot)?;
-        declared(&state.engine, [(Some(&permission), resource.as_ref())])?;
-        let now = tenancy::event::now();
-        let allowed = state.engine.check(&subject.into(), &permission, resource.as_ref(), now).is_allowed();
+        declared(&state.engine, [(Some(&question.permission), question.resource.as_ref())])?;
+        let engine = contextual::with(&state, &extra).map_err(refused)?;
+        let meter = Meter::default();
+        let decided = decide(&engine, &question, tenancy::event::now(), &meter);
+        within(&meter)?;
         Ok(Response::new(CheckResponse {
-            decision: decision(allowed),
-            allowed,
-            missing_context: Vec::new(),
+            decision: decision(&decided).into(),
+            allowed: decided.is_allowed(),
+            missing_context: missing(decided),
             revision: state.token().to_owned(),
         }))
     }
@@ -58,7 +70,7 @@ impl AuthorizationService for Server {
         let asked = request.get_ref();
         let mut violations = Violations::default();
         text::count(&mut violations, "checks", asked.checks.len(), 1, MAX_CHECKS);
-        contextual(&mut violations, &asked.contextual_bindings);
+        let extra = convert::binding::contextual(&mut violations, &asked.contextual_bindings);
         let mut questions = Vec::with_capacity(asked.checks.len().min(MAX_CHECKS));
         let mut faults = Vec::new();
         for (at, check) in asked.checks.iter().take(MAX_CHECKS).enumerate() {
@@ -76,14 +88,20 @@ impl AuthorizationService for Server {
         let consistency = consistency(self.sealer(), asked.consistency.as_ref())?;
         let state = self.snapshots.at(granted.scope, consistency).await.map_err(snapshot)?;
         declared(&state.engine, questions.iter().map(|q| (Some(&q.permission), q.resource.as_ref())))?;
-        let now = tenancy::event::now();
+        let engine = contextual::with(&state, &extra).map_err(refused)?;
+        let (now, meter) = (tenancy::event::now(), Meter::default());
         let results = questions
             .into_iter()
-            .map(|Question { subject, permission, resource }| {
-                let allowed = state.engine.check(&subject.into(), &permission, resource.as_ref(), now).is_allowed();
-                CheckResult { decision: decision(allowed), allowed, missing_context: Vec::new() }
+            .map(|question| {
+                let decided = decide(&engine, &question, now, &meter);
+                CheckResult {
+                    decision: decision(&decided).into(),
+                    allowed: decided.is_allowed(),
+                    missing_context: missing(decided),
+                }
             })
             .collect();
+        within(&meter)?;
         Ok(Response::new(BatchCheckResponse { results, revision: state.token().to_owned() }))
     }
 
@@ -99,21 +117,27 @@ impl AuthorizationService for Server {
             resource: asked.resource.as_ref(),
             context: asked.context.as_ref(),
         };
-        let (subject, resource) = settle(parts(who, &mut faults), faults, &asked.contextual_bindings)?;
+        let (read, extra) = settle(parts(who, &mut faults), faults, &asked.contextual_bindings)?;
+        let Asked { subject, resource, context } = read;
         let consistency = consistency(self.sealer(), asked.consistency.as_ref())?;
         let state = self.snapshots.at(granted.scope, consistency).await.map_err(snapshot)?;
         declared(&state.engine, [(None, resource.as_ref())])?;
-        let held = state.engine.list_permissions(&subject.into(), resource.as_ref(), tenancy::event::now());
+        let engine = contextual::with(&state, &extra).map_err(refused)?;
+        let meter = Meter::default();
+        let given = Circumstances { now: tenancy::event::now(), context: context.as_ref(), meter: Some(&meter) };
+        let subject = subject.into();
+        let found = engine.permissions(&subject, resource.as_ref(), given);
+        within(&meter)?;
         let about = |type_name: &str| resource.as_ref().is_none_or(|resource| resource.type_name() == type_name);
-        let mut permissions: Vec<String> = held
-            .into_iter()
-            .filter(|permission| about(permission.type_name()))
-            .map(|permission| permission.as_str().to_owned())
-            .collect();
-        permissions.sort_unstable();
+        let told = |found: Vec<&Permission>| {
+            let about = found.into_iter().filter(|permission| about(permission.type_name()));
+            let mut texts: Vec<String> = about.map(|permission| permission.as_str().to_owned()).collect();
+            texts.sort_unstable();
+            texts
+        };
         Ok(Response::new(ListPermissionsResponse {
-            permissions,
-            conditional_permissions: Vec::new(),
+            permissions: told(found.allowed),
+            conditional_permissions: told(found.conditional),
             revision: state.token().to_owned(),
         }))
     }
@@ -128,10 +152,12 @@ impl AuthorizationService for Server {
             context: asked.context.as_ref(),
         };
         let question = question(who, &asked.permission, &mut faults);
-        let question = settle(question, faults, &asked.contextual_bindings)?;
+        let (question, extra) = settle(question, faults, &asked.contextual_bindings)?;
         let consistency = consistency(self.sealer(), asked.consistency.as_ref())?;
-        let explained =
-            ops::explain::explain(&self.snapshots, granted.scope, consistency, &question).await.map_err(snapshot)?;
+        let explained = ops::explain::explain(&self.snapshots, granted.scope, consistency, &question, extra)
+            .await
+            .map_err(unexplained)?;
+        within(&explained.meter)?;
         declared(&explained.state.engine, [(Some(&question.permission), question.resource.as_ref())])?;
         let tokens = Tokens::at(self.sealer(), explained.state.revision());
         Ok(Response::new(convert::explain::to_proto(&explained, &tokens)))
@@ -182,14 +208,13 @@ impl AuthorizationService for Server {
         for (at, named) in asked.subjects.iter().take(MAX_SUBJECTS).enumerate() {
             subjects.extend(violations.check(format!("subjects[{at}]"), convert::subject::one(Some(named))));
         }
-        if !asked.context.as_ref().is_none_or(bounded) {
-            violations.add("context", UNBOUNDED);
-        }
+        let context = asked.context.as_ref().filter(|context| !context.fields.is_empty());
+        let context = context.and_then(|context| violations.check("context", convert::context::read(context)));
         violations.finish()?;
         let consistency = consistency(self.sealer(), asked.consistency.as_ref())?;
         let most_roles = self.most_roles_for(&granted, None, &edits).await?;
         let grantor = call(&granted, None)?.grantor;
-        let trial = Trial { edits, grantor, most_roles, subjects };
+        let trial = Trial { edits, grantor, most_roles, subjects, context };
         let simulated = ops::simulate::simulate(&self.snapshots, granted.scope, consistency, &trial).await;
         let simulated = simulated.map_err(|error| match error {
             TrialError::Snapshot(error) => snapshot(error),
@@ -208,7 +233,15 @@ fn difference(difference: Difference) -> AccessDifference {
         subject: Some(convert::subject::to_proto(difference.subject)),
         permission: difference.permission,
         resource: difference.resource.map(convert::resource::to_proto),
-        before: decision(!difference.gained),
-        after: decision(difference.gained),
+        before: answer(difference.before).into(),
+        after: answer(difference.after).into(),
+    }
+}
+
+fn answer(answer: Answer) -> proto::Decision {
+    match answer {
+        Answer::Allowed => proto::Decision::Allowed,
+        Answer::Denied => proto::Decision::Denied,
+        Answer::Conditional => proto::Decision::Conditional,
     }
 }

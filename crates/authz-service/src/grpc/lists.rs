@@ -4,10 +4,8 @@
 use std::{fmt::Write as _, sync::Arc, thread, time::Duration};
 
 use access::Granted;
-use api::authz::v1::{
-    Decision, ListResourcesRequest, ListResourcesResponse, ListSubjectsRequest, ListSubjectsResponse,
-};
-use engine::{Listed, ResourceRef, Snapshot, SubjectId, TypeName};
+use api::authz::v1::{ListResourcesRequest, ListResourcesResponse, ListSubjectsRequest, ListSubjectsResponse};
+use engine::{Circumstances, Context, Listed, Meter, ResourceRef, Snapshot, SubjectId, TypeName};
 use prost::Message;
 use serde::{Serialize, de::DeserializeOwned};
 use tenancy::{OrganizationScope, page::Query};
@@ -19,17 +17,21 @@ use super::{
     Server,
     convert::{resource, subject},
     outlet::{self, Outlet},
-    question::{Parts, consistency, declared, declared_type, parts, question, settle},
-    refusal::{cursor as invalid_cursor, snapshot},
+    question::{
+        Asked, Parts, consistency, decision, declared, declared_type, missing, parts, question, settle, within,
+    },
+    refusal::{cursor as invalid_cursor, refused, snapshot},
 };
 use crate::{
     model::Revision,
-    ops::explain::Question,
+    ops::{contextual, edit::NewBinding, explain::Question},
     snapshots::{Consistency, State},
 };
 
 /// How many items are found at once. The engine looks anew for each such page.
 const PAGE: usize = 4_096;
+/// And how many where conditions cost so much that so many cannot be.
+const FEW: usize = 64;
 /// Whoever reads nothing for so long may take it up again behind the last message.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -61,8 +63,19 @@ struct List<K> {
     /// Of the whole request but its cursor.
     filter: String,
     state: Arc<State>,
+    /// The same, and what counts for this request only.
+    engine: Snapshot,
+    context: Option<Context>,
     now: OffsetDateTime,
     after: Option<K>,
+}
+
+/// What a request asks of each item, beside the item.
+struct Terms<'a> {
+    consistency: Consistency,
+    cursor: &'a str,
+    context: Option<Context>,
+    contextual: Vec<NewBinding>,
 }
 
 /// However it ended, its reader may go on for as long as the contract says.
@@ -87,9 +100,9 @@ impl<K: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> List<K> {
         server: &Server,
         granted: &Granted<OrganizationScope>,
         filter: String,
-        cursor: &str,
-        consistency: Consistency,
+        terms: Terms<'_>,
     ) -> Result<Self, Status> {
+        let Terms { consistency, cursor, context, contextual } = terms;
         let (scope, method) = (granted.scope, granted.method().path);
         let query = Query { method, scope: scope.into(), filter: &filter };
         let page = query.page::<Place<K>>(server.sealer(), 0, cursor).map_err(|_| invalid_cursor())?;
@@ -103,22 +116,22 @@ impl<K: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> List<K> {
                 (state.ok_or_else(invalid_cursor)?, now, Some(after))
             }
         };
-        Ok(Self { server: server.clone(), scope, method, filter, state, now, after })
+        let engine = contextual::with(&state, &contextual).map_err(refused)?.into_owned();
+        Ok(Self { server: server.clone(), scope, method, filter, state, engine, context, now, after })
     }
 
     /// Finds page after page, no faster than they are read.
     async fn fill<M>(
         mut self,
         outlet: Outlet<M>,
-        find: impl Fn(&Snapshot, OffsetDateTime, Option<&K>) -> Vec<Listed<K>> + Send + Sync + 'static,
+        find: impl Fn(&Snapshot, Circumstances<'_>, Option<&K>, usize) -> Vec<Listed<K>> + Send + Sync + 'static,
         message: impl Fn(Listed<K>, String, String) -> M,
     ) -> Result<(), outlet::Ended> {
         let find = Arc::new(find);
         loop {
             outlet.in_time()?;
             self.server.snapshots.hold(&self.state);
-            let listed = self.page(&find).await;
-            let more = listed.len() == PAGE;
+            let (listed, more) = self.page(&find).await?;
             for one in listed {
                 self.after = Some(one.item.clone());
                 let place = Place { revision: self.state.revision(), now: self.now, after: one.item.clone() };
@@ -132,26 +145,31 @@ impl<K: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> List<K> {
         }
     }
 
-    /// Where it holds up nobody else: a page may be looked for among a hundred thousand.
-    async fn page<F>(&self, find: &Arc<F>) -> Vec<Listed<K>>
+    /// The next page, and whether there may be another. It is looked for where it holds up nobody else: it may be among a hundred
+    /// thousand.
+    async fn page<F>(&self, find: &Arc<F>) -> Result<(Vec<Listed<K>>, bool), Status>
     where
-        F: Fn(&Snapshot, OffsetDateTime, Option<&K>) -> Vec<Listed<K>> + Send + Sync + 'static,
+        F: Fn(&Snapshot, Circumstances<'_>, Option<&K>, usize) -> Vec<Listed<K>> + Send + Sync + 'static,
     {
         let turn = Arc::clone(&self.server.searches.0).acquire_owned().await;
-        let (find, state, now, after) = (Arc::clone(find), Arc::clone(&self.state), self.now, self.after.clone());
+        let (find, engine, now, after) = (Arc::clone(find), self.engine.clone(), self.now, self.after.clone());
+        let context = self.context.clone();
         let search = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            find(&state.engine, now, after.as_ref())
+            let within_steps = |limit: usize| {
+                let meter = Meter::default();
+                let given = Circumstances { now, context: context.as_ref(), meter: Some(&meter) };
+                let listed = find(&engine, given, after.as_ref(), limit);
+                // Where the steps ran out, what is missing may be missing for that alone.
+                within(&meter).map(|()| (listed.len() == limit, listed))
+            };
+            within_steps(PAGE).or_else(|_| within_steps(FEW)).map(|(more, listed)| (listed, more))
         });
         match search.await {
-            Ok(listed) => listed,
+            Ok(page) => page,
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
     }
-}
-
-fn decision(decision: engine::Decision) -> i32 {
-    i32::from(if decision.is_allowed() { Decision::Allowed } else { Decision::Denied })
 }
 
 impl Server {
@@ -167,21 +185,22 @@ impl Server {
         let question = question(who, &asked.permission, &mut faults);
         let of_type = asked.resource_type.parse::<TypeName>();
         let of_type = of_type.map_err(|error| faults.push(("resource_type", error.to_string()))).ok();
-        let asked_for = settle(question.zip(of_type), faults, &asked.contextual_bindings)?;
-        let (Question { subject, permission, .. }, of_type) = asked_for;
-        let freshness = consistency(self.sealer(), asked.consistency.as_ref())?;
-        let list = List::<ResourceRef>::open(self, &granted, fingerprint(&asked), &cursor, freshness).await?;
+        let (read, contextual) = settle(question.zip(of_type), faults, &asked.contextual_bindings)?;
+        let (Question { subject, permission, context, .. }, of_type) = read;
+        let consistency = consistency(self.sealer(), asked.consistency.as_ref())?;
+        let terms = Terms { consistency, cursor: &cursor, context, contextual };
+        let list = List::<ResourceRef>::open(self, &granted, fingerprint(&asked), terms).await?;
         declared(&list.state.engine, [(Some(&permission), None)])?;
         declared_type(&list.state.engine, of_type.as_str())?;
         let subject = SubjectId::from(subject);
         Ok(outlet::stream(&granted.call, PATIENCE, move |outlet| {
-            let find = move |snapshot: &Snapshot, now, after: Option<&ResourceRef>| {
-                snapshot.list_resources(&subject, &permission, of_type.as_str(), now, after, PAGE)
+            let find = move |engine: &Snapshot, given: Circumstances<'_>, after: Option<&ResourceRef>, limit: usize| {
+                engine.list_resources(&subject, &permission, of_type.as_str(), given, after, limit)
             };
             list.fill(outlet, find, |Listed { item, decision: decided }, cursor, revision| ListResourcesResponse {
                 resource: Some(resource::of_reference(&item)),
-                decision: decision(decided),
-                missing_context: Vec::new(),
+                decision: decision(&decided).into(),
+                missing_context: missing(decided),
                 cursor,
                 revision,
             })
@@ -199,18 +218,20 @@ impl Server {
         let place = place(&asked, &mut faults);
         let permission = asked.permission.parse::<engine::Permission>();
         let permission = permission.map_err(|error| faults.push(("permission", error.to_string()))).ok();
-        let (place, permission) = settle(place.zip(permission), faults, &asked.contextual_bindings)?;
-        let freshness = consistency(self.sealer(), asked.consistency.as_ref())?;
-        let list = List::<SubjectId>::open(self, &granted, fingerprint(&asked), &cursor, freshness).await?;
+        let (read, contextual) = settle(place.zip(permission), faults, &asked.contextual_bindings)?;
+        let (Asked { resource: place, context, .. }, permission) = read;
+        let consistency = consistency(self.sealer(), asked.consistency.as_ref())?;
+        let terms = Terms { consistency, cursor: &cursor, context, contextual };
+        let list = List::<SubjectId>::open(self, &granted, fingerprint(&asked), terms).await?;
         declared(&list.state.engine, [(Some(&permission), place.as_ref())])?;
         Ok(outlet::stream(&granted.call, PATIENCE, move |outlet| {
-            let find = move |snapshot: &Snapshot, now, after: Option<&SubjectId>| {
-                snapshot.list_subjects(&permission, place.as_ref(), now, after, PAGE)
+            let find = move |engine: &Snapshot, given: Circumstances<'_>, after: Option<&SubjectId>, limit: usize| {
+                engine.list_subjects(&permission, place.as_ref(), given, after, limit)
             };
             list.fill(outlet, find, |Listed { item, decision: decided }, cursor, revision| ListSubjectsResponse {
                 subject: Some(subject::to_proto(item.into())),
-                decision: decision(decided),
-                missing_context: Vec::new(),
+                decision: decision(&decided).into(),
+                missing_context: missing(decided),
                 cursor,
                 revision,
             })
@@ -219,9 +240,9 @@ impl Server {
 }
 
 /// Where, for a question that names no subject. Faults are added.
-fn place(asked: &ListSubjectsRequest, faults: &mut Vec<(&'static str, String)>) -> Option<Option<ResourceRef>> {
+fn place(asked: &ListSubjectsRequest, faults: &mut Vec<(&'static str, String)>) -> Option<Asked> {
     // Whoever it is: the other parts are looked at as those of any question.
     let somebody = subject::to_proto(crate::model::Subject::Member(tenancy::MemberId::from_uuid(uuid::Uuid::nil())));
     let who = Parts { subject: Some(&somebody), resource: asked.resource.as_ref(), context: asked.context.as_ref() };
-    parts(who, faults).map(|(_, place)| place)
+    parts(who, faults)
 }

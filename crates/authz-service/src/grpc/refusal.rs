@@ -44,6 +44,10 @@ fn refusal(error: Refused) -> Result<Refusal, Status> {
             let first = names.first().cloned().unwrap_or_default();
             refusal(PermissionDenied, ErrorReason::GrantExceedsGrantor).metadata("permission", first)
         }
+        Refused::WindowReversed => {
+            let refusal = refusal(Code::InvalidArgument, ErrorReason::InvalidFields);
+            refusal.violation("binding.expire_time", "must be later than not_before")
+        }
         Refused::LastOwner => refusal(FailedPrecondition, ErrorReason::LastOwner),
         Refused::ExternalIdTaken => refusal(AlreadyExists, ErrorReason::ExternalIdTaken),
         Refused::CatalogInUse(names) => named(

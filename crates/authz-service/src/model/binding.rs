@@ -1,3 +1,4 @@
+use engine::Condition;
 use serde::{Deserialize, Serialize};
 use tenancy::{BindingId, OrganizationId, RoleId};
 use time::OffsetDateTime;
@@ -89,6 +90,9 @@ pub struct Binding {
     /// None: the organization.
     pub resource: Option<Resource>,
     pub effect: Effect,
+    /// The text of an expression. None: it applies whatever is known.
+    #[serde(default)]
+    pub condition: Option<String>,
     pub window: Window,
     pub source: RoleSource,
     #[serde(with = "time::serde::rfc3339")]
@@ -111,9 +115,24 @@ impl Binding {
             role: self.role_id.uuid().into(),
             resource: self.resource.as_ref().and_then(Resource::reference),
             effect: self.effect.into(),
+            condition: self.condition.as_deref().map(Condition::stored),
             not_before: self.window.not_before,
             expire_time: self.window.expire_time,
         }
+    }
+
+    /// It applies always and whatever is known.
+    pub fn is_unlimited(&self) -> bool {
+        self.condition.is_none() && self.window == Window::default()
+    }
+
+    /// Whether it applies whenever the other does, as far as that can be told: it has no condition or the same one, and its window
+    /// holds the other's.
+    pub fn takes_in(&self, other: &Self) -> bool {
+        let begins =
+            self.window.not_before.is_none_or(|from| other.window.not_before.is_some_and(|other| from <= other));
+        let ends = self.window.expire_time.is_none_or(|end| other.window.expire_time.is_some_and(|other| other <= end));
+        (self.condition.is_none() || self.condition == other.condition) && begins && ends
     }
 
     /// The ids that an event about it is found by.

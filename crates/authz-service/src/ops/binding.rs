@@ -5,7 +5,7 @@ use tenancy::{
 
 use super::{
     Call, Refused, apply,
-    edit::{Edit, NewBinding},
+    edit::{BindingPatch, Edit, NewBinding},
 };
 use crate::{
     model::{At, Binding},
@@ -39,6 +39,15 @@ pub async fn create(
     new: NewBinding,
 ) -> Result<At<Binding>, Refused> {
     Ok(apply::one(snapshots, scope, call, Edit::CreateBinding(new)).await?.binding()?)
+}
+
+pub async fn update(
+    snapshots: &Snapshots,
+    scope: OrganizationScope,
+    call: &Call,
+    patch: BindingPatch,
+) -> Result<At<Binding>, Refused> {
+    Ok(apply::one(snapshots, scope, call, Edit::UpdateBinding(patch)).await?.binding()?)
 }
 
 pub async fn delete(

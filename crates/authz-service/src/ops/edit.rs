@@ -1,8 +1,9 @@
 //! What a caller may ask to be changed, one thing at a time: the same words for a call that changes one thing and for a batch.
 
-use engine::PermissionPattern;
+use engine::{Condition, PermissionPattern};
 use serde::{Deserialize, Serialize};
 use tenancy::{BindingId, GroupId, RoleId, StoreError};
+use time::OffsetDateTime;
 
 use super::subject::News;
 use crate::model::{
@@ -12,6 +13,7 @@ use crate::model::{
 #[derive(Debug, Clone)]
 pub enum Edit {
     CreateBinding(NewBinding),
+    UpdateBinding(BindingPatch),
     DeleteBinding {
         id: BindingId,
         etag: String,
@@ -65,10 +67,21 @@ pub struct NewBinding {
     pub role: RoleName,
     pub resource: Option<Resource>,
     pub effect: Effect,
+    pub condition: Option<Condition>,
     pub window: Window,
     pub source: RoleSource,
     /// Member-service binds roles to a member before there is one: only who was removed is refused.
     pub ahead: bool,
+}
+
+/// What of a binding is to be set. An outer None leaves the field as it is.
+#[derive(Debug, Clone)]
+pub struct BindingPatch {
+    pub binding_id: BindingId,
+    pub etag: String,
+    pub condition: Option<Option<Condition>>,
+    pub not_before: Option<Option<OffsetDateTime>>,
+    pub expire_time: Option<Option<OffsetDateTime>>,
 }
 
 /// A role to be made.

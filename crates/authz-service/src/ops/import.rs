@@ -131,6 +131,7 @@ fn is_alike(binding: &Binding, new: &NewBinding) -> bool {
     RoleName::Id(binding.role_id) == new.role
         && binding.resource == new.resource
         && binding.effect == new.effect
+        && binding.condition.as_deref() == new.condition.as_ref().map(|condition| condition.source())
         && binding.window == new.window
 }
 

@@ -4,6 +4,7 @@ pub mod apply;
 pub mod binding;
 pub mod catalog;
 mod change;
+pub mod contextual;
 pub mod edit;
 pub mod explain;
 pub mod export;

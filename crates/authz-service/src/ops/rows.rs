@@ -124,6 +124,9 @@ async fn write_one(connection: &mut Connection, owners: Owners, step: Step) -> R
                 store::subject::put(&mut *connection, project, &standing).await?;
             }
         }
+        Step::Binding(Changed { before: Some(_), after: Some(updated) }) => {
+            store::binding::update(connection, organization, &updated).await?;
+        }
         // All others are runs.
         Step::Binding(_) | Step::Membership(_) => return Err(StoreError::Corrupt("step").into()),
     }

@@ -91,8 +91,16 @@ mod tests {
     }
 
     fn binding(n: u128, subject: SubjectId, role: RoleId, effect: Effect) -> Binding {
-        let id = Uuid::from_u128(n).into();
-        Binding { id, subject, role, resource: None, effect, not_before: None, expire_time: None }
+        Binding {
+            id: Uuid::from_u128(n).into(),
+            subject,
+            role,
+            resource: None,
+            effect,
+            condition: None,
+            not_before: None,
+            expire_time: None,
+        }
     }
 
     fn owned_by(bindings: Vec<Binding>) -> OrganizationData {

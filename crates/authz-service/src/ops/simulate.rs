@@ -2,11 +2,11 @@
 //! now.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
 };
 
-use engine::{OrganizationData, ResourceRef, RoleId, Snapshot, SubjectId};
+use engine::{Circumstances, Context, Meter, OrganizationData, Permissions, ResourceRef, RoleId, Snapshot, SubjectId};
 use tenancy::{Change as Changed, Head, OrganizationScope, OrganizationState, StoreError};
 use time::OffsetDateTime;
 
@@ -39,17 +39,28 @@ pub struct Trial {
     pub most_roles: i64,
     /// Whom to look at. Empty: whomever the edits reach.
     pub subjects: Vec<Subject>,
+    /// The inputs of conditions. None: not one.
+    pub context: Option<Context>,
 }
 
-/// One decision that changes. Before it was the other way round.
+/// What a subject may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    Allowed,
+    Denied,
+    /// It depends on inputs of conditions that were not given.
+    Conditional,
+}
+
+/// One decision that changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     pub subject: Subject,
     pub permission: String,
     /// None: at the organization.
     pub resource: Option<Resource>,
-    /// Whether the subject may, afterwards.
-    pub gained: bool,
+    pub before: Answer,
+    pub after: Answer,
 }
 
 #[derive(Debug)]
@@ -113,7 +124,9 @@ pub async fn simulate(
     }
     let asked: Vec<SubjectId> = trial.subjects.iter().copied().map(SubjectId::from).collect();
     let before = state.engine.clone();
-    let compared = tokio::task::spawn_blocking(move || Comparison { before, after, now }.of(&steps, asked)).await;
+    let context = trial.context.clone();
+    let compare = move || Comparison { before, after, now, context, meter: Meter::default() }.of(&steps, asked);
+    let compared = tokio::task::spawn_blocking(compare).await;
     let (differences, truncated) = match compared {
         Ok(compared) => compared,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
@@ -125,6 +138,9 @@ struct Comparison {
     before: Snapshot,
     after: Snapshot,
     now: OffsetDateTime,
+    context: Option<Context>,
+    /// What all conditions together may cost.
+    meter: Meter,
 }
 
 impl Comparison {
@@ -153,7 +169,13 @@ impl Comparison {
                     break;
                 }
                 places_left -= 1;
+                let known = differences.len();
                 self.compare(&subject, place, &mut differences);
+                if self.meter.is_exhausted() {
+                    // What was decided without conditions is no answer.
+                    differences.truncate(known);
+                    return (differences, true);
+                }
             }
         }
         truncated |= differences.len() > MAX_DIFFERENCES;
@@ -162,17 +184,25 @@ impl Comparison {
     }
 
     fn compare(&self, subject: &SubjectId, place: Option<&ResourceRef>, differences: &mut Vec<Difference>) {
-        let may = |snapshot: &Snapshot| -> BTreeSet<String> {
-            let held = snapshot.list_permissions(subject, place, self.now);
-            held.into_iter().map(|permission| permission.as_str().to_owned()).collect()
+        let given = Circumstances { now: self.now, context: self.context.as_ref(), meter: Some(&self.meter) };
+        let answers = |snapshot: &Snapshot| -> BTreeMap<String, Answer> {
+            let Permissions { allowed, conditional } = snapshot.permissions(subject, place, given);
+            let allowed = allowed.into_iter().map(|permission| (permission.as_str().to_owned(), Answer::Allowed));
+            let open = conditional.into_iter().map(|permission| (permission.as_str().to_owned(), Answer::Conditional));
+            allowed.chain(open).collect()
         };
-        let (before, after) = (may(&self.before), may(&self.after));
-        differences.extend(before.symmetric_difference(&after).map(|permission| Difference {
-            subject: (*subject).into(),
-            permission: permission.clone(),
-            resource: place.map(Resource::from),
-            gained: after.contains(permission),
-        }));
+        let (before, after) = (answers(&self.before), answers(&self.after));
+        let of = |answers: &BTreeMap<String, Answer>, permission: &String| {
+            answers.get(permission).copied().unwrap_or(Answer::Denied)
+        };
+        let named: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+        for permission in named {
+            let (before, after) = (of(&before, permission), of(&after, permission));
+            if before != after {
+                let (subject, resource) = ((*subject).into(), place.map(Resource::from));
+                differences.push(Difference { subject, permission: permission.clone(), resource, before, after });
+            }
+        }
     }
 
     /// The resources at which the subject is bound, itself or by what it is in, before or after: what decides elsewhere decides there

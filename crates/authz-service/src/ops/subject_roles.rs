@@ -58,7 +58,7 @@ pub async fn set(
         .iter()
         .filter(|b| b.resource.is_none() && b.effect == Effect::Allow && b.source == grant.source)
         .collect();
-    let held = |role: &RoleId| of_source.iter().any(|b| b.role_id == *role && b.window == Window::default());
+    let held = |role: &RoleId| of_source.iter().any(|b| b.role_id == *role && b.is_unlimited());
     let missing = roles.iter().filter(|role| !held(role)).map(|role| ahead(grant.subject, *role, grant.source));
     let surplus = of_source.iter().filter(|binding| grant.replace && !roles.contains(&binding.role_id));
     let surplus = surplus.map(|binding| Edit::DeleteBinding { id: binding.binding_id, etag: String::new() });
@@ -79,6 +79,7 @@ pub(super) fn ahead(subject: Subject, role: RoleId, source: RoleSource) -> Edit 
         role: RoleName::Id(role),
         resource: None,
         effect: Effect::Allow,
+        condition: None,
         window: Window::default(),
         source,
         ahead: true,

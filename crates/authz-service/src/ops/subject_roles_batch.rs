@@ -13,7 +13,7 @@ use super::{
     subject_roles::ahead,
 };
 use crate::{
-    model::{At, Effect, RoleName, RoleSource, Subject, Window},
+    model::{At, Effect, RoleName, RoleSource, Subject},
     snapshots::Snapshots,
     store,
 };
@@ -54,7 +54,7 @@ pub async fn give(
         .await?
         .into_iter()
         .filter(|b| b.resource.is_none() && b.effect == Effect::Allow && b.source == source)
-        .filter(|b| b.window == Window::default())
+        .filter(|b| b.is_unlimited())
         .map(|b| (b.subject, b.role_id))
         .collect();
     let mut fresh: BTreeSet<(usize, RoleId)> = BTreeSet::new();

@@ -14,6 +14,7 @@ struct Row {
     resource_type: Option<String>,
     resource_id: Option<String>,
     effect: String,
+    condition: Option<String>,
     not_before: Option<OffsetDateTime>,
     expire_time: Option<OffsetDateTime>,
     source: String,
@@ -34,6 +35,7 @@ impl TryFrom<Row> for Binding {
             role_id: RoleId::from_uuid(row.role_id),
             resource: Resource::from_columns(row.resource_type, row.resource_id),
             effect: Effect::read(&row.effect),
+            condition: row.condition,
             window: Window { not_before: row.not_before, expire_time: row.expire_time },
             source: RoleSource::read(&row.source),
             create_time: row.create_time,
@@ -56,7 +58,7 @@ pub async fn find(
     let rows = sqlx::query_as!(
         Row,
         r#"select organization_id, binding_id, subject_kind as "subject_kind: String", subject_id, role_id, resource_type,
-               resource_id, effect, not_before, expire_time, source, create_time, update_time, revision
+               resource_id, effect, condition, not_before, expire_time, source, create_time, update_time, revision
            from binding where organization_id = $1 and binding_id = any ($2)"#,
         organization.uuid(),
         &ids
@@ -85,7 +87,7 @@ pub async fn list(
     let rows = sqlx::query_as!(
         Row,
         r#"select organization_id, binding_id, subject_kind as "subject_kind: String", subject_id, role_id, resource_type,
-               resource_id, effect, not_before, expire_time, source, create_time, update_time, revision
+               resource_id, effect, condition, not_before, expire_time, source, create_time, update_time, revision
            from binding
            where organization_id = $1
                and ($2::uuid is null or binding_id > $2)
@@ -118,7 +120,7 @@ pub async fn of_subjects(
     let rows = sqlx::query_as!(
         Row,
         r#"select organization_id, binding_id, subject_kind as "subject_kind: String", subject_id, role_id, resource_type,
-               resource_id, effect, not_before, expire_time, source, create_time, update_time, revision
+               resource_id, effect, condition, not_before, expire_time, source, create_time, update_time, revision
            from binding
            where organization_id = $1 and (subject_kind, subject_id) in (select * from unnest($2::text[], $3::uuid[]))"#,
         organization.uuid(),
@@ -140,7 +142,7 @@ pub async fn at_resources(
     let rows = sqlx::query_as!(
         Row,
         r#"select organization_id, binding_id, subject_kind as "subject_kind: String", subject_id, role_id, resource_type,
-               resource_id, effect, not_before, expire_time, source, create_time, update_time, revision
+               resource_id, effect, condition, not_before, expire_time, source, create_time, update_time, revision
            from binding
            where organization_id = $1 and (resource_type, resource_id) in (select * from unnest($2::text[], $3::text[]))"#,
         organization.uuid(),
@@ -207,12 +209,12 @@ pub async fn insert(connection: &mut PgConnection, project: ProjectId, bindings:
         bindings.iter().map(|b| (b.window.not_before, b.window.expire_time)).unzip();
     sqlx::query!(
         "insert into binding (organization_id, project_id, binding_id, subject_kind, subject_id, role_id, resource_type,
-             resource_id, effect, not_before, expire_time, source, create_time, update_time, revision)
+             resource_id, effect, not_before, expire_time, source, condition, create_time, update_time, revision)
          select $1, $2, new.binding_id, new.kind, new.subject_id, new.role_id, new.type, new.id, new.effect, new.not_before,
-             new.expire_time, new.source, $13, $13, $14
+             new.expire_time, new.source, new.condition, $14, $14, $15
          from unnest($3::uuid[], $4::text[], $5::uuid[], $6::uuid[], $7::text[], $8::text[], $9::text[], $10::timestamptz[],
-             $11::timestamptz[], $12::text[])
-             as new (binding_id, kind, subject_id, role_id, type, id, effect, not_before, expire_time, source)",
+             $11::timestamptz[], $12::text[], $13::text[])
+             as new (binding_id, kind, subject_id, role_id, type, id, effect, not_before, expire_time, source, condition)",
         first.organization_id.uuid(),
         project.uuid(),
         &bindings.iter().map(|b| b.binding_id.uuid()).collect::<Vec<_>>(),
@@ -225,8 +227,31 @@ pub async fn insert(connection: &mut PgConnection, project: ProjectId, bindings:
         &begins as &[Option<OffsetDateTime>],
         &ends as &[Option<OffsetDateTime>],
         &bindings.iter().map(|b| b.source.as_str().to_owned()).collect::<Vec<_>>(),
+        &bindings.iter().map(|b| b.condition.clone()).collect::<Vec<_>>() as &[Option<String>],
         first.create_time,
         first.revision
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Writes what an update may change: the condition and the window.
+pub async fn update(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    binding: &Binding,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "update binding set condition = $3, not_before = $4, expire_time = $5, update_time = $6, revision = $7
+         where organization_id = $1 and binding_id = $2",
+        organization.uuid(),
+        binding.binding_id.uuid(),
+        binding.condition.as_deref(),
+        binding.window.not_before,
+        binding.window.expire_time,
+        binding.update_time,
+        binding.revision
     )
     .execute(connection)
     .await?;

@@ -12,7 +12,7 @@ mod world;
 use std::path::PathBuf;
 
 use clap::{Arg, ArgMatches, Command, parser::ValueSource, value_parser};
-use engine::Snapshot;
+use engine::{Circumstances, Decision, Snapshot};
 
 use crate::Failure;
 use crate::context::Reach;
@@ -42,7 +42,7 @@ ids that they have there.
   resources:                       # each with what it lies in
     folder/plans:
     document/42: folder/plans
-  bindings:                        # effect allow unless it says deny; perhaps not_before, expire_time
+  bindings:                        # effect allow unless it says deny; perhaps condition (CEL), not_before, expire_time
     - {subject: 'group:authors', role: editor, resource: folder/plans}
     - {subject: all-members, role: editor, resource: document/secret, effect: deny}
   assertions:                      # expected: allowed, denied or conditional; perhaps context, time
@@ -96,11 +96,17 @@ fn alone(policy: &Policy) -> Result<Report, Vec<String>> {
     let mut outcomes = Vec::with_capacity(questions.len());
     for (asked, question) in policy.assertions.iter().zip(&questions) {
         let resource = question.resource.as_ref();
-        let decision = snapshot.check(&question.subject, &question.permission, resource, question.time);
-        let actual = if decision.is_allowed() { Expected::Allowed } else { Expected::Denied };
+        let given = || Circumstances { now: question.time, context: Some(&question.context), meter: None };
+        let decision = snapshot.check(&question.subject, &question.permission, resource, given());
+        let (actual, missing) = match decision {
+            Decision::Allowed => (Expected::Allowed, Vec::new()),
+            Decision::Denied => (Expected::Denied, Vec::new()),
+            Decision::Conditional { missing } => (Expected::Conditional, missing),
+        };
         let mut outcome = Outcome::new(asked, Some(actual));
+        outcome.missing = missing;
         if outcome.failed() {
-            let derivation = snapshot.explain(&question.subject, &question.permission, resource, question.time);
+            let derivation = snapshot.explain(&question.subject, &question.permission, resource, given());
             outcome.why = Some(why::tree(outcome.headline(), &derivation, &world));
         }
         outcomes.push(outcome);

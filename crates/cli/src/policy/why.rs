@@ -11,9 +11,12 @@ pub fn tree(headline: String, derivation: &Derivation, world: &World) -> Tree {
     let below = match &derivation.verdict {
         Verdict::Granted { grants } => grants.iter().map(step).collect(),
         Verdict::DeniedBy { denials, .. } => denials.iter().map(step).collect(),
+        Verdict::Conditional { denials, grants, .. } => denials.iter().chain(grants).map(step).collect(),
         Verdict::NotGranted { nearest, granting_roles } => {
             let near = nearest.iter().map(|near| {
                 let why = match near.missing {
+                    Missing::ConditionFalse => "nearest, but its condition is false",
+                    Missing::ConditionFailed => "nearest, but its condition fails",
                     Missing::NotYetOpen => "nearest, but its not_before is ahead",
                     Missing::Expired => "nearest, but it has expired",
                     Missing::BoundElsewhere => "nearest, but it is at another resource",
@@ -47,13 +50,22 @@ fn of_step(step: &BindingStep, world: &World) -> Tree {
         (true, Some(elsewhere)) => elsewhere.to_string(),
         (true, None) => "the organization".to_owned(),
     };
+    let condition = match &step.condition {
+        None => None,
+        Some(engine::Outcome::True) => Some("its condition is true".to_owned()),
+        Some(engine::Outcome::False) => Some("its condition is false".to_owned()),
+        Some(engine::Outcome::Missing(names)) => Some(format!("its condition lacks {}", names.join(", "))),
+        Some(engine::Outcome::Failed(fault)) => Some(format!("its condition fails: {fault}")),
+    };
+    let when = condition.map(|text| Tree::leaf(format!("when   {text}")));
+    let below = [
+        Tree::leaf(format!("who    {}", who.join(" in "))),
+        Tree::leaf(format!("role   {}{pattern}", roles.join(" includes "))),
+        Tree::leaf(format!("where  {place}")),
+    ];
     Tree::new(
         // Bindings are numbered as they stand in the file.
         format!("{effect}  bindings[{}]", step.binding.0.as_u128().saturating_sub(1)),
-        vec![
-            Tree::leaf(format!("who    {}", who.join(" in "))),
-            Tree::leaf(format!("role   {}{pattern}", roles.join(" includes "))),
-            Tree::leaf(format!("where  {place}")),
-        ],
+        below.into_iter().chain(when).collect(),
     )
 }

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use engine::{
-    BUILTIN_ROLES, BindingId, Catalog, GroupId, MAX_RESOURCE_DEPTH, OrganizationData, Permission, PermissionPattern,
-    ResourceRef, ResourceType, RoleId, SubjectId, SubjectState,
+    BUILTIN_ROLES, BindingId, Catalog, Condition, Context, GroupId, Input, InvalidContext, MAX_RESOURCE_DEPTH,
+    OrganizationData, Permission, PermissionPattern, ResourceRef, ResourceType, RoleId, SubjectId, SubjectState,
 };
+use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
@@ -25,6 +26,7 @@ pub struct Question {
     pub subject: SubjectId,
     pub permission: Permission,
     pub resource: Option<ResourceRef>,
+    pub context: Context,
     pub time: OffsetDateTime,
 }
 
@@ -199,9 +201,8 @@ impl World {
         let resource = binding.resource.as_deref().map(|text| self.resource(text, &format!("{path}.resource"), faults));
         let not_before = time(binding.not_before.as_deref(), &format!("{path}.not_before"), faults);
         let expire_time = time(binding.expire_time.as_deref(), &format!("{path}.expire_time"), faults);
-        if binding.condition.is_some() {
-            faults.push(format!("{path}.condition: conditions are not evaluated in this version"));
-        }
+        let condition = binding.condition.as_deref().map(Condition::new).transpose();
+        let condition = condition.map_err(|fault| faults.push(format!("{path}.condition: {fault}"))).ok().flatten();
         let (Some(subject), Some(role)) = (subject, role) else { return };
         let effect = match binding.effect {
             Effect::Allow => engine::Effect::Allow,
@@ -209,7 +210,16 @@ impl World {
         };
         let id = BindingId(Uuid::from_u128(at as u128 + 1));
         let resource = resource.flatten();
-        self.data.bindings.push(engine::Binding { id, subject, role, resource, effect, not_before, expire_time });
+        self.data.bindings.push(engine::Binding {
+            id,
+            subject,
+            role,
+            resource,
+            effect,
+            condition,
+            not_before,
+            expire_time,
+        });
     }
 
     fn question(&self, at: usize, asked: &Assertion, faults: &mut Vec<String>) -> Option<Question> {
@@ -240,7 +250,8 @@ impl World {
             found => found.flatten(),
         };
         let time = time.unwrap_or_else(OffsetDateTime::now_utc);
-        Some(Question { subject: subject?, permission: permission?, resource, time })
+        let context = context(&asked.context).map_err(|fault| faults.push(format!("{path}.context: {fault}"))).ok();
+        Some(Question { subject: subject?, permission: permission?, resource, context: context?, time })
     }
 
     /// A member or a service account.
@@ -268,6 +279,24 @@ impl World {
             }
         }
     }
+}
+
+/// JSON that is too deep is refused by the engine, before it looks into it.
+fn context(inputs: &Map<String, Value>) -> Result<Context, InvalidContext> {
+    fn input(value: &Value) -> Input {
+        match value {
+            Value::Null => Input::Null,
+            Value::Bool(value) => Input::Bool(*value),
+            // As the wire has them: every number is a double.
+            Value::Number(number) => Input::Number(number.as_f64().unwrap_or(f64::NAN)),
+            Value::String(text) => Input::Text(text.clone()),
+            Value::Array(items) => Input::List(items.iter().map(input).collect()),
+            Value::Object(fields) => {
+                Input::Object(fields.iter().map(|(name, value)| (name.clone(), input(value))).collect())
+            }
+        }
+    }
+    Context::new(inputs.iter().map(|(name, value)| (name.clone(), input(value))))
 }
 
 fn catalog(policy: &Policy, faults: &mut Vec<String>) -> Catalog {
@@ -313,7 +342,7 @@ groups: {one: ['group:two', nobody], two: ['group:one']}
 suspended: [nobody]
 resources: {folder/a: folder/b, folder/b: folder/a, folder/c: folder/d, box/1: }
 bindings:
-  - {subject: nobody, role: nothing, resource: box/1, not_before: soon}
+  - {subject: nobody, role: nothing, resource: box/1, not_before: soon, condition: 'context. >'}
 assertions:
   - {check: ada, expected: allowed}
   - {check: 'group:one folder:write box/2', expected: allowed, time: never}
@@ -337,6 +366,7 @@ assertions:
             "bindings[0].role: there is no role nothing",
             "bindings[0].resource: the type box",
             "bindings[0].not_before: must be a time",
+            "bindings[0].condition: ",
             "assertions[0].check: must be",
             "assertions[1].check: group:one is neither",
             "assertions[1].check: folder:write is not in the catalog",

@@ -173,7 +173,9 @@ impl Draft {
         let resource = binding.resource.as_ref().map(|resource| self.next.resources.bind(resource));
         let scope = resource.map_or(ORGANIZATION, scope_of);
         let record = Record::new(binding.id, [subject, role, scope], binding.effect);
-        self.next.bindings.insert(record.within(binding.not_before, binding.expire_time));
+        self.next
+            .bindings
+            .insert(record.within(binding.not_before, binding.expire_time).under(binding.condition.clone()));
     }
 
     fn drop_binding(&mut self, id: BindingId) {

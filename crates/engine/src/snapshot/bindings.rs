@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
+use crate::condition::Condition;
 use crate::data::Effect;
 use crate::id::BindingId;
 use crate::persistent::{self, Radix, Table, Tree};
@@ -28,6 +29,8 @@ pub(super) struct Entry {
     pub(super) role: u32,
     record: u32,
     pub(super) effect: Effect,
+    /// Whether it has a condition, which its record holds.
+    pub(super) conditional: bool,
     windowed: bool,
 }
 
@@ -67,6 +70,7 @@ pub(super) struct Record {
     pub(super) effect: Effect,
     /// None: always open, as most are.
     window: Option<Arc<Window>>,
+    pub(super) condition: Option<Condition>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -107,8 +111,9 @@ impl Bindings {
         let windowed = binding.window.is_some();
         self.denies += u32::from(effect == Effect::Deny);
         self.windows += u32::from(windowed);
+        let conditional = binding.condition.is_some();
         let record = self.records.insert(binding);
-        self.by_subject.get_mut(subject).insert(Entry { scope, role, record, effect, windowed });
+        self.by_subject.get_mut(subject).insert(Entry { scope, role, record, effect, conditional, windowed });
         self.by_role.get_mut(role).insert((scope, record));
     }
 
@@ -119,7 +124,8 @@ impl Bindings {
         self.records.remove(record);
         let Record { subject, role, scope, effect, .. } = binding;
         let windowed = binding.window.is_some();
-        self.by_subject.get_mut(subject).remove(Entry { scope, role, record, effect, windowed });
+        let conditional = binding.condition.is_some();
+        self.by_subject.get_mut(subject).remove(Entry { scope, role, record, effect, conditional, windowed });
         self.by_role.get_mut(role).remove((scope, record));
         self.denies -= u32::from(effect == Effect::Deny);
         self.windows -= u32::from(windowed);
@@ -186,13 +192,23 @@ impl Bindings {
 
 impl Record {
     pub(super) fn new(id: BindingId, [subject, role, scope]: [u32; 3], effect: Effect) -> Self {
-        Self { id, subject, role, scope, effect, window: None }
+        Self { id, subject, role, scope, effect, window: None, condition: None }
     }
 
     pub(super) fn within(mut self, not_before: Option<OffsetDateTime>, expire_time: Option<OffsetDateTime>) -> Self {
         let bounded = not_before.is_some() || expire_time.is_some();
         self.window = bounded.then(|| Arc::new(Window { not_before, expire_time }));
         self
+    }
+
+    pub(super) fn under(mut self, condition: Option<Condition>) -> Self {
+        self.condition = condition;
+        self
+    }
+
+    /// Whether nothing but its removal ends it.
+    pub(super) fn is_for_good(&self) -> bool {
+        self.expire_time().is_none() && self.condition.is_none()
     }
 
     pub(super) fn not_before(&self) -> Option<OffsetDateTime> {

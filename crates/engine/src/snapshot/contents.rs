@@ -121,6 +121,7 @@ impl Snapshot {
             effect: record.effect,
             not_before: record.not_before(),
             expire_time: record.expire_time(),
+            condition: record.condition.clone(),
         }
     }
 }

@@ -171,6 +171,7 @@ fn bound(violations: &mut Violations, field: &str, named: &proto::Binding) -> Op
 fn kind(edit: &Edit) -> (&'static str, &'static str) {
     match edit {
         Edit::CreateBinding(_) => ("/guildhall.authz.v1.BindingService/CreateBinding", "create_binding"),
+        Edit::UpdateBinding(_) => ("/guildhall.authz.v1.BindingService/UpdateBinding", "update_binding"),
         Edit::DeleteBinding { .. } => ("/guildhall.authz.v1.BindingService/DeleteBinding", "delete_binding_id"),
         Edit::CreateRole(_) => ("/guildhall.authz.v1.RoleService/CreateRole", "create_role"),
         Edit::UpdateRole(_) => ("/guildhall.authz.v1.RoleService/UpdateRole", "replace_role"),

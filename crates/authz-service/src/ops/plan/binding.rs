@@ -2,10 +2,10 @@ use tenancy::{BindingId, Change as Changed, mask};
 
 use super::{Plan, Step};
 use crate::{
-    model::{Binding, Subject},
+    model::{Binding, Subject, Window},
     ops::{
         Refused,
-        edit::{Made, NewBinding},
+        edit::{BindingPatch, Made, NewBinding},
         refused::SUBJECT,
     },
 };
@@ -34,6 +34,7 @@ impl Plan {
             role_id,
             resource: new.resource.clone(),
             effect: new.effect,
+            condition: new.condition.as_ref().map(|condition| condition.source().to_owned()),
             window: new.window,
             source: new.source,
             create_time: self.ground.now,
@@ -60,15 +61,41 @@ impl Plan {
         }
     }
 
-    pub(super) fn delete_binding(&mut self, id: BindingId, etag: &str) -> Option<Made> {
-        let Some(binding) = self.records.bindings.get(&id).cloned() else {
-            self.refuse("", Refused::NotFound("binding"));
-            return None;
+    fn binding(&mut self, id: BindingId, etag: &str) -> Option<Binding> {
+        let refused = match self.records.bindings.get(&id) {
+            Some(binding) if mask::etag_matches(etag, binding.revision) => return Some(binding.clone()),
+            Some(_) => Refused::EtagMismatch,
+            None => Refused::NotFound("binding"),
         };
-        if !mask::etag_matches(etag, binding.revision) {
-            self.refuse("", Refused::EtagMismatch);
+        self.refuse("", refused);
+        None
+    }
+
+    pub(super) fn update_binding(&mut self, patch: &BindingPatch) -> Option<Made> {
+        let before = self.binding(patch.binding_id, &patch.etag)?;
+        let after = Binding {
+            condition: match &patch.condition {
+                Some(condition) => condition.as_ref().map(|condition| condition.source().to_owned()),
+                None => before.condition.clone(),
+            },
+            window: Window {
+                not_before: patch.not_before.unwrap_or(before.window.not_before),
+                expire_time: patch.expire_time.unwrap_or(before.window.expire_time),
+            },
+            update_time: self.ground.now,
+            revision: self.ground.revision,
+            ..before.clone()
+        };
+        if after.window.not_before.zip(after.window.expire_time).is_some_and(|(from, until)| until <= from) {
+            self.refuse("expire_time", Refused::WindowReversed);
             return None;
         }
+        self.take(Step::Binding(Changed::updated(before, after.clone())));
+        Some(Made::Binding(after))
+    }
+
+    pub(super) fn delete_binding(&mut self, id: BindingId, etag: &str) -> Option<Made> {
+        let binding = self.binding(id, etag)?;
         self.take(Step::Binding(Changed::removed(binding.clone())));
         Some(Made::Binding(Binding { revision: self.ground.revision, ..binding }))
     }

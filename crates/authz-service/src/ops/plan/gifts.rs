@@ -25,9 +25,14 @@ pub(super) fn of(steps: &[Step], before: &Snapshot, records: &Records, now: Offs
         .collect();
     for step in steps {
         match step {
+            // A wider allow gives what it did not, and a narrower deny gives back what it forbade.
             Step::Binding(Changed { before: was, after: is }) => {
-                is.iter().filter(|binding| binding.effect == Effect::Allow).for_each(|allow| gifts.by(allow));
-                was.iter().filter(|binding| binding.effect == Effect::Deny).for_each(|deny| gifts.by(deny));
+                let within =
+                    |inner: &Binding, outer: &Option<Binding>| outer.as_ref().is_some_and(|o| o.takes_in(inner));
+                let allows = is.iter().filter(|new| new.effect == Effect::Allow && !within(new, was));
+                allows.for_each(|allow| gifts.by(allow));
+                let denies = was.iter().filter(|old| old.effect == Effect::Deny && !within(old, is));
+                denies.for_each(|deny| gifts.by(deny));
             }
             Step::Role(Changed { before: was, after: is }) => gifts.of_role(was.as_ref(), is.as_ref()),
             Step::Membership(Changed { before: Some(left), .. }) => {

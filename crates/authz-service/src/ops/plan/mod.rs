@@ -101,6 +101,7 @@ impl Plan {
         let (steps, faults) = (self.steps.len(), self.faults.len());
         let made = match edit {
             Edit::CreateBinding(new) => self.create_binding(new),
+            Edit::UpdateBinding(patch) => self.update_binding(patch),
             Edit::DeleteBinding { id, etag } => self.delete_binding(*id, etag),
             Edit::CreateRole(new) => self.create_role(new),
             Edit::UpdateRole(patch) => self.update_role(patch),

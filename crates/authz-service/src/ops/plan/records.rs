@@ -77,6 +77,7 @@ impl Named {
                 self.roles.push(new.role.clone());
                 self.subject(new.subject);
             }
+            Edit::UpdateBinding(patch) => self.bindings.push(patch.binding_id),
             Edit::DeleteBinding { id, .. } => self.bindings.push(*id),
             Edit::CreateRole(new) => {
                 self.roles.extend(new.id.map(RoleName::Id));
