@@ -30,6 +30,7 @@ mod name_server;
 mod organizations;
 mod owners;
 mod people;
+mod policy;
 mod purge;
 mod purge_authz;
 mod readme;
