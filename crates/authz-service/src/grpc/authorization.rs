@@ -1,12 +1,14 @@
 use api::authz::v1::{
     self as proto, AccessDifference, BatchCheckRequest, BatchCheckResponse, CheckRequest, CheckResponse, CheckResult,
-    ExplainRequest, ExplainResponse, ListPermissionsRequest, ListPermissionsResponse, SimulateRequest,
-    SimulateResponse, authorization_service_server::AuthorizationService,
+    ExplainRequest, ExplainResponse, ExportOrganizationRequest, ExportOrganizationResponse, ImportOrganizationRequest,
+    ImportOrganizationResponse, ListPermissionsRequest, ListPermissionsResponse, ListResourcesRequest,
+    ListResourcesResponse, ListSubjectsRequest, ListSubjectsResponse, RunAssertionsRequest, RunAssertionsResponse,
+    SimulateRequest, SimulateResponse, authorization_service_server::AuthorizationService,
 };
 use engine::{Circumstances, Decision, Meter, Permission, Snapshot};
 use runtime::Violations;
 use time::OffsetDateTime;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming, codegen::BoxStream};
 
 use super::{
     Server, call,
@@ -23,7 +25,7 @@ use crate::ops::{
 const MAX_CHECKS: usize = 10_000;
 const MAX_SUBJECTS: usize = 1_000;
 
-fn decide(engine: &Snapshot, question: &Question, now: OffsetDateTime, meter: &Meter) -> Decision {
+pub(super) fn decide(engine: &Snapshot, question: &Question, now: OffsetDateTime, meter: &Meter) -> Decision {
     let (permission, resource) = (&question.permission, question.resource.as_ref());
     engine.check(&question.subject.into(), permission, resource, question.circumstances(now, meter))
 }
@@ -159,6 +161,41 @@ impl AuthorizationService for Server {
         declared(&explained.state.engine, [(Some(&question.permission), question.resource.as_ref())])?;
         let tokens = Tokens::at(self.sealer(), explained.state.revision());
         Ok(Response::new(convert::explain::to_proto(&explained, &tokens)))
+    }
+
+    async fn list_resources(
+        &self,
+        request: Request<ListResourcesRequest>,
+    ) -> Result<Response<BoxStream<ListResourcesResponse>>, Status> {
+        self.resources(request).await
+    }
+
+    async fn list_subjects(
+        &self,
+        request: Request<ListSubjectsRequest>,
+    ) -> Result<Response<BoxStream<ListSubjectsResponse>>, Status> {
+        self.subjects(request).await
+    }
+
+    async fn export_organization(
+        &self,
+        request: Request<ExportOrganizationRequest>,
+    ) -> Result<Response<BoxStream<ExportOrganizationResponse>>, Status> {
+        self.export(request).await
+    }
+
+    async fn import_organization(
+        &self,
+        request: Request<Streaming<ImportOrganizationRequest>>,
+    ) -> Result<Response<ImportOrganizationResponse>, Status> {
+        self.import(request).await
+    }
+
+    async fn run_assertions(
+        &self,
+        request: Request<RunAssertionsRequest>,
+    ) -> Result<Response<RunAssertionsResponse>, Status> {
+        self.assertions(request).await
     }
 
     async fn simulate(&self, request: Request<SimulateRequest>) -> Result<Response<SimulateResponse>, Status> {

@@ -119,7 +119,12 @@ impl BindingService for Server {
 
 impl Server {
     /// Each change also needs the permission of the method that makes it alone.
-    async fn may_make_each(&self, scope: OrganizationScope, grantor: Grantor, edits: &[Edit]) -> Result<(), Status> {
+    pub(super) async fn may_make_each(
+        &self,
+        scope: OrganizationScope,
+        grantor: Grantor,
+        edits: &[Edit],
+    ) -> Result<(), Status> {
         let Grantor::Bound(caller) = grantor else { return Ok(()) };
         let state = self.snapshots.at(scope, Consistency::FullyConsistent).await.map_err(snapshot)?;
         let now = tenancy::event::now();

@@ -146,6 +146,14 @@ pub fn declared<'a>(
     Err(refused(Refused::UnknownPermission(unknown)))
 }
 
+/// The same of a type alone.
+pub fn declared_type(snapshot: &Snapshot, name: &str) -> Result<(), Status> {
+    if snapshot.catalog().knows_type(name) {
+        return Ok(());
+    }
+    Err(refused(Refused::UnknownPermission(vec![name.to_owned()])))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

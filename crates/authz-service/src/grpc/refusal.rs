@@ -78,6 +78,11 @@ const LISTED_BYTES: usize = 6 * 1024;
 
 /// Code and reason are those of the first fault; every fault is named, by its path in the request.
 pub fn rejected(rejected: Rejected, edits: &[Edit]) -> Status {
+    rejected_at(rejected, |at, field| change::path(edits, at, field))
+}
+
+/// The same where the edits stand elsewhere in the request.
+pub fn rejected_at(rejected: Rejected, path: impl Fn(usize, &str) -> String) -> Status {
     match rejected {
         Rejected::Whole(error) => refused(error),
         Rejected::Unmet(unmet) => {
@@ -90,10 +95,8 @@ pub fn rejected(rejected: Rejected, edits: &[Edit]) -> Status {
             listed(refusal, unmet.into_iter().map(|unmet| (field(unmet), "does not hold".to_owned()))).into()
         }
         Rejected::Edits(faults) => {
-            let named: Vec<(String, String)> = faults
-                .iter()
-                .map(|fault| (change::path(edits, fault.at, fault.field), short(fault.refused.to_string())))
-                .collect();
+            let named: Vec<(String, String)> =
+                faults.iter().map(|fault| (path(fault.at, fault.field), short(fault.refused.to_string()))).collect();
             match faults.into_iter().next().map(|first| refusal(first.refused)) {
                 Some(Ok(refusal)) => listed(refusal, named.into_iter()).into(),
                 Some(Err(status)) => status,
@@ -156,4 +159,11 @@ pub fn page(error: PageError) -> Status {
                 .into()
         }
     }
+}
+
+/// A list cannot be taken up again: the cursor is another's, or the revision that it is of is not held any more.
+pub fn cursor() -> Status {
+    Refusal::new(Code::InvalidArgument, ErrorReason::InvalidPageToken, "the list cannot be taken up again here")
+        .violation("cursor", "is not a cursor of this very request, or what it goes on in is not held any more")
+        .into()
 }

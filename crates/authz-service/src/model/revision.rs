@@ -19,7 +19,7 @@ const TAG: usize = 32;
 const TEXT: usize = (BODY + TAG).div_ceil(3) * 4;
 
 /// A place in the history of what decides in an organization.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Revision {
     /// The organization, or the project under its own uuid.
     pub tenant: OrganizationId,

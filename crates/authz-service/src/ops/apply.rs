@@ -22,6 +22,9 @@ use crate::{
     store::{self, Connection},
 };
 
+/// More edits than a call may make but by an import.
+const MANY: usize = 1_000;
+
 /// Edits that are applied together or not at all.
 #[derive(Debug, Clone)]
 pub struct Batch {
@@ -78,7 +81,7 @@ pub async fn batch(
     all(snapshots, scope.into(), call, batch, answer).await
 }
 
-async fn all<T: Serialize + DeserializeOwned>(
+pub(super) async fn all<T: Serialize + DeserializeOwned>(
     snapshots: &Snapshots,
     scope: Scope,
     call: &Call,
@@ -165,7 +168,10 @@ pub(super) async fn perform<T: Serialize + DeserializeOwned>(
         before: before.clone(),
     };
     let records = Records::load(change.connection(), owners, &batch.edits).await?;
-    let Planned { steps, made, mut faults, unseating, after } = Plan::of(ground, records, &batch.edits);
+    let plan = || Plan::of(ground, records, &batch.edits);
+    // Those of an import are many: nobody else is held up by their planning.
+    let planned = if batch.edits.len() > MANY { tokio::task::block_in_place(plan) } else { plan() };
+    let Planned { steps, made, mut faults, unseating, after } = planned;
     if !unseating.is_empty() {
         let before = match before {
             Some(before) => before,

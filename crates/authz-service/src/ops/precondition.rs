@@ -23,6 +23,8 @@ pub enum Matter {
     Membership { group: GroupId, subject: Subject },
     /// A registered resource; with a parent, if one is named.
     Resource { resource: Resource, parent: Option<Resource> },
+    /// Any role, group or registered resource of the organization's own.
+    Anything,
 }
 
 /// Those that do not hold.
@@ -32,11 +34,15 @@ pub(super) async fn unmet(
     preconditions: &[Precondition],
 ) -> Result<Vec<Unmet>, Refused> {
     let (mut names, mut alike, mut places, mut resources) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut anything = false;
     for Precondition { about, .. } in preconditions {
         match about {
             Matter::Binding { role, .. } => names.push(role.clone()),
             Matter::Membership { group, subject } => places.push((*group, *subject)),
             Matter::Resource { resource, .. } => resources.push(resource.clone()),
+            Matter::Anything => {
+                anything = store::organization::has_its_own(&mut *connection, owners.tenant).await?;
+            }
         }
     }
     let roles = super::role::known(&mut *connection, owners, &names).await?;
@@ -70,6 +76,7 @@ pub(super) async fn unmet(
             Matter::Resource { resource, parent } => registered.iter().any(|registration| {
                 registration.resource == *resource && (parent.is_none() || registration.parent == *parent)
             }),
+            Matter::Anything => anything,
         };
         exists == precondition.exists
     };

@@ -35,6 +35,34 @@ fn columns<'a>(subjects: impl IntoIterator<Item = &'a Subject>) -> (Vec<String>,
     subjects.into_iter().map(Subject::columns).map(|(kind, id)| (kind.to_owned(), id)).unzip()
 }
 
+/// Who is in any group, by group and subject: up to one more than asked for.
+pub async fn list_all(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    page: &Page<(GroupId, Subject)>,
+) -> Result<Vec<GroupMembership>, StoreError> {
+    let (group, subject) = page.after.unzip();
+    let (kind, id) = subject.as_ref().map(Subject::columns).unzip();
+    sqlx::query_as!(
+        Row,
+        r#"select organization_id, group_id, subject_kind as "subject_kind: String", subject_id, membership_id, create_time,
+               revision
+           from group_member
+           where organization_id = $1 and ($2::uuid is null or (group_id, subject_kind, subject_id) > ($2, $3::text, $4::uuid))
+           order by group_id, subject_kind, subject_id limit $5"#,
+        organization.uuid(),
+        group.map(GroupId::uuid),
+        kind,
+        id,
+        page.size + 1
+    )
+    .fetch_all(connection)
+    .await?
+    .into_iter()
+    .map(GroupMembership::try_from)
+    .collect()
+}
+
 /// Who is directly in the group, oldest first: up to one more than asked for.
 pub async fn list(
     connection: &mut PgConnection,

@@ -84,6 +84,28 @@ pub async fn children(
     Ok(rows.into_iter().map(Registration::from).collect())
 }
 
+/// All of them, by type and id: up to one more than asked for.
+pub async fn list_all(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    page: &Page<Resource>,
+) -> Result<Vec<Registration>, StoreError> {
+    let rows = sqlx::query_as!(
+        Row,
+        "select organization_id, type, id, parent_type, parent_id, create_time, update_time, revision
+         from resource
+         where organization_id = $1 and ($2::text is null or (type, id) > ($2, $3))
+         order by type, id limit $4",
+        organization.uuid(),
+        page.after.as_ref().map(|r| r.type_name.as_str()),
+        page.after.as_ref().map(|r| r.id.as_str()),
+        page.size + 1
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(Registration::from).collect())
+}
+
 pub async fn insert(
     connection: &mut PgConnection,
     project: ProjectId,

@@ -98,14 +98,22 @@ fn given<T: std::str::FromStr<Err = tenancy::IdError>>(
     violations.check(format!("{field}.{name}"), id.parse::<T>()).map(Some)
 }
 
-fn membership(violations: &mut Violations, field: &str, named: &proto::GroupMembership) -> Option<(GroupId, Subject)> {
+pub fn membership(
+    violations: &mut Violations,
+    field: &str,
+    named: &proto::GroupMembership,
+) -> Option<(GroupId, Subject)> {
     let group = violations.check(format!("{field}.group_id"), named.group_id.parse::<GroupId>());
     let member = subject::groupable(&named.subject.clone().unwrap_or_default());
     let member = violations.check(format!("{field}.subject"), member);
     Some((group?, member?))
 }
 
-fn registration(violations: &mut Violations, field: &str, named: &proto::ResourceRegistration) -> Option<NewResource> {
+pub fn registration(
+    violations: &mut Violations,
+    field: &str,
+    named: &proto::ResourceRegistration,
+) -> Option<NewResource> {
     let about = named.resource.clone().unwrap_or_default();
     let resource = resource::from_proto(violations, &format!("{field}.resource"), &about);
     let parent = match &named.parent {
@@ -178,6 +186,17 @@ fn kind(edit: &Edit) -> (&'static str, &'static str) {
         Edit::Remove { .. } => ("/guildhall.authz.v1.ResourceService/RemoveResources", "remove_resource"),
         Edit::Note { .. } => ("/guildhall.authz.v1.SubjectService/SetSubjectState", "subject_state"),
         Edit::RemoveSubject(_) => ("/guildhall.authz.v1.SubjectService/RemoveSubject", "remove_subject"),
+    }
+}
+
+/// What the record is called that such a change makes.
+pub fn record(edit: &Edit) -> &'static str {
+    match kind(edit).1 {
+        "create_role" => "role",
+        "create_group" => "group",
+        "add_group_member" => "membership",
+        "register_resource" => "resource",
+        _ => "binding",
     }
 }
 
