@@ -16,7 +16,9 @@ use crate::{
     layer::{AccessLayer, Authenticated},
     onward::Onward,
     permission::PermissionCheck,
-    refusal::{invalid_field, not_active, permission_missing, store, unauthenticated, wrong_audience},
+    refusal::{
+        invalid_field, not_active, permission_missing, project_archived, store, unauthenticated, wrong_audience,
+    },
     signing::{KeyError, SigningKey},
     trust::{Trust, TrustError},
     verify::Verifier,
@@ -183,10 +185,43 @@ impl Granted<ProjectScope> {
     }
 }
 
+/// Work that serves no call. No method has this path, so nothing that is kept under it is another's.
+static BACKGROUND: Method = Method {
+    path: "background",
+    service: "",
+    name: "",
+    input: "",
+    output: "",
+    audience: Audience::Workload,
+    permission: "",
+    workloads: &[],
+    served: true,
+    read_only: false,
+    client_streaming: false,
+    server_streaming: false,
+    http: None,
+};
+
 impl Granted<ClusterScope> {
+    /// What a service does of itself, in the way that it serves calls.
+    pub fn of_background(service: Service) -> Self {
+        let caller = Caller::Workload { service, on_behalf_of: None };
+        Self { caller, scope: ClusterScope::granted(), call: CallContext::background(), method: &BACKGROUND }
+    }
+
     /// The operator's or a service's work in one project.
     pub fn in_project(&self, project: ProjectId) -> Granted<ProjectScope> {
         self.clone().with(ProjectScope::granted(project))
+    }
+
+    /// What org-service says of a tenant: of an organization or, where the project's own key is named, of the project itself.
+    pub fn in_tenant(&self, project: ProjectId, key: OrganizationId) -> Granted<Tenant> {
+        let tenant = if key == project.into() {
+            Tenant::Project(ProjectScope::granted(project))
+        } else {
+            Tenant::Organization(OrganizationScope::granted(project, key))
+        };
+        self.clone().with(tenant)
     }
 
     /// A service's work in one organization, which it names with its project.
@@ -256,7 +291,8 @@ impl Access {
         let granted = self.authenticated(request, &[Audience::Organization, Audience::Project])?;
         match granted.caller {
             Caller::ServiceAccount { organization: None, project, .. } => {
-                Ok(granted.with(Tenant::Project(ProjectScope::granted(project))))
+                let scope = self.enter_project(project).await?;
+                Ok(granted.with(Tenant::Project(scope)))
             }
             _ => Err(invalid_field(
                 "organization_id",
@@ -266,13 +302,22 @@ impl Access {
     }
 
     /// The caller's own project.
-    pub fn project<T>(&self, request: &Request<T>) -> Result<Granted<ProjectScope>, Status> {
+    pub async fn project<T>(&self, request: &Request<T>) -> Result<Granted<ProjectScope>, Status> {
         let granted = self.authenticated(request, &[Audience::Project])?;
         match granted.caller {
             Caller::ServiceAccount { organization: None, project, .. } => {
-                Ok(granted.with(ProjectScope::granted(project)))
+                let scope = self.enter_project(project).await?;
+                Ok(granted.with(scope))
             }
             _ => Err(wrong_audience(granted.method)),
+        }
+    }
+
+    /// A project's credential in the project. A project that this service has not heard of is not archived.
+    async fn enter_project(&self, project: ProjectId) -> Result<ProjectScope, Status> {
+        match self.database.head(project.into()).await.map_err(store)? {
+            Some(head) if head.archived => Err(project_archived()),
+            Some(_) | None => Ok(ProjectScope::granted(project)),
         }
     }
 
@@ -338,7 +383,12 @@ impl Access {
                 let gone = head.state == OrganizationState::Deleted
                     && granted.method.audience != Audience::Project
                     && !deleted_too;
-                return if *project == head.project_id && !gone { Ok(scope) } else { Err(missing()) };
+                return match () {
+                    () if *project != head.project_id => Err(missing()),
+                    () if head.archived => Err(project_archived()),
+                    () if gone => Err(missing()),
+                    () => Ok(scope),
+                };
             }
             Caller::Member { project, .. } | Caller::ServiceAccount { project, .. } => {
                 if *project != head.project_id || head.state == OrganizationState::Deleted {
@@ -346,6 +396,9 @@ impl Access {
                 }
             }
             Caller::Operator | Caller::Anonymous => return Err(wrong_audience(granted.method)),
+        }
+        if head.archived {
+            return Err(project_archived());
         }
         if head.state != OrganizationState::Active {
             return Err(not_active(head.state));

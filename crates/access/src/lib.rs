@@ -27,7 +27,7 @@ pub use directory::Directory;
 pub use layer::{AccessLayer, admit, bearer};
 pub use onward::Onward;
 pub use permission::{PermissionCheck, RemotePermissions};
-pub use refusal::{invalid_field, store, unauthenticated};
+pub use refusal::{invalid_field, permission_missing, project_archived, store, unauthenticated};
 pub use signing::{KeyError, SigningKey};
 pub use trust::{Trust, TrustError};
 pub use verify::{Refused, Verified, Verifier};

@@ -68,7 +68,8 @@ pub(crate) fn wrong_audience(method: &api::Method) -> Status {
         .into()
 }
 
-pub(crate) fn permission_missing(permission: &'static str) -> Status {
+/// PERMISSION_DENIED: the caller lacks it.
+pub fn permission_missing(permission: &'static str) -> Status {
     Refusal::new(Code::PermissionDenied, ErrorReason::PermissionMissing, format!("{permission} is needed"))
         .metadata("permission", permission)
         .into()
@@ -78,6 +79,11 @@ pub(crate) fn not_active(state: tenancy::OrganizationState) -> Status {
     Refusal::new(Code::FailedPrecondition, ErrorReason::OrganizationNotActive, "the organization is not active")
         .metadata("state", state.as_str())
         .into()
+}
+
+/// Whatever the project's credentials ask for.
+pub fn project_archived() -> Status {
+    Refusal::new(Code::FailedPrecondition, ErrorReason::ProjectArchived, "the project is archived").into()
 }
 
 pub(crate) fn not_yet_served(method: &api::Method) -> Status {

@@ -20,7 +20,8 @@ pub struct Config {
     /// Where member-service is: its feed is read.
     #[arg(long, env = "GUILDHALL_MEMBER_URL", value_name = "URL")]
     pub member_url: String,
-    /// Memory for the snapshots that questions are answered from, in MiB, about. What has not been asked about for longest goes.
+    /// Memory for the snapshots that questions are answered from, in MiB, about. What has not been asked about for longest goes. Lists
+    /// that are being read at an older revision may take a quarter of it more.
     #[arg(long, env = "GUILDHALL_SNAPSHOT_MEMORY", value_name = "MIB", default_value_t = 256)]
     pub snapshot_memory: u64,
 }

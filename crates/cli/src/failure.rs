@@ -68,6 +68,8 @@ pub enum Failure {
     Refused(Box<tonic::Status>),
     #[error("{refused} of {total} rows were refused; mend them and run the same import again")]
     RowsRefused { refused: usize, total: usize },
+    #[error("{failed} of {total} assertions do not hold")]
+    AssertionsFailed { failed: usize, total: usize },
     #[error(transparent)]
     Postgres(#[from] local_postgres::Error),
 }

@@ -1,5 +1,6 @@
 //! `guildhall`: the command of a developer and of an operator.
 
+mod catalog;
 mod command;
 mod context;
 mod contract;
@@ -8,6 +9,7 @@ mod failure;
 mod import;
 mod key;
 mod output;
+mod policy;
 mod refusal;
 mod render;
 mod smtp;

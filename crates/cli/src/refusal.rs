@@ -9,7 +9,7 @@ use crate::Failure;
 
 /// Wrong usage, as of the services: `EX_USAGE` of sysexits.
 pub const USAGE: u8 = 64;
-/// An import went through but for some rows: `EX_DATAERR`.
+/// An import went through but for some rows, or assertions do not hold: `EX_DATAERR`.
 const DATA: u8 = 65;
 /// Beside the gRPC codes, which are 1 to 16.
 const BASE: u8 = 10;
@@ -26,12 +26,12 @@ Exit codes:
   15  NOT_FOUND            21  OUT_OF_RANGE
   16  ALREADY_EXISTS       22  UNIMPLEMENTED, such as what is not yet served
   64  wrong usage
-  65  an import went through, but for some rows";
+  65  an import went through, but for some rows; assertions of a policy test do not hold";
 
 pub fn exit_code(failure: &Failure) -> u8 {
     match failure {
         Failure::Usage(_) => USAGE,
-        Failure::RowsRefused { .. } => DATA,
+        Failure::RowsRefused { .. } | Failure::AssertionsFailed { .. } => DATA,
         Failure::Refused(status) => code(status.code()),
         _ => 1,
     }

@@ -16,6 +16,10 @@ fn main() {
     let wanted = std::env::args().skip(1).find(|argument| argument != "--bench");
     let is_wanted = |name: &str| wanted.as_ref().is_none_or(|wanted| wanted == name);
     println!("clock                      {}", timed(1_000_000, |_| ()));
+    // First of those that take memory: what others gave back would be taken again, and not be seen.
+    if is_wanted("memory") {
+        memory(100_000);
+    }
     if is_wanted("check") {
         check("a small organization", SMALL);
         check("the budget's organization", BUDGETED);
@@ -81,6 +85,17 @@ fn check(name: &str, size: Size) {
     run(200_000);
     println!("check, {name:25} {}", run(1_000_000));
     println!("  of which allowed         {:.1} %", allowed as f64 / 1_200_000.0 * 100.0);
+}
+
+fn memory(bindings: usize) {
+    let data = World::new(Size { bindings, ..BUDGETED }).organization();
+    let before = resident();
+    let snapshot = Snapshot::build(&data);
+    let (resident, estimated) = (resident().saturating_sub(before), snapshot.bytes());
+    println!(
+        "bytes, {bindings} bindings     {resident} resident, {estimated} estimated, {} a binding",
+        resident / bindings
+    );
 }
 
 fn apply(bindings: usize) {

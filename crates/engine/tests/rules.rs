@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use engine::{
-    ADMIN, Binding, BindingId, Catalog, Effect, Group, GroupId, MAX_RESOURCE_DEPTH, MEMBER, Missing, OWNER,
+    ADMIN, Binding, BindingId, Catalog, Change, Effect, Group, GroupId, MAX_RESOURCE_DEPTH, MEMBER, Missing, OWNER,
     OrganizationData, PermissionPattern, Resource, ResourceRef, ResourceType, Role, RoleId, Snapshot, SubjectId,
     SubjectState, Verdict,
 };
@@ -358,4 +358,32 @@ fn a_denial_names_the_nearest_missing_grant() {
     assert_eq!(missing(&data), Some(Missing::Expired));
     bind(&mut data, ADA, EDITOR).not_before = Some(NOW + Duration::SECOND);
     assert_eq!(missing(&data), Some(Missing::NotYetOpen));
+}
+
+#[test]
+fn what_came_and_went_leaves_nothing_behind() {
+    let mut data = acme();
+    bind(&mut data, ADA, EDITOR);
+    let first = Snapshot::build(&data);
+    let passing = |n: u128| Binding {
+        id: BindingId(Uuid::from_u128(1000 + n)),
+        subject: SubjectId::ServiceAccount(Uuid::from_u128(n)),
+        resource: Some(resource(&format!("document/{n}"))),
+        ..data.bindings[0].clone()
+    };
+    let put: Vec<Change> = (0..10_000).map(|n| Change::PutBinding(passing(n))).collect();
+    let dropped: Vec<Change> = (0..10_000).map(|n| Change::DropBinding(passing(n).id)).collect();
+
+    let full = first.apply(&put);
+    assert!(full.bytes() > 20 * first.bytes());
+    let emptied = full.apply(&dropped);
+    assert!(emptied.bytes() < first.bytes() + 100, "{} bytes, first {}", emptied.bytes(), first.bytes());
+    assert_eq!(emptied.bindings().count(), 1);
+    assert_eq!(full.bindings().count(), 10_001, "what was before is as it was");
+
+    let mut passed = first.clone();
+    for (put, dropped) in put.iter().zip(&dropped) {
+        passed = passed.apply(std::slice::from_ref(put)).apply(std::slice::from_ref(dropped));
+    }
+    assert!(passed.bytes() < first.bytes() + 1000, "{} bytes, first {}", passed.bytes(), first.bytes());
 }

@@ -157,6 +157,9 @@ impl std::fmt::Display for Chain<'_> {
 #[derive(Debug, Default)]
 pub struct Violations(Vec<(String, String)>);
 
+/// How long the list of violations may be: an answer's trailers have to fit into 16 KiB, and stand in them twice, once as base64.
+const LISTED_BYTES: usize = 6 * 1024;
+
 impl Violations {
     /// The value, or a violation of `field` worded by the error.
     pub fn check<T, E: std::fmt::Display>(&mut self, field: impl Into<String>, result: Result<T, E>) -> Option<T> {
@@ -185,8 +188,21 @@ impl Violations {
             1 => format!("{field}: {description}"),
             count => format!("{count} invalid fields, the first of them {field}: {description}"),
         };
-        let refusal = Refusal::new(Code::InvalidArgument, ErrorReason::InvalidFields, message);
-        Err(self.0.into_iter().fold(refusal, |refusal, (field, text)| refusal.violation(field, text)).into())
+        let mut refusal = Refusal::new(Code::InvalidArgument, ErrorReason::InvalidFields, message);
+        let count = self.0.len();
+        let mut left = LISTED_BYTES;
+        for (at, (field, text)) in self.0.into_iter().enumerate() {
+            match left.checked_sub(field.len() + text.len()) {
+                Some(rest) => left = rest,
+                // The first is in the message too; a caller with thousands mends these first.
+                None => {
+                    let more = format!("and {} more faults", count - at);
+                    return Err(refusal.violation(field, more).into());
+                }
+            }
+            refusal = refusal.violation(field, text);
+        }
+        Err(refusal.into())
     }
 
     /// The checked values once all are there: `violations.all((slug, email))` needs no second look at each `Option`.

@@ -144,12 +144,15 @@ async fn select(connection: &mut PgConnection, ids: &[Uuid]) -> Result<HashMap<U
     let rows = sqlx::query_as!(
         HeadRow,
         r#"select found.organization_id as "organization_id!", found.project_id as "project_id!", found.state as "state!",
+               found.project_state,
                found.state_revision as "state_revision!", found.revision as "revision!",
                found.incarnation as "incarnation!", found.event_hash as "event_hash!"
            from (select set_config('guildhall.scope', 'cluster', true) as scope offset 0) as opened
            cross join lateral (
-               select organization_id, project_id, state, state_revision, revision, incarnation, event_hash
-               from head where organization_id = any ($1) and opened.scope = 'cluster' offset 0
+               select h.organization_id, h.project_id, h.state,
+                   (select p.state from head p where p.organization_id = h.project_id) as project_state,
+                   h.state_revision, h.revision, h.incarnation, h.event_hash
+               from head h where h.organization_id = any ($1) and opened.scope = 'cluster' offset 0
            ) as found"#,
         ids
     )

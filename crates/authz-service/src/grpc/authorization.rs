@@ -1,26 +1,31 @@
 use api::authz::v1::{
-    BatchCheckRequest, BatchCheckResponse, CheckRequest, CheckResponse, CheckResult, ExplainRequest, ExplainResponse,
-    ListPermissionsRequest, ListPermissionsResponse, authorization_service_server::AuthorizationService,
+    self as proto, AccessDifference, BatchCheckRequest, BatchCheckResponse, CheckRequest, CheckResponse, CheckResult,
+    ExplainRequest, ExplainResponse, ExportOrganizationRequest, ExportOrganizationResponse, ImportOrganizationRequest,
+    ImportOrganizationResponse, ListPermissionsRequest, ListPermissionsResponse, ListResourcesRequest,
+    ListResourcesResponse, ListSubjectsRequest, ListSubjectsResponse, RunAssertionsRequest, RunAssertionsResponse,
+    SimulateRequest, SimulateResponse, authorization_service_server::AuthorizationService,
 };
 use engine::{Circumstances, Decision, Meter, Permission, Snapshot};
 use runtime::Violations;
 use time::OffsetDateTime;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming, codegen::BoxStream};
 
 use super::{
-    Server,
+    Server, call,
     convert::{self, text, tokens::Tokens},
     question::{Asked, Parts, consistency, decision, declared, missing, parts, question, settle, within},
-    refusal::{refused, snapshot},
+    refusal::{refused, rejected, snapshot},
 };
 use crate::ops::{
     self, contextual,
     explain::{Question, Unexplained},
+    simulate::{Answer, Difference, Trial, TrialError},
 };
 
 const MAX_CHECKS: usize = 10_000;
+const MAX_SUBJECTS: usize = 1_000;
 
-fn decide(engine: &Snapshot, question: &Question, now: OffsetDateTime, meter: &Meter) -> Decision {
+pub(super) fn decide(engine: &Snapshot, question: &Question, now: OffsetDateTime, meter: &Meter) -> Decision {
     let (permission, resource) = (&question.permission, question.resource.as_ref());
     engine.check(&question.subject.into(), permission, resource, question.circumstances(now, meter))
 }
@@ -156,5 +161,87 @@ impl AuthorizationService for Server {
         declared(&explained.state.engine, [(Some(&question.permission), question.resource.as_ref())])?;
         let tokens = Tokens::at(self.sealer(), explained.state.revision());
         Ok(Response::new(convert::explain::to_proto(&explained, &tokens)))
+    }
+
+    async fn list_resources(
+        &self,
+        request: Request<ListResourcesRequest>,
+    ) -> Result<Response<BoxStream<ListResourcesResponse>>, Status> {
+        self.resources(request).await
+    }
+
+    async fn list_subjects(
+        &self,
+        request: Request<ListSubjectsRequest>,
+    ) -> Result<Response<BoxStream<ListSubjectsResponse>>, Status> {
+        self.subjects(request).await
+    }
+
+    async fn export_organization(
+        &self,
+        request: Request<ExportOrganizationRequest>,
+    ) -> Result<Response<BoxStream<ExportOrganizationResponse>>, Status> {
+        self.export(request).await
+    }
+
+    async fn import_organization(
+        &self,
+        request: Request<Streaming<ImportOrganizationRequest>>,
+    ) -> Result<Response<ImportOrganizationResponse>, Status> {
+        self.import(request).await
+    }
+
+    async fn run_assertions(
+        &self,
+        request: Request<RunAssertionsRequest>,
+    ) -> Result<Response<RunAssertionsResponse>, Status> {
+        self.assertions(request).await
+    }
+
+    async fn simulate(&self, request: Request<SimulateRequest>) -> Result<Response<SimulateResponse>, Status> {
+        let granted = self.access.organization(&request).await?;
+        let asked = request.get_ref();
+        let mut violations = Violations::default();
+        let edits = convert::change::edits(&mut violations, &asked.changes);
+        text::count(&mut violations, "subjects", asked.subjects.len(), 0, MAX_SUBJECTS);
+        let mut subjects = Vec::new();
+        for (at, named) in asked.subjects.iter().take(MAX_SUBJECTS).enumerate() {
+            subjects.extend(violations.check(format!("subjects[{at}]"), convert::subject::one(Some(named))));
+        }
+        let context = asked.context.as_ref().filter(|context| !context.fields.is_empty());
+        let context = context.and_then(|context| violations.check("context", convert::context::read(context)));
+        violations.finish()?;
+        let consistency = consistency(self.sealer(), asked.consistency.as_ref())?;
+        let most_roles = self.most_roles_for(&granted, None, &edits).await?;
+        let grantor = call(&granted, None)?.grantor;
+        let trial = Trial { edits, grantor, most_roles, subjects, context };
+        let simulated = ops::simulate::simulate(&self.snapshots, granted.scope, consistency, &trial).await;
+        let simulated = simulated.map_err(|error| match error {
+            TrialError::Snapshot(error) => snapshot(error),
+            TrialError::Rejected(error) => rejected(error, &trial.edits),
+        })?;
+        Ok(Response::new(SimulateResponse {
+            differences: simulated.differences.into_iter().map(difference).collect(),
+            truncated: simulated.truncated,
+            revision: simulated.state.token().to_owned(),
+        }))
+    }
+}
+
+fn difference(difference: Difference) -> AccessDifference {
+    AccessDifference {
+        subject: Some(convert::subject::to_proto(difference.subject)),
+        permission: difference.permission,
+        resource: difference.resource.map(convert::resource::to_proto),
+        before: answer(difference.before).into(),
+        after: answer(difference.after).into(),
+    }
+}
+
+fn answer(answer: Answer) -> proto::Decision {
+    match answer {
+        Answer::Allowed => proto::Decision::Allowed,
+        Answer::Denied => proto::Decision::Denied,
+        Answer::Conditional => proto::Decision::Conditional,
     }
 }

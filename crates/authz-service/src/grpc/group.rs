@@ -26,7 +26,7 @@ impl GroupService for Server {
         let once = granted.once(&asked.request_id, &asked)?;
         let new = convert::group::new(asked.group)?;
         let call = call(&granted, once)?;
-        let group = ops::group::create(self.database(), granted.scope, &call, new).await.map_err(refused)?;
+        let group = ops::group::create(&self.snapshots, granted.scope, &call, new).await.map_err(refused)?;
         let tokens = Tokens::of_change(self.sealer(), &group);
         Ok(Response::new(convert::group::to_proto(group.value, &tokens)))
     }
@@ -62,7 +62,7 @@ impl GroupService for Server {
         let asked = request.into_inner();
         let patch = convert::group::patch(asked.group, asked.update_mask)?;
         let call = call(&granted, None)?;
-        let group = ops::group::update(self.database(), granted.scope, &call, patch).await.map_err(refused)?;
+        let group = ops::group::update(&self.snapshots, granted.scope, &call, patch).await.map_err(refused)?;
         let tokens = Tokens::of_change(self.sealer(), &group);
         Ok(Response::new(convert::group::to_proto(group.value, &tokens)))
     }
@@ -73,8 +73,7 @@ impl GroupService for Server {
         let once = granted.once(&asked.request_id, &asked)?;
         let id = group_id(&asked.group_id)?;
         let call = call(&granted, once)?;
-        let group =
-            ops::group::delete(self.database(), granted.scope, &call, id, &asked.etag).await.map_err(refused)?;
+        let group = ops::group::delete(&self.snapshots, granted.scope, &call, id, asked.etag).await.map_err(refused)?;
         let tokens = Tokens::of_change(self.sealer(), &group);
         Ok(Response::new(convert::group::to_proto(group.value, &tokens)))
     }
@@ -88,8 +87,7 @@ impl GroupService for Server {
         let once = granted.once(&asked.request_id, &asked)?;
         let (group, subjects) = convert::group::members(&asked.group_id, &asked.subjects)?;
         let call = call(&granted, once)?;
-        let added =
-            ops::membership::add(self.database(), granted.scope, &call, group, &subjects).await.map_err(refused)?;
+        let added = ops::group::add(&self.snapshots, granted.scope, &call, group, subjects).await.map_err(refused)?;
         let revision = added.revision.token(self.sealer());
         Ok(Response::new(AddGroupMembersResponse { revision, added_count: added.value }))
     }
@@ -104,7 +102,7 @@ impl GroupService for Server {
         let (group, subjects) = convert::group::members(&asked.group_id, &asked.subjects)?;
         let call = call(&granted, once)?;
         let removed =
-            ops::membership::remove(self.database(), granted.scope, &call, group, &subjects).await.map_err(refused)?;
+            ops::group::remove(&self.snapshots, granted.scope, &call, group, subjects).await.map_err(refused)?;
         let revision = removed.revision.token(self.sealer());
         Ok(Response::new(RemoveGroupMembersResponse { revision, removed_count: removed.value }))
     }
@@ -119,7 +117,7 @@ impl GroupService for Server {
         let filter = asked.group_id.as_str();
         let query = Query { method: granted.method().path, scope: granted.scope.into(), filter };
         let wanted = query.page(self.sealer(), asked.page_size, &asked.page_token).map_err(page)?;
-        let list = ops::membership::list(self.database(), granted.scope, group, &wanted);
+        let list = ops::group::members(self.database(), granted.scope, group, &wanted);
         let (listed, heads) = tokio::try_join!(async { list.await.map_err(refused) }, self.heads(granted.scope))?;
         let tokens = self.tokens(&heads);
         let memberships = listed.rows.into_iter().map(|row| convert::group::membership(row, &tokens)).collect();

@@ -1,16 +1,21 @@
 //! The contract's services: each method identifies and authorizes its caller, converts, operates, and encodes.
 
+mod assertions;
 mod authorization;
 mod binding;
 mod catalog;
 mod convert;
 mod events;
 mod group;
+mod import;
+mod lists;
+mod outlet;
 mod question;
 mod refusal;
 mod resource;
 mod role;
 mod subject;
+mod transfer;
 
 use access::{Access, Caller, Granted, Tenant, store, unauthenticated};
 use api::authz::v1::{
@@ -20,13 +25,15 @@ use api::authz::v1::{
     subject_service_server::SubjectServiceServer,
 };
 use convert::tokens::Tokens;
+use import::Imports;
+use lists::Searches;
 use runtime::{Api, Contract};
 use tenancy::{Database, Head, Once, OrganizationScope, Sealer};
 use tonic::Status;
 
 use crate::{
     model::{Grantor, Subject},
-    ops::Call,
+    ops::{Call, export::Exports},
     remote::Remote,
     snapshots::Snapshots,
 };
@@ -39,11 +46,21 @@ pub struct Server {
     access: Access,
     snapshots: Snapshots,
     remote: Remote,
+    exports: Exports,
+    imports: Imports,
+    searches: Searches,
 }
 
 impl Server {
     pub fn new(access: Access, snapshots: Snapshots, remote: Remote) -> Self {
-        Self { access, snapshots, remote }
+        Self {
+            access,
+            snapshots,
+            remote,
+            exports: Exports::default(),
+            imports: Imports::default(),
+            searches: Searches::default(),
+        }
     }
 
     /// Everything that this process serves.

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     model::{Revision, Subject},
-    ops::{Refused, binding::NewBinding, explain::Question},
+    ops::{Refused, edit::NewBinding, explain::Question},
     snapshots::Consistency,
 };
 
@@ -110,7 +110,8 @@ pub fn consistency(sealer: &Sealer, asked: Option<&proto::Consistency>) -> Resul
         None | Some(Requirement::MinimizeLatency(true)) => Ok(Consistency::MinimizeLatency),
         Some(Requirement::FullyConsistent(true)) => Ok(Consistency::FullyConsistent),
         Some(Requirement::AtLeastAsFresh(token)) => {
-            let revision = Revision::parse(sealer, token).map_err(|_| invalid_revision())?;
+            let revision =
+                Revision::parse(sealer, token).map_err(|_| invalid_revision("consistency.at_least_as_fresh"))?;
             Ok(Consistency::AtLeastAsFresh(revision))
         }
         Some(Requirement::MinimizeLatency(false)) => {
@@ -143,6 +144,14 @@ pub fn declared<'a>(
     unknown.sort_unstable();
     unknown.dedup();
     Err(refused(Refused::UnknownPermission(unknown)))
+}
+
+/// The same of a type alone.
+pub fn declared_type(snapshot: &Snapshot, name: &str) -> Result<(), Status> {
+    if snapshot.catalog().knows_type(name) {
+        return Ok(());
+    }
+    Err(refused(Refused::UnknownPermission(vec![name.to_owned()])))
 }
 
 #[cfg(test)]

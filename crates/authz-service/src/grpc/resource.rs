@@ -2,9 +2,9 @@ use std::collections::HashSet;
 
 use access::store;
 use api::authz::v1::{
-    ListChildrenRequest, ListChildrenResponse, RegisterResourcesRequest, RegisterResourcesResponse,
-    RemoveResourcesRequest, RemoveResourcesResponse, Resource as ProtoResource,
-    resource_service_server::ResourceService,
+    ListChildrenRequest, ListChildrenResponse, MoveResourceRequest, RegisterResourcesRequest,
+    RegisterResourcesResponse, RemoveResourcesRequest, RemoveResourcesResponse, Resource as ProtoResource,
+    ResourceRegistration, resource_service_server::ResourceService,
 };
 use runtime::Violations;
 use tenancy::page::Query;
@@ -17,7 +17,10 @@ use super::{
 };
 use crate::{
     model::Resource,
-    ops::{self, resource::NewResource},
+    ops::{
+        self,
+        edit::{NewResource, Relocation},
+    },
 };
 
 const MAX_RESOURCES: usize = 1000;
@@ -42,6 +45,15 @@ fn registrations(asked: &RegisterResourcesRequest) -> Result<Vec<NewResource>, S
     }
     violations.finish()?;
     Ok(registrations)
+}
+
+fn relocation(asked: MoveResourceRequest) -> Result<Relocation, Status> {
+    let mut violations = Violations::default();
+    let about = asked.resource.unwrap_or_default();
+    let resource = convert::resource::from_proto(&mut violations, "resource", &about);
+    let parent = asked.parent.map(|parent| convert::resource::from_proto(&mut violations, "parent", &parent));
+    let (resource,) = violations.all((resource,))?;
+    Ok(Relocation { resource, parent: parent.flatten(), etag: asked.etag })
 }
 
 fn resources(named: &[ProtoResource]) -> Result<Vec<Resource>, Status> {
@@ -79,6 +91,20 @@ impl ResourceService for Server {
                 .map(|registration| convert::resource::registration(registration, &tokens))
                 .collect(),
         }))
+    }
+
+    async fn move_resource(
+        &self,
+        request: Request<MoveResourceRequest>,
+    ) -> Result<Response<ResourceRegistration>, Status> {
+        let granted = self.access.organization(&request).await?;
+        let asked = request.into_inner();
+        let once = granted.once(&asked.request_id, &asked)?;
+        let to = relocation(asked)?;
+        let call = call(&granted, once)?;
+        let moved = ops::resource::relocate(&self.snapshots, granted.scope, &call, to).await.map_err(refused)?;
+        let tokens = Tokens::at(self.sealer(), moved.revision);
+        Ok(Response::new(convert::resource::registration(moved.value, &tokens)))
     }
 
     async fn remove_resources(

@@ -3,6 +3,7 @@ use api::authz::v1::{
     CreateRoleRequest, DeleteRoleRequest, GetRoleRequest, ListRolesRequest, ListRolesResponse, Role, UpdateRoleRequest,
     role_service_server::RoleService,
 };
+use serde::de::IgnoredAny;
 use tenancy::{Once, RoleId, page::Query};
 use tonic::{Request, Response, Status};
 
@@ -11,11 +12,7 @@ use super::{
     convert::tokens::Tokens,
     refusal::{page, refused},
 };
-use crate::{
-    model::{At, MAX_ROLES, Role as Model},
-    ops,
-    store::role::Owners,
-};
+use crate::{model::MAX_ROLES, ops, store::role::Owners};
 
 fn owners(tenant: Tenant) -> Owners {
     Owners { tenant: tenant.key(), project: tenant.project_id() }
@@ -27,11 +24,16 @@ fn role_id(text: &str) -> Result<RoleId, Status> {
 
 impl Server {
     /// How many roles of its own the tenant may have: for an organization as org-service says now, and never more than fit.
-    async fn most_roles(&self, granted: &Granted<Tenant>, once: Option<&Once>) -> Result<i64, Status> {
-        let Tenant::Organization(scope) = granted.scope else { return Ok(MAX_ROLES) };
+    pub(super) async fn most_roles<S>(
+        &self,
+        granted: &Granted<S>,
+        tenant: Tenant,
+        once: Option<&Once>,
+    ) -> Result<i64, Status> {
+        let Tenant::Organization(scope) = tenant else { return Ok(MAX_ROLES) };
         // What was answered before is answered again, even while org-service is away.
         if let Some(once) = once
-            && self.database().kept_answer::<At<Model>>(scope, once).await.map_err(store)?.is_some()
+            && self.database().kept_answer::<IgnoredAny>(scope, once).await.map_err(store)?.is_some()
         {
             return Ok(MAX_ROLES);
         }
@@ -47,7 +49,7 @@ impl RoleService for Server {
         let asked = request.into_inner();
         let once = granted.once(&asked.request_id, &asked)?;
         let new = convert::role::new(asked.role)?;
-        let most = self.most_roles(&granted, once.as_ref()).await?;
+        let most = self.most_roles(&granted, granted.scope, once.as_ref()).await?;
         let call = call(&granted, once)?;
         let role = ops::role::create(&self.snapshots, granted.scope.into(), &call, new, most).await.map_err(refused)?;
         let tokens = Tokens::of_change(self.sealer(), &role);
@@ -93,7 +95,7 @@ impl RoleService for Server {
         let id = role_id(&asked.role_id)?;
         let call = call(&granted, once)?;
         let role =
-            ops::role::delete(self.database(), granted.scope.into(), &call, id, &asked.etag).await.map_err(refused)?;
+            ops::role::delete(&self.snapshots, granted.scope.into(), &call, id, asked.etag).await.map_err(refused)?;
         let tokens = Tokens::of_change(self.sealer(), &role);
         Ok(Response::new(convert::role::to_proto(role.value, &tokens)))
     }

@@ -90,7 +90,7 @@ impl SubjectService for Server {
         };
         let suspended = status == SubjectStatus::Suspended;
         let call = call(&granted, Grantor::Free);
-        let state = ops::subject::set_state(self.database(), scope, &call, news, suspended).await.map_err(refused)?;
+        let state = ops::subject::set_state(&self.snapshots, scope, &call, news, suspended).await.map_err(refused)?;
         kill_point("note-subject/committed");
         let tokens = Tokens::at(self.sealer(), state.revision);
         Ok(Response::new(SetSubjectStateResponse {
@@ -117,7 +117,7 @@ impl SubjectService for Server {
             protect_last_owner: asked.protect_last_owner,
         };
         let call = call(&granted, Grantor::Free);
-        let gone = ops::subject::remove(self.database(), scope, &call, news).await.map_err(refused)?;
+        let gone = ops::subject::remove(&self.snapshots, scope, &call, news).await.map_err(refused)?;
         kill_point("drop-subject/committed");
         Ok(Response::new(RemoveSubjectResponse { revision: gone.revision.token(self.sealer()) }))
     }
@@ -133,10 +133,11 @@ impl SubjectService for Server {
         let state = violations.check("state", subject::organization_state(asked.state()).ok_or("is required"));
         violations.require(asked.org_revision > 0, "org_revision", "must be more than 0");
         let (organization, project, state) = violations.all((organization, project, state))?;
-        let scope = granted.in_organization(project, organization).scope;
+        let tenant = granted.in_tenant(project, organization).scope;
         let news = OrganizationNews { state, org_revision: asked.org_revision };
         let call = call(&granted, Grantor::Free);
-        let noted = ops::subject::set_organization_state(self.database(), scope, &call, news).await.map_err(refused)?;
+        let noted =
+            ops::subject::set_organization_state(self.database(), tenant, &call, news).await.map_err(refused)?;
         kill_point("note-organization/committed");
         let (state, org_revision) = noted.value;
         Ok(Response::new(SetOrganizationStateResponse {

@@ -1,3 +1,4 @@
+use engine::Condition;
 use serde::{Deserialize, Serialize};
 use tenancy::{BindingId, OrganizationId, RoleId};
 use time::OffsetDateTime;
@@ -102,6 +103,24 @@ pub struct Binding {
 }
 
 impl Binding {
+    /// A binding that makes its subject an owner of the organization.
+    pub fn is_ownership(&self) -> bool {
+        self.resource.is_none() && self.effect == Effect::Allow && self.role_id.uuid() == engine::OWNER.0
+    }
+
+    pub fn for_engine(&self) -> engine::Binding {
+        engine::Binding {
+            id: self.binding_id.uuid().into(),
+            subject: self.subject.into(),
+            role: self.role_id.uuid().into(),
+            resource: self.resource.as_ref().and_then(Resource::reference),
+            effect: self.effect.into(),
+            condition: self.condition.as_deref().map(Condition::stored),
+            not_before: self.window.not_before,
+            expire_time: self.window.expire_time,
+        }
+    }
+
     /// It applies always and whatever is known.
     pub fn is_unlimited(&self) -> bool {
         self.condition.is_none() && self.window == Window::default()

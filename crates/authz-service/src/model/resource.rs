@@ -50,3 +50,11 @@ pub struct Registration {
     pub update_time: OffsetDateTime,
     pub revision: i64,
 }
+
+impl Registration {
+    /// None for what no request could have named.
+    pub fn for_engine(&self) -> Option<engine::Resource> {
+        let parent = self.parent.as_ref().map(Resource::reference);
+        Some(engine::Resource { resource: self.resource.reference()?, parent: parent.flatten() })
+    }
+}

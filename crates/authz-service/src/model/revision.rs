@@ -19,7 +19,7 @@ const TAG: usize = 32;
 const TEXT: usize = (BODY + TAG).div_ceil(3) * 4;
 
 /// A place in the history of what decides in an organization.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Revision {
     /// The organization, or the project under its own uuid.
     pub tenant: OrganizationId,
@@ -44,6 +44,15 @@ impl Revision {
             own: organization.revision,
             template: project.map_or(0, |head| head.revision),
         }
+    }
+
+    pub fn is_of_the_history_of(&self, head: &Head) -> bool {
+        self.tenant == head.organization_id && self.incarnation == head.incarnation
+    }
+
+    /// Whether an organization and its project's templates stand just here. The token of one resource says nothing of the templates.
+    pub fn is_where(&self, head: &Head, template: i64) -> bool {
+        self.own == head.revision && (self.template == 0 || self.template == template)
     }
 
     fn body(&self) -> [u8; BODY] {
@@ -92,6 +101,12 @@ impl Revision {
 pub struct At<T> {
     pub value: T,
     pub revision: Revision,
+}
+
+impl<T> At<T> {
+    pub fn try_map<U, E>(self, read: impl FnOnce(T) -> Result<U, E>) -> Result<At<U>, E> {
+        Ok(At { value: read(self.value)?, revision: self.revision })
+    }
 }
 
 #[cfg(test)]

@@ -52,6 +52,15 @@ pub enum RoleName {
     Key(RoleKey),
 }
 
+impl RoleName {
+    pub fn is_of(&self, role: &Role) -> bool {
+        match self {
+            Self::Id(id) => role.role_id == *id,
+            Self::Key(key) => role.key == key.as_str(),
+        }
+    }
+}
+
 impl FromStr for RoleName {
     type Err = &'static str;
 
@@ -96,6 +105,14 @@ impl Role {
     /// What it lists, without what cannot be read any more.
     pub fn patterns(&self) -> Vec<PermissionPattern> {
         self.permissions.iter().filter_map(|text| text.parse().ok()).collect()
+    }
+
+    pub fn for_engine(&self) -> engine::Role {
+        engine::Role {
+            id: self.role_id.uuid().into(),
+            permissions: self.patterns(),
+            included_role_ids: self.included(),
+        }
     }
 
     pub fn included(&self) -> Vec<engine::RoleId> {

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use engine::SubjectId;
+use engine::{SubjectId, SubjectState};
 use serde::{Deserialize, Serialize};
 use tenancy::{GroupId, MemberId, ServiceAccountId};
 use time::OffsetDateTime;
@@ -99,6 +99,15 @@ impl SubjectStatus {
             Self::Active => "ACTIVE",
             Self::Suspended => "SUSPENDED",
             Self::Removed => "REMOVED",
+        }
+    }
+
+    /// None: nothing holds the subject back.
+    pub fn for_engine(self) -> Option<SubjectState> {
+        match self {
+            Self::Active => None,
+            Self::Suspended => Some(SubjectState::Suspended),
+            Self::Removed => Some(SubjectState::Removed),
         }
     }
 

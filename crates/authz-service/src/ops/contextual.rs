@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use engine::{BindingId, Change, RoleId, Snapshot, SubjectId};
 use uuid::Uuid;
 
-use super::{Refused, binding::NewBinding};
+use super::{Refused, edit::NewBinding};
 use crate::{
     model::{Resource, RoleName},
     snapshots::State,

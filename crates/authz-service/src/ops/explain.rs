@@ -4,7 +4,7 @@ use engine::{Circumstances, Context, Derivation, Meter, Permission, ResourceRef,
 use tenancy::{BindingId, OrganizationScope, StoreError};
 use time::OffsetDateTime;
 
-use super::{Refused, binding::NewBinding, contextual};
+use super::{Refused, contextual, edit::NewBinding};
 use crate::{
     model::{Binding, Subject},
     snapshots::{Consistency, SnapshotError, Snapshots, State},

@@ -1,7 +1,5 @@
 use tenancy::{OrganizationState, StoreError};
 
-use crate::store::group::GroupError;
-
 /// Why a change is refused. Nothing has changed then.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
@@ -39,15 +37,66 @@ pub enum Refused {
     ResourceElsewhere(String),
     #[error("something lies in {0}")]
     ResourceNotEmpty(String),
+    #[error("the revision token is of another organization or of another history")]
+    ForeignRevision,
+    /// A batch gives what it makes an id that something has already.
+    #[error("the id is in use")]
+    IdTaken,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-impl From<GroupError> for Refused {
-    fn from(error: GroupError) -> Self {
-        match error {
-            GroupError::ExternalIdTaken => Self::ExternalIdTaken,
-            GroupError::Store(error) => Self::Store(error),
+/// What [`Refused::NotFound`] calls a member or a service account.
+pub(super) const SUBJECT: &str = "subject";
+
+/// What is wrong with one edit of a list.
+#[derive(Debug)]
+pub struct Fault {
+    /// Which edit.
+    pub at: usize,
+    /// The part of it; empty where it is the whole.
+    pub field: &'static str,
+    pub refused: Refused,
+}
+
+/// What a list of edits was to find, and did not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unmet {
+    Revision,
+    /// The precondition at this place.
+    Precondition(usize),
+}
+
+/// Why a list of edits is refused: for what it needs as a whole, or for each of the faults that its edits have.
+#[derive(Debug)]
+pub enum Rejected {
+    Whole(Refused),
+    /// At least one.
+    Unmet(Vec<Unmet>),
+    /// At least one.
+    Edits(Vec<Fault>),
+}
+
+impl From<Refused> for Rejected {
+    fn from(refused: Refused) -> Self {
+        Self::Whole(refused)
+    }
+}
+
+impl From<StoreError> for Rejected {
+    fn from(error: StoreError) -> Self {
+        Self::Whole(error.into())
+    }
+}
+
+impl From<Rejected> for Refused {
+    /// Of one edit the first fault says enough. It has no preconditions.
+    fn from(rejected: Rejected) -> Self {
+        let nothing = || Self::Store(StoreError::Corrupt("refusal"));
+        match rejected {
+            Rejected::Whole(refused) => refused,
+            Rejected::Unmet(_) => nothing(),
+            Rejected::Edits(faults) => faults.into_iter().next().map_or_else(nothing, |fault| fault.refused),
         }
     }
 }

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use engine::Snapshot;
-use tenancy::{BindingId, Head, OrganizationScope, RoleId, StoreError};
+use tenancy::{OrganizationScope, RoleId, StoreError};
 use time::OffsetDateTime;
 
 use super::{
     Call, Refused,
-    binding::{SUBJECT, can_hold, created, deleted, is_ownership},
+    apply::{self, Batch},
     change::{Change, Opened},
-    owners::keeps_an_owner,
+    edit::{Edit, NewBinding},
+    refused::SUBJECT,
     role::named,
     rules::{self, Given},
 };
@@ -50,69 +50,46 @@ pub async fn set(
         Opened::Answered(first) => return Ok(first),
     };
     let owners = change.owners();
-    let roles = named(change.connection(), owners, &grant.roles).await?;
-    can_hold(&mut change, &[grant.subject]).await?;
-    let bindings = store::binding::of_subject(change.connection(), owners.tenant, grant.subject).await?;
+    let mut roles = named(change.connection(), owners, &grant.roles).await?;
+    roles.sort_unstable();
+    roles.dedup();
+    let bindings = store::binding::of_subjects(change.connection(), owners.tenant, &[grant.subject]).await?;
     let of_source: Vec<&Binding> = bindings
         .iter()
         .filter(|b| b.resource.is_none() && b.effect == Effect::Allow && b.source == grant.source)
         .collect();
     let held = |role: &RoleId| of_source.iter().any(|b| b.role_id == *role && b.is_unlimited());
-    let mut missing: Vec<RoleId> = roles.iter().filter(|role| !held(role)).copied().collect();
-    missing.sort_unstable();
-    missing.dedup();
-    let surplus: Vec<&Binding> = match grant.replace {
-        true => of_source.iter().filter(|b| !roles.contains(&b.role_id)).copied().collect(),
-        false => Vec::new(),
-    };
-    let template = change.template();
-    let before = snapshots.of_write(change.write(), template).await?;
-    may_grant(call.grantor, &missing, &before, change.now())?;
-    if surplus.iter().any(|binding| is_ownership(binding)) {
-        keeps_an_owner_without(&mut change, &surplus).await?;
+    let missing = roles.iter().filter(|role| !held(role)).map(|role| ahead(grant.subject, *role, grant.source));
+    let surplus = of_source.iter().filter(|binding| grant.replace && !roles.contains(&binding.role_id));
+    let surplus = surplus.map(|binding| Edit::DeleteBinding { id: binding.binding_id, etag: String::new() });
+    let batch = Batch::of(missing.chain(surplus).collect());
+    if batch.edits.is_empty()
+        && store::subject::any_removed(change.connection(), owners.tenant, &[grant.subject]).await?
+    {
+        return Err(Refused::NotFound(SUBJECT));
     }
-    let fresh: Vec<Binding> = missing
-        .into_iter()
-        .map(|role_id| Binding {
-            binding_id: BindingId::new(),
-            organization_id: owners.tenant,
-            subject: grant.subject,
-            role_id,
-            resource: None,
-            effect: Effect::Allow,
-            condition: None,
-            window: Window::default(),
-            source: grant.source,
-            create_time: change.now(),
-            update_time: change.now(),
-            revision: change.revision(),
-        })
-        .collect();
-    let gone: Vec<BindingId> = surplus.iter().map(|binding| binding.binding_id).collect();
-    store::binding::insert(change.connection(), owners.project, &fresh).await?;
-    store::binding::delete(change.connection(), owners.tenant, &gone).await?;
-    fresh.iter().for_each(|binding| change.append(created(binding)));
-    surplus.into_iter().for_each(|binding| change.append(deleted(binding)));
-    Ok(change.commit(()).await?)
+    Ok(apply::perform(change, snapshots, call.grantor, &batch, |_| ()).await?)
 }
 
-pub(super) fn may_grant(
-    grantor: Grantor,
-    roles: &[RoleId],
-    before: &State,
-    now: OffsetDateTime,
-) -> Result<(), Refused> {
+/// A role at the organization for somebody who may not be there yet.
+pub(super) fn ahead(subject: Subject, role: RoleId, source: RoleSource) -> Edit {
+    Edit::CreateBinding(NewBinding {
+        id: None,
+        subject,
+        role: RoleName::Id(role),
+        resource: None,
+        effect: Effect::Allow,
+        condition: None,
+        window: Window::default(),
+        source,
+        ahead: true,
+    })
+}
+
+fn may_grant(grantor: Grantor, roles: &[RoleId], before: &State, now: OffsetDateTime) -> Result<(), Refused> {
     let patterns = |role: &RoleId| before.engine.patterns_of(role.uuid().into()).unwrap_or_default();
     let given: Vec<Given> = roles.iter().map(|role| Given::everywhere(patterns(role))).collect();
     rules::may_give(grantor, &given, &before.engine, now)
-}
-
-async fn keeps_an_owner_without(change: &mut Change, gone: &[&Binding]) -> Result<(), Refused> {
-    let head = change.head().clone();
-    let data = store::organization::load(change.connection(), &head).await?.data;
-    let mut after = data.clone();
-    after.bindings.retain(|binding| !gone.iter().any(|gone| gone.binding_id.uuid() == binding.id.0));
-    keeps_an_owner(change, &data, &after).await
 }
 
 /// Whether the grantor may grant the roles at the organization now, and may act as somebody, who must then hold nothing that the
@@ -124,10 +101,10 @@ pub async fn check_grant(
     roles: &[RoleName],
     acting_as: Option<Subject>,
 ) -> Result<Vec<RoleId>, Refused> {
-    if let Some(subject) = acting_as {
-        may_act_as(snapshots, scope, grantor, subject).await?;
-    }
     let state = snapshots.at(scope, Consistency::FullyConsistent).await.map_err(store_error)?;
+    if let Some(subject) = acting_as {
+        may_act_as(snapshots, scope, grantor, subject, &state).await?;
+    }
     let id = |name: &RoleName| match name {
         RoleName::Id(id) => Some(*id).filter(|id| state.knows_role(id.uuid().into())),
         RoleName::Key(key) => state.role(key.as_str()).map(|id| RoleId::from_uuid(id.0)),
@@ -145,21 +122,20 @@ async fn may_act_as(
     scope: OrganizationScope,
     grantor: Grantor,
     subject: Subject,
+    state: &State,
 ) -> Result<(), Refused> {
     // Whoever may do anything, and whoever acts as that subject already, gains nothing.
     if grantor == Grantor::Free || grantor == Grantor::Bound(subject) {
         return Ok(());
     }
     let mut read = snapshots.database().read(scope).await?;
-    let head = Head::find(read.connection(), scope.organization_id()).await?.ok_or(StoreError::TenantUnknown)?;
-    let data = store::organization::load(read.connection(), &head).await?.data;
     let removed = store::subject::any_removed(read.connection(), scope.organization_id(), &[subject]).await?;
     read.finish().await?;
     if removed {
         return Err(Refused::NotFound(SUBJECT));
     }
-    let (before, now) = (Snapshot::build(&data), tenancy::event::now());
-    rules::may_give(grantor, &rules::holdings(&data, subject.into(), &before, now), &before, now)
+    let now = tenancy::event::now();
+    rules::may_give(grantor, &rules::holdings(subject.into(), &state.engine, now), &state.engine, now)
 }
 
 /// `FullyConsistent` names no token, so nothing about one can be wrong.

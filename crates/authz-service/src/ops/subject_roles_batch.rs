@@ -1,18 +1,19 @@
 //! Giving roles to many subjects at once: those of a batch of new members.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
-use tenancy::{BindingId, OrganizationScope, RoleId};
+use tenancy::{OrganizationScope, RoleId};
 
 use super::{
     Call, Refused,
-    binding::{can_hold, created},
+    apply::{self, Batch},
     change::{Change, Opened},
+    refused::SUBJECT,
     role::named,
-    subject_roles::may_grant,
+    subject_roles::ahead,
 };
 use crate::{
-    model::{At, Binding, Effect, RoleName, RoleSource, Subject, Window},
+    model::{At, Effect, RoleName, RoleSource, Subject},
     snapshots::Snapshots,
     store,
 };
@@ -46,7 +47,9 @@ pub async fn give(
     let roles = named(change.connection(), owners, &names).await?;
     let of = |name: &RoleName| names.iter().position(|other| other == name).and_then(|at| roles.get(at)).copied();
     let subjects: Vec<Subject> = grants.iter().map(|(subject, _)| *subject).collect();
-    can_hold(&mut change, &subjects).await?;
+    if store::subject::any_removed(change.connection(), owners.tenant, &subjects).await? {
+        return Err(Refused::NotFound(SUBJECT));
+    }
     let held: HashSet<(Subject, RoleId)> = store::binding::of_subjects(change.connection(), owners.tenant, &subjects)
         .await?
         .into_iter()
@@ -54,32 +57,12 @@ pub async fn give(
         .filter(|b| b.is_unlimited())
         .map(|b| (b.subject, b.role_id))
         .collect();
-    let mut fresh: BTreeMap<(usize, RoleId), Binding> = BTreeMap::new();
+    let mut fresh: BTreeSet<(usize, RoleId)> = BTreeSet::new();
     for (at, (subject, names)) in grants.iter().enumerate() {
-        for role_id in names.iter().filter_map(of).filter(|role| !held.contains(&(*subject, *role))) {
-            let binding = Binding {
-                binding_id: BindingId::new(),
-                organization_id: owners.tenant,
-                subject: *subject,
-                role_id,
-                resource: None,
-                effect: Effect::Allow,
-                condition: None,
-                window: Window::default(),
-                source,
-                create_time: change.now(),
-                update_time: change.now(),
-                revision: change.revision(),
-            };
-            fresh.insert((at, role_id), binding);
-        }
+        fresh.extend(
+            names.iter().filter_map(of).filter(|role| !held.contains(&(*subject, *role))).map(|role| (at, role)),
+        );
     }
-    let given: Vec<RoleId> = roles.into_iter().filter(|role| fresh.keys().any(|(_, given)| given == role)).collect();
-    let template = change.template();
-    let before = snapshots.of_write(change.write(), template).await?;
-    may_grant(call.grantor, &given, &before, change.now())?;
-    let fresh: Vec<Binding> = fresh.into_values().collect();
-    store::binding::insert(change.connection(), owners.project, &fresh).await?;
-    fresh.iter().for_each(|binding| change.append(created(binding)));
-    Ok(change.commit(()).await?)
+    let edits = fresh.into_iter().filter_map(|(at, role)| Some(ahead(*subjects.get(at)?, role, source))).collect();
+    Ok(apply::perform(change, snapshots, call.grantor, &Batch::of(edits), |_| ()).await?)
 }

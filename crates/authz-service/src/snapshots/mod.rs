@@ -6,11 +6,13 @@
 //! `minimize_latency`, and changes may later be applied to a snapshot instead of reading all of it again. Both belong behind
 //! [`Snapshots::at`].
 
+mod held;
 mod state;
 
 use std::sync::Arc;
 
 use engine::Snapshot;
+use held::Held;
 use moka::{
     future::Cache,
     ops::compute::{CompResult, Op},
@@ -51,6 +53,8 @@ pub struct Snapshots {
     database: Database,
     /// Bounded by the bytes that the snapshots take, about.
     cache: Cache<OrganizationId, Arc<State>>,
+    /// Beside the cache, with a quarter of its bytes.
+    held: Held,
     /// The unreadable rows that the log has been told of: each once, not with every reading.
     told: moka::sync::Cache<(OrganizationId, Faults), ()>,
 }
@@ -58,7 +62,7 @@ pub struct Snapshots {
 impl Snapshots {
     pub fn new(database: Database, max_bytes: u64) -> Self {
         let cache = Cache::builder().max_capacity(max_bytes).weigher(|_, state: &Arc<State>| state.bytes()).build();
-        Self { database, cache, told: moka::sync::Cache::new(MAX_TOLD) }
+        Self { database, cache, held: Held::new(max_bytes / 4), told: moka::sync::Cache::new(MAX_TOLD) }
     }
 
     pub fn database(&self) -> &Database {
@@ -71,7 +75,26 @@ impl Snapshots {
 
     /// Nothing of the organization stays in memory.
     pub async fn forget(&self, organization: OrganizationId) {
+        self.held.forget(organization);
         self.cache.invalidate(&organization).await;
+    }
+
+    /// Keeps what a list is read from, so that its reader can go on at the same revision.
+    pub fn hold(&self, state: &Arc<State>) {
+        self.held.hold(state);
+    }
+
+    /// What decided at this revision, if it is still held, or is what decides now.
+    pub async fn held(
+        &self,
+        scope: OrganizationScope,
+        revision: &Revision,
+    ) -> Result<Option<Arc<State>>, SnapshotError> {
+        if let Some(state) = self.held.find(revision) {
+            return Ok(Some(state));
+        }
+        let state = self.at(scope, Consistency::FullyConsistent).await?;
+        Ok((state.revision() == *revision).then_some(state))
     }
 
     /// What decides in the organization, as fresh as asked for.
@@ -86,6 +109,16 @@ impl Snapshots {
             return Ok(state);
         }
         Ok(self.load(scope, &heads).await?)
+    }
+
+    /// Whether what the database holds by now is as fresh as asked for: for answers that are read there, in a transaction that begins
+    /// after this.
+    pub async fn reached(&self, scope: OrganizationScope, consistency: Consistency) -> Result<(), SnapshotError> {
+        let heads = Heads::read(&self.database, scope).await?;
+        match consistency {
+            Consistency::AtLeastAsFresh(revision) => heads.reached(revision),
+            Consistency::MinimizeLatency | Consistency::FullyConsistent => Ok(()),
+        }
     }
 
     /// Reads the organization anew. Of many who want it at once one reads; the others find what it read.

@@ -109,27 +109,6 @@ pub async fn list(
     bindings(rows)
 }
 
-/// All bindings of one subject, and of nothing that it is in.
-pub async fn of_subject(
-    connection: &mut PgConnection,
-    organization: OrganizationId,
-    subject: Subject,
-) -> Result<Vec<Binding>, StoreError> {
-    let (kind, id) = subject.columns();
-    let rows = sqlx::query_as!(
-        Row,
-        r#"select organization_id, binding_id, subject_kind as "subject_kind: String", subject_id, role_id, resource_type,
-               resource_id, effect, condition, not_before, expire_time, source, create_time, update_time, revision
-           from binding where organization_id = $1 and subject_kind = $2::text and subject_id = $3"#,
-        organization.uuid(),
-        kind,
-        id
-    )
-    .fetch_all(connection)
-    .await?;
-    bindings(rows)
-}
-
 /// All bindings of these subjects, and of nothing that they are in.
 pub async fn of_subjects(
     connection: &mut PgConnection,
@@ -175,33 +154,85 @@ pub async fn at_resources(
     bindings(rows)
 }
 
+/// What a binding is looked for by.
+#[derive(Debug, Clone)]
+pub struct Alike {
+    pub subject: Subject,
+    pub role: RoleId,
+    pub resource: Option<Resource>,
+    pub effect: Effect,
+}
+
+/// The numbers of those for which there is a binding of just that subject, role, resource and effect.
+pub async fn alike(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    asked: &[(usize, Alike)],
+) -> Result<Vec<usize>, StoreError> {
+    let column = |read: &dyn Fn(&Alike) -> String| -> Vec<String> { asked.iter().map(|(_, one)| read(one)).collect() };
+    // No type is empty: an empty one stands for the organization.
+    let types = column(&|one| one.resource.as_ref().map(|r| r.type_name.clone()).unwrap_or_default());
+    let ids = column(&|one| one.resource.as_ref().map(|r| r.id.clone()).unwrap_or_default());
+    let numbers: Vec<i64> = asked.iter().filter_map(|(number, _)| i64::try_from(*number).ok()).collect();
+    let rows = sqlx::query_scalar!(
+        r#"select asked.number as "number!"
+           from unnest($2::bigint[], $3::text[], $4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::text[])
+               as asked (number, kind, subject, role, type, id, effect)
+           where exists (
+               select from binding as b
+               where b.organization_id = $1 and b.subject_kind = asked.kind and b.subject_id = asked.subject
+                   and b.role_id = asked.role and b.effect = asked.effect
+                   and coalesce(b.resource_type, '') = asked.type and coalesce(b.resource_id, '') = asked.id
+           )"#,
+        organization.uuid(),
+        &numbers,
+        &column(&|one| one.subject.columns().0.to_owned()),
+        &asked.iter().map(|(_, one)| one.subject.columns().1).collect::<Vec<Uuid>>(),
+        &asked.iter().map(|(_, one)| one.role.uuid()).collect::<Vec<Uuid>>(),
+        &types,
+        &ids,
+        &column(&|one| one.effect.as_str().to_owned())
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().filter_map(|number| usize::try_from(number).ok()).collect())
+}
+
+/// All of them in one statement.
 pub async fn insert(connection: &mut PgConnection, project: ProjectId, bindings: &[Binding]) -> Result<(), StoreError> {
-    for binding in bindings {
-        let (kind, subject) = binding.subject.columns();
-        sqlx::query!(
-            "insert into binding (organization_id, project_id, binding_id, subject_kind, subject_id, role_id, resource_type,
-                 resource_id, effect, condition, not_before, expire_time, source, create_time, update_time, revision)
-             values ($1, $2, $3, $4::text, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
-            binding.organization_id.uuid(),
-            project.uuid(),
-            binding.binding_id.uuid(),
-            kind,
-            subject,
-            binding.role_id.uuid(),
-            binding.resource.as_ref().map(|r| r.type_name.as_str()),
-            binding.resource.as_ref().map(|r| r.id.as_str()),
-            binding.effect.as_str(),
-            binding.condition.as_deref(),
-            binding.window.not_before,
-            binding.window.expire_time,
-            binding.source.as_str(),
-            binding.create_time,
-            binding.update_time,
-            binding.revision
-        )
-        .execute(&mut *connection)
-        .await?;
-    }
+    let Some(first) = bindings.first() else { return Ok(()) };
+    let (kinds, subjects): (Vec<String>, Vec<Uuid>) =
+        bindings.iter().map(|b| b.subject.columns()).map(|(kind, id)| (kind.to_owned(), id)).unzip();
+    let (types, ids): (Vec<Option<String>>, Vec<Option<String>>) =
+        bindings.iter().map(|b| b.resource.clone().map(|r| (r.type_name, r.id)).unzip()).unzip();
+    let (begins, ends): (Vec<Option<OffsetDateTime>>, Vec<Option<OffsetDateTime>>) =
+        bindings.iter().map(|b| (b.window.not_before, b.window.expire_time)).unzip();
+    sqlx::query!(
+        "insert into binding (organization_id, project_id, binding_id, subject_kind, subject_id, role_id, resource_type,
+             resource_id, effect, not_before, expire_time, source, condition, create_time, update_time, revision)
+         select $1, $2, new.binding_id, new.kind, new.subject_id, new.role_id, new.type, new.id, new.effect, new.not_before,
+             new.expire_time, new.source, new.condition, $14, $14, $15
+         from unnest($3::uuid[], $4::text[], $5::uuid[], $6::uuid[], $7::text[], $8::text[], $9::text[], $10::timestamptz[],
+             $11::timestamptz[], $12::text[], $13::text[])
+             as new (binding_id, kind, subject_id, role_id, type, id, effect, not_before, expire_time, source, condition)",
+        first.organization_id.uuid(),
+        project.uuid(),
+        &bindings.iter().map(|b| b.binding_id.uuid()).collect::<Vec<_>>(),
+        &kinds,
+        &subjects,
+        &bindings.iter().map(|b| b.role_id.uuid()).collect::<Vec<_>>(),
+        &types as &[Option<String>],
+        &ids as &[Option<String>],
+        &bindings.iter().map(|b| b.effect.as_str().to_owned()).collect::<Vec<_>>(),
+        &begins as &[Option<OffsetDateTime>],
+        &ends as &[Option<OffsetDateTime>],
+        &bindings.iter().map(|b| b.source.as_str().to_owned()).collect::<Vec<_>>(),
+        &bindings.iter().map(|b| b.condition.clone()).collect::<Vec<_>>() as &[Option<String>],
+        first.create_time,
+        first.revision
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

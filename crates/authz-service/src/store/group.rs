@@ -1,5 +1,5 @@
 use sqlx::PgConnection;
-use tenancy::{GroupId, OrganizationId, ProjectId, StoreError, constraint, page::Page};
+use tenancy::{GroupId, OrganizationId, ProjectId, StoreError, page::Page};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -31,22 +31,6 @@ impl From<Row> for Group {
     }
 }
 
-/// Why a group cannot be written.
-#[derive(Debug, thiserror::Error)]
-pub enum GroupError {
-    #[error("another group has this external_id")]
-    ExternalIdTaken,
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-fn refused(error: sqlx::Error) -> GroupError {
-    match constraint(&error) {
-        Some("group_external_id_key") => GroupError::ExternalIdTaken,
-        _ => GroupError::Store(error.into()),
-    }
-}
-
 pub async fn find(
     connection: &mut PgConnection,
     organization: OrganizationId,
@@ -64,24 +48,26 @@ pub async fn find(
     Ok(row.map(Group::from))
 }
 
-/// Whether one of the ids is no group of the organization.
-pub async fn missing(
+/// The groups that have one of the ids or external ids.
+pub async fn named(
     connection: &mut PgConnection,
     organization: OrganizationId,
     groups: &[GroupId],
-) -> Result<bool, StoreError> {
+    external_ids: &[String],
+) -> Result<Vec<Group>, StoreError> {
     let ids: Vec<Uuid> = groups.iter().map(|id| id.uuid()).collect();
-    let missing = sqlx::query_scalar!(
-        r#"select exists (
-               select from unnest($2::uuid[]) as named (id)
-               where not exists (select from user_group where organization_id = $1 and group_id = named.id)
-           ) as "missing!""#,
+    let rows = sqlx::query_as!(
+        Row,
+        "select organization_id, group_id, display_name, external_id, create_time, update_time, revision, members_revision
+         from user_group
+         where organization_id = $1 and (group_id = any ($2) or (external_id <> '' and external_id = any ($3)))",
         organization.uuid(),
-        &ids
+        &ids,
+        external_ids
     )
-    .fetch_one(connection)
+    .fetch_all(connection)
     .await?;
-    Ok(missing)
+    Ok(rows.into_iter().map(Group::from).collect())
 }
 
 /// One page, oldest first: up to one group more than asked for. An empty `external_id` asks for all.
@@ -107,7 +93,7 @@ pub async fn list(
     Ok(rows.into_iter().map(Group::from).collect())
 }
 
-pub async fn insert(connection: &mut PgConnection, project: ProjectId, group: &Group) -> Result<(), GroupError> {
+pub async fn insert(connection: &mut PgConnection, project: ProjectId, group: &Group) -> Result<(), StoreError> {
     sqlx::query!(
         "insert into user_group (organization_id, project_id, group_id, display_name, external_id, create_time, update_time,
              revision, members_revision)
@@ -123,12 +109,11 @@ pub async fn insert(connection: &mut PgConnection, project: ProjectId, group: &G
         group.members_revision
     )
     .execute(connection)
-    .await
-    .map_err(refused)?;
+    .await?;
     Ok(())
 }
 
-pub async fn update(connection: &mut PgConnection, group: &Group) -> Result<(), GroupError> {
+pub async fn update(connection: &mut PgConnection, group: &Group) -> Result<(), StoreError> {
     sqlx::query!(
         "update user_group set display_name = $3, external_id = $4, update_time = $5, revision = $6, members_revision = $7
          where organization_id = $1 and group_id = $2",
@@ -141,8 +126,7 @@ pub async fn update(connection: &mut PgConnection, group: &Group) -> Result<(), 
         group.members_revision
     )
     .execute(connection)
-    .await
-    .map_err(refused)?;
+    .await?;
     Ok(())
 }
 

@@ -68,6 +68,19 @@ pub async fn load(connection: &mut PgConnection, head: &Head) -> Result<Loaded, 
     Ok(Loaded { data, roles, sources, template, rows, faults })
 }
 
+/// Whether the organization has a role, a group or a registered resource of its own.
+pub async fn has_its_own(connection: &mut PgConnection, organization: OrganizationId) -> Result<bool, StoreError> {
+    let has = sqlx::query_scalar!(
+        r#"select exists (select from role where organization_id = $1)
+               or exists (select from user_group where organization_id = $1)
+               or exists (select from resource where organization_id = $1) as "has!""#,
+        organization.uuid()
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(has)
+}
+
 /// Rows that could not be read: how many, and of which kind the last was.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Faults {

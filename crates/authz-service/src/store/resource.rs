@@ -84,14 +84,35 @@ pub async fn children(
     Ok(rows.into_iter().map(Registration::from).collect())
 }
 
+/// All of them, by type and id: up to one more than asked for.
+pub async fn list_all(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    page: &Page<Resource>,
+) -> Result<Vec<Registration>, StoreError> {
+    let rows = sqlx::query_as!(
+        Row,
+        "select organization_id, type, id, parent_type, parent_id, create_time, update_time, revision
+         from resource
+         where organization_id = $1 and ($2::text is null or (type, id) > ($2, $3))
+         order by type, id limit $4",
+        organization.uuid(),
+        page.after.as_ref().map(|r| r.type_name.as_str()),
+        page.after.as_ref().map(|r| r.id.as_str()),
+        page.size + 1
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(Registration::from).collect())
+}
+
 pub async fn insert(
     connection: &mut PgConnection,
     project: ProjectId,
     organization: OrganizationId,
     registrations: &[Registration],
-    time: OffsetDateTime,
-    revision: i64,
 ) -> Result<(), StoreError> {
+    let Some(first) = registrations.first() else { return Ok(()) };
     let (types, ids): (Vec<String>, Vec<String>) =
         registrations.iter().map(|r| (r.resource.type_name.clone(), r.resource.id.clone())).unzip();
     let (parent_types, parent_ids): (Vec<Option<String>>, Vec<Option<String>>) =
@@ -106,8 +127,26 @@ pub async fn insert(
         &ids,
         &parent_types as &[Option<String>],
         &parent_ids as &[Option<String>],
-        time,
-        revision
+        first.create_time,
+        first.revision
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Puts it where it now stands.
+pub async fn relocate(connection: &mut PgConnection, registration: &Registration) -> Result<(), StoreError> {
+    sqlx::query!(
+        "update resource set parent_type = $4, parent_id = $5, update_time = $6, revision = $7
+         where organization_id = $1 and type = $2 and id = $3",
+        registration.organization_id.uuid(),
+        registration.resource.type_name,
+        registration.resource.id,
+        registration.parent.as_ref().map(|parent| parent.type_name.as_str()),
+        registration.parent.as_ref().map(|parent| parent.id.as_str()),
+        registration.update_time,
+        registration.revision
     )
     .execute(connection)
     .await?;

@@ -121,41 +121,60 @@ pub async fn count(connection: &mut PgConnection, tenant: OrganizationId) -> Res
     Ok(count)
 }
 
-/// Whether a key is used where the tenant's roles are seen: in it or its project and, for the project, in any organization of it.
-pub async fn key_is_used(connection: &mut PgConnection, owners: Owners, key: &str) -> Result<bool, StoreError> {
+/// Which of the keys are used anywhere in the project.
+pub async fn keys_used(
+    connection: &mut PgConnection,
+    project: ProjectId,
+    keys: &[String],
+) -> Result<Vec<String>, StoreError> {
     let used = sqlx::query_scalar!(
-        r#"select exists (
-               select from role
-               where project_id = $2 and key = $3
-                   and (organization_id = any (array[$1::uuid, $2::uuid]) or $1 = $2)
-           ) as "used!""#,
-        owners.tenant.uuid(),
-        owners.project.uuid(),
-        key
+        "select distinct key from role where project_id = $1 and key = any ($2)",
+        project.uuid(),
+        keys
     )
-    .fetch_one(connection)
+    .fetch_all(connection)
     .await?;
     Ok(used)
 }
 
-/// Whether a binding names the role, or another role includes it: in the organization or, for a role of the project, anywhere in
-/// the project.
-pub async fn is_used(connection: &mut PgConnection, owners: Owners, role: RoleId) -> Result<bool, StoreError> {
-    let used = sqlx::query_scalar!(
-        r#"select exists (
-               select from binding
-               where project_id = $2 and role_id = $3 and (organization_id = $1 or $1 = $2)
-           ) or exists (
-               select from role
-               where project_id = $2 and $3 = any (included_role_ids) and (organization_id = $1 or $1 = $2)
-           ) as "used!""#,
+/// How many bindings name each of the roles: in the organization or, for roles of the project, anywhere in the project.
+pub async fn uses(
+    connection: &mut PgConnection,
+    owners: Owners,
+    roles: &[RoleId],
+) -> Result<Vec<(RoleId, i64)>, StoreError> {
+    let ids: Vec<Uuid> = roles.iter().map(|id| id.uuid()).collect();
+    let rows = sqlx::query!(
+        r#"select role_id, count(*) as "uses!" from binding
+           where project_id = $2 and role_id = any ($3) and (organization_id = $1 or $1 = $2)
+           group by role_id"#,
         owners.tenant.uuid(),
         owners.project.uuid(),
-        role.uuid()
+        &ids
     )
-    .fetch_one(connection)
+    .fetch_all(connection)
     .await?;
-    Ok(used)
+    Ok(rows.into_iter().map(|row| (RoleId::from_uuid(row.role_id), row.uses)).collect())
+}
+
+/// Each of the roles with each role that includes it: in the organization or, for roles of the project, anywhere in the project.
+pub async fn includers(
+    connection: &mut PgConnection,
+    owners: Owners,
+    roles: &[RoleId],
+) -> Result<Vec<(RoleId, RoleId)>, StoreError> {
+    let ids: Vec<Uuid> = roles.iter().map(|id| id.uuid()).collect();
+    let rows = sqlx::query!(
+        r#"select included.id as "included!", role.role_id as "role_id!"
+           from role join unnest($3::uuid[]) as included (id) on included.id = any (role.included_role_ids)
+           where role.project_id = $2 and (role.organization_id = $1 or $1 = $2)"#,
+        owners.tenant.uuid(),
+        owners.project.uuid(),
+        &ids
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (RoleId::from_uuid(row.included), RoleId::from_uuid(row.role_id))).collect())
 }
 
 pub async fn insert(connection: &mut PgConnection, owners: Owners, role: &Role) -> Result<(), StoreError> {

@@ -1,3 +1,5 @@
+use std::collections::{HashMap, HashSet};
+
 use sqlx::PgConnection;
 use tenancy::{OrganizationId, ProjectId, StoreError};
 use time::OffsetDateTime;
@@ -152,4 +154,68 @@ pub async fn put(connection: &mut PgConnection, project: ProjectId, standing: &S
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// What is known of a subject.
+#[derive(Debug, Clone)]
+pub struct Presence {
+    pub subject: Subject,
+    /// As member-service told. None: nothing yet.
+    pub standing: Option<Standing>,
+    /// Whether it was given something already: a member is before it is one.
+    pub is_bound: bool,
+}
+
+/// What is known of each of the subjects.
+pub async fn presence(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    subjects: &[Subject],
+) -> Result<Vec<Presence>, StoreError> {
+    let (kinds, ids) = columns(subjects);
+    let standings = sqlx::query_as!(
+        Row,
+        r#"select organization_id, subject_kind as "subject_kind: String", subject_id, status, member_revision, create_time,
+               update_time, revision
+           from subject_state
+           where organization_id = $1 and (subject_kind, subject_id) in (select * from unnest($2::text[], $3::uuid[]))"#,
+        organization.uuid(),
+        &kinds,
+        &ids
+    )
+    .fetch_all(&mut *connection)
+    .await?
+    .into_iter()
+    .map(Standing::try_from)
+    .collect::<Result<Vec<_>, _>>()?;
+    let told: HashMap<Subject, Standing> = standings.into_iter().map(|standing| (standing.subject, standing)).collect();
+    let untold: Vec<Subject> = subjects.iter().filter(|subject| !told.contains_key(subject)).copied().collect();
+    let bound = if untold.is_empty() { HashSet::new() } else { bound(connection, organization, &untold).await? };
+    let of = |subject: &Subject| Presence {
+        subject: *subject,
+        standing: told.get(subject).cloned(),
+        is_bound: bound.contains(subject),
+    };
+    Ok(subjects.iter().map(of).collect())
+}
+
+async fn bound(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    subjects: &[Subject],
+) -> Result<HashSet<Subject>, StoreError> {
+    let (kinds, ids) = columns(subjects);
+    let rows = sqlx::query!(
+        r#"select asked.kind as "kind!", asked.id as "id!" from unnest($2::text[], $3::uuid[]) as asked (kind, id)
+           where exists (
+               select from binding as b
+               where b.organization_id = $1 and b.subject_kind = asked.kind and b.subject_id = asked.id
+           )"#,
+        organization.uuid(),
+        &kinds,
+        &ids
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().filter_map(|row| Subject::from_columns(&row.kind, row.id)).collect())
 }

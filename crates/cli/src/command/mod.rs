@@ -12,16 +12,17 @@ pub use value::read;
 
 use crate::context::Reach;
 use crate::contract::{self, Wire};
-use crate::{Failure, import, render};
+use crate::{Failure, catalog, import, policy, render};
 
 /// Everything that calls a gateway.
 pub fn commands() -> Vec<Command> {
     let nouns = table::NOUNS.iter().map(flags::noun).map(|noun| match noun.get_name() {
         "member" => noun.subcommand(import::members()),
         "identity" => noun.subcommand(import::identities()),
+        "catalog" => noun.subcommands(catalog::commands()),
         _ => noun,
     });
-    let all = nouns.chain(table::VERBS.iter().filter_map(flags::verb)).chain([call()]);
+    let all = nouns.chain(table::VERBS.iter().filter_map(flags::verb)).chain([call(), policy::commands()]);
     all.map(Reach::augment_args).collect()
 }
 
@@ -47,6 +48,9 @@ pub fn run(matches: &ArgMatches) -> Option<Result<(), Failure>> {
         ["call"] => Work::Call,
         ["member", "import"] => Work::ImportMembers,
         ["identity", "import"] => Work::ImportIdentities,
+        ["catalog", "plan"] => Work::PlanCatalog,
+        ["catalog", "apply"] => Work::ApplyCatalog,
+        ["policy", "test"] => Work::TestPolicy,
         words => Work::Verb(table::find(words)?),
     };
     Some(start(work, leaf))
@@ -56,6 +60,9 @@ enum Work {
     Call,
     ImportMembers,
     ImportIdentities,
+    PlanCatalog,
+    ApplyCatalog,
+    TestPolicy,
     Verb(&'static table::Verb),
 }
 
@@ -68,6 +75,9 @@ fn start(work: Work, matches: &ArgMatches) -> Result<(), Failure> {
             Work::Call => call_any(&reach, matches).await,
             Work::ImportMembers => import::import_members(&reach, matches).await,
             Work::ImportIdentities => import::import_identities(&reach, matches).await,
+            Work::PlanCatalog => catalog::plan(&reach, matches).await,
+            Work::ApplyCatalog => catalog::apply(&reach, matches).await,
+            Work::TestPolicy => policy::test(&reach, matches).await,
             Work::Verb(verb) => {
                 let method = known(verb.method)?;
                 let organization = reach.organization()?;
@@ -120,14 +130,14 @@ async fn answer(
         _ => return Err(Failure::Usage("this method takes one request".into())),
     };
     let Some(page) = contract::page(method) else {
-        return render::value(reach.format(), &wire.unary(method, request).await?);
+        return render::answer(reach.format(), method.output().full_name(), &wire.unary(method, request).await?);
     };
     let answer = if all { every_page(&wire, method, request).await? } else { wire.unary(method, request).await? };
     render::page(reach.format(), page.json_name(), &answer)
 }
 
 /// All pages as one.
-async fn every_page(
+pub async fn every_page(
     wire: &Wire,
     method: &MethodDescriptor,
     mut request: DynamicMessage,

@@ -18,7 +18,7 @@ pub fn form(field: &FieldDescriptor) -> String {
             "google.protobuf.Duration" => "SECONDS",
             "google.protobuf.FieldMask" => "FIELDS",
             "guildhall.authz.v1.Subject" => "SUBJECT",
-            "guildhall.authz.v1.Resource" => "TYPE:ID",
+            "guildhall.authz.v1.Resource" => "TYPE/ID",
             "guildhall.authz.v1.Consistency" => "REVISION",
             "guildhall.event.v1.Actor" => "ACTOR",
             _ => "JSON",
@@ -105,7 +105,8 @@ fn subject(text: &str) -> Result<Value, String> {
 }
 
 fn resource(text: &str) -> Result<Value, String> {
-    let (kind, id) = text.split_once(':').ok_or("is TYPE:ID, such as document:42")?;
+    // A type holds neither, an id may hold both.
+    let (kind, id) = text.split_once(['/', ':']).ok_or("is TYPE/ID, such as document/42")?;
     Ok(json!({"type": kind, "id": id}))
 }
 
@@ -135,7 +136,8 @@ mod tests {
             ("subject", "group_01", json!({"group_id": "group_01"})),
             ("subject", "all-members", json!({"all_members": true})),
             ("subject", r#"{"memberId":"x"}"#, json!({"memberId": "x"})),
-            ("resource", "document:a:b", json!({"type": "document", "id": "a:b"})),
+            ("resource", "document/a:b/c", json!({"type": "document", "id": "a:b/c"})),
+            ("resource", "document:a/b", json!({"type": "document", "id": "a/b"})),
             ("consistency", "fully-consistent", json!({"fully_consistent": true})),
             ("consistency", "r1", json!({"at_least_as_fresh": "r1"})),
             ("context", r#"{"a":1}"#, json!({"a": 1})),

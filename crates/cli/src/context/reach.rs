@@ -27,7 +27,13 @@ pub struct Reach {
     #[arg(long, global = true, value_name = "ADDRESS", env = "GUILDHALL_GATEWAY")]
     gateway: Option<String>,
     /// The organization that is meant. Empty: none, whatever the context says, where a command is about the project itself.
-    #[arg(long, global = true, value_name = "ORGANIZATION_ID", env = "GUILDHALL_ORGANIZATION")]
+    #[arg(
+        long,
+        visible_alias = "organization-id",
+        global = true,
+        value_name = "ORGANIZATION_ID",
+        env = "GUILDHALL_ORGANIZATION"
+    )]
     organization: Option<String>,
     /// A table on a terminal, else JSON.
     #[arg(short, long, global = true)]
@@ -47,6 +53,11 @@ enum Credential {
 impl Reach {
     pub fn format(&self) -> Format {
         Format::or_default(self.output)
+    }
+
+    /// Of a report that people read in logs too: for them unless something else was asked for.
+    pub fn format_of_report(&self) -> Format {
+        self.output.unwrap_or(Format::Table)
     }
 
     /// The organization that is meant where a command names none.

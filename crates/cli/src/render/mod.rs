@@ -1,6 +1,8 @@
 //! What a command prints: a table for people, JSON and YAML for programs.
 
+mod decision;
 mod table;
+mod tree;
 
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -9,6 +11,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::Failure;
+
+pub use tree::Tree;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -31,6 +35,21 @@ pub fn value(format: Format, value: &impl Serialize) -> Result<(), Failure> {
         Format::Json => serde_json::to_string_pretty(value).map_err(|error| Failure::Output(error.into()))? + "\n",
         Format::Yaml => yaml(value)?,
     })
+}
+
+/// The answer of a method, by the name of its message: a decision is one word to people, and its reasons are a tree.
+pub fn answer(format: Format, message: &str, answer: &impl Serialize) -> Result<(), Failure> {
+    let words = match message {
+        "guildhall.authz.v1.CheckResponse" => decision::checked,
+        "guildhall.authz.v1.ExplainResponse" => decision::explained,
+        _ => return value(format, answer),
+    };
+    if format == Format::Table { print(&words(&json(answer)?)) } else { value(format, answer) }
+}
+
+/// Text that is laid out already.
+pub fn text(text: &str) -> Result<(), Failure> {
+    print(text)
 }
 
 /// A page, or all pages as one; `field` is what it holds, by its name in JSON.

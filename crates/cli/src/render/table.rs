@@ -108,7 +108,7 @@ fn summary(value: &Value) -> Option<String> {
             let text = |name| fields.get(name).and_then(Value::as_str);
             match (text("key"), text("type"), text("id")) {
                 (Some(key), ..) => return Some(plainly(key)),
-                (_, Some(kind), Some(id)) => return Some(plainly(&format!("{kind}:{id}"))),
+                (_, Some(kind), Some(id)) => return Some(plainly(&format!("{kind}/{id}"))),
                 _ => {}
             }
             let (name, value) = fields.iter().next().filter(|_| fields.len() == 1)?;
@@ -118,7 +118,7 @@ fn summary(value: &Value) -> Option<String> {
 }
 
 /// Others wrote this: what would steer a terminal or turn the reading direction is shown by its number.
-fn plainly(text: &str) -> String {
+pub(super) fn plainly(text: &str) -> String {
     let steers = |c: char| {
         c.is_control()
             || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')

@@ -3,6 +3,9 @@
 //!
 //! So a snapshot is built and brought up to date by the same steps, and the one before it goes on answering meanwhile.
 
+/// What a list of its own takes in memory besides its items: the counts at its head, and what the allocator adds.
+pub(crate) const ALLOCATED: usize = 24;
+
 mod index;
 mod radix;
 mod short;

@@ -112,7 +112,9 @@ impl<R: Record> Table<R> {
 
     /// About what it takes in memory, without what records point to.
     pub(crate) fn bytes(&self) -> usize {
-        self.end as usize * size_of::<Slot<R>>() + self.len() * 12
+        /// An entry of the index, with its share of a page's head and of the pointer to it.
+        const INDEXED: usize = 14;
+        self.end as usize * size_of::<Slot<R>>() + self.len() * INDEXED
     }
 
     fn hash(&self, key: &R::Key) -> u32 {

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use crate::condition::Condition;
 use crate::data::Effect;
 use crate::id::BindingId;
-use crate::persistent::{self, Radix, Table, Tree};
+use crate::persistent::{self, ALLOCATED, Radix, Table, Tree};
 
 /// The scope of a binding to the organization. Sorts before every resource's position plus one.
 pub(super) const ORGANIZATION: u32 = 0;
@@ -188,11 +188,14 @@ impl Bindings {
         self.records.vacancy()
     }
 
-    /// About what they take in memory. Many bindings may share a condition: each is charged with a part, by how many shared it when
-    /// it came.
-    pub(super) fn bytes(&self) -> usize {
-        let entries = self.records.len() * (size_of::<Entry>() + size_of::<(u32, u32)>());
-        self.records.bytes() + entries + self.condition_bytes + self.windows as usize * (size_of::<Window>() + 16)
+    /// About what they take in memory, where there are so many subjects. Many bindings may share a condition: each is charged with
+    /// a part, by how many shared it when it came.
+    pub(super) fn bytes(&self, subjects: usize) -> usize {
+        let bindings = self.records.len();
+        let entries = bindings * (size_of::<Entry>() + size_of::<(u32, u32)>());
+        let lists = subjects * size_of::<Tree<Entry>>() + subjects.min(bindings) * ALLOCATED;
+        let windows = self.windows as usize * (size_of::<Window>() + ALLOCATED);
+        self.records.bytes() + entries + lists + windows + self.condition_bytes
     }
 }
 

@@ -72,6 +72,7 @@ impl Snapshot {
     /// About what it takes in memory, in bytes, without the catalog that the organizations of a project share. What it shares
     /// with the snapshots before and after it is counted with each.
     pub fn bytes(&self) -> usize {
-        size_of::<Self>() + self.roles.bytes() + self.subjects.bytes() + self.resources.bytes() + self.bindings.bytes()
+        let bindings = self.bindings.bytes(self.subjects.len());
+        size_of::<Self>() + self.roles.bytes() + self.subjects.bytes() + self.resources.bytes() + bindings
     }
 }

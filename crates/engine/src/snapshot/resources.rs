@@ -3,7 +3,7 @@ use std::collections::HashSet;
 use foldhash::fast::RandomState;
 
 use super::bindings::{ORGANIZATION, scope_of};
-use crate::persistent::{Radix, Record, Table, Tree};
+use crate::persistent::{ALLOCATED, Radix, Record, Table, Tree};
 use crate::resource::ResourceRef;
 
 /// How many levels a resource's place may have, itself counted and the organization not.
@@ -220,6 +220,7 @@ impl Resources {
 
     /// About what they take in memory.
     pub(super) fn bytes(&self) -> usize {
-        self.table.bytes() + self.text + self.table.len() * 2 * size_of::<u32>()
+        let each = ALLOCATED + size_of::<Parent>() + size_of::<Tree<u32>>() + size_of::<u32>();
+        self.table.bytes() + self.text + self.table.len() * each
     }
 }

@@ -235,4 +235,8 @@ impl Subjects {
     pub(super) fn bytes(&self) -> usize {
         self.table.bytes() + self.listed * size_of::<u32>()
     }
+
+    pub(super) fn len(&self) -> usize {
+        self.table.len()
+    }
 }

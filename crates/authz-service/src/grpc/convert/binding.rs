@@ -9,8 +9,8 @@ use tonic::Status;
 
 use super::{resource, subject, text, time, tokens::Tokens};
 use crate::{
-    model::{Binding, Effect, RoleName, Window},
-    ops::binding::{BindingPatch, NewBinding},
+    model::{Binding, Effect, RoleName, RoleSource, Window},
+    ops::edit::{BindingPatch, NewBinding},
     store::binding::BindingFilter,
 };
 
@@ -20,7 +20,7 @@ const MAX_CONTEXTUAL_CONDITIONS: usize = 16 * 1024;
 
 pub fn new(binding: Option<proto::Binding>) -> Result<NewBinding, Status> {
     let mut violations = Violations::default();
-    let new = read(&mut violations, "binding", &binding.unwrap_or_default());
+    let new = parse(&mut violations, "binding", &binding.unwrap_or_default());
     violations.all((new,)).map(|(new,)| new)
 }
 
@@ -37,11 +37,11 @@ pub fn contextual(violations: &mut Violations, bindings: &[proto::Binding]) -> V
         return Vec::new();
     }
     let bindings = bindings.iter().enumerate();
-    bindings.filter_map(|(at, binding)| read(violations, &format!("contextual_bindings[{at}]"), binding)).collect()
+    bindings.filter_map(|(at, binding)| parse(violations, &format!("contextual_bindings[{at}]"), binding)).collect()
 }
 
 /// What of a binding a caller chooses; every fault is named. Output-only fields are passed over.
-fn read(violations: &mut Violations, path: &str, binding: &proto::Binding) -> Option<NewBinding> {
+pub fn parse(violations: &mut Violations, path: &str, binding: &proto::Binding) -> Option<NewBinding> {
     let field = |name: &str| format!("{path}.{name}");
     let effect = match binding.effect() {
         proto::BindingEffect::Deny => Effect::Deny,
@@ -64,7 +64,17 @@ fn read(violations: &mut Violations, path: &str, binding: &proto::Binding) -> Op
     violations.require(in_order, field("expire_time"), "must be later than not_before");
     let condition = condition(violations, &field("condition"), &binding.condition);
     let window = Window { not_before, expire_time };
-    Some(NewBinding { subject: holder?, role: role?, resource: at, effect, condition, window })
+    Some(NewBinding {
+        id: None,
+        subject: holder?,
+        role: role?,
+        resource: at,
+        effect,
+        condition,
+        window,
+        source: RoleSource::Direct,
+        ahead: false,
+    })
 }
 
 /// The condition, compiled; None for the empty text. Each fault of it is named with its place.

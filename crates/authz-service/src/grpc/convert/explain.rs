@@ -7,7 +7,7 @@ use super::{binding, resource, subject, tokens::Tokens};
 use crate::{
     grpc::question,
     model::Binding,
-    ops::{binding::NewBinding, contextual, explain::Explained},
+    ops::{contextual, edit::NewBinding, explain::Explained},
     snapshots::State,
 };
 

@@ -9,16 +9,20 @@ use tonic::Status;
 use super::{subject, text, time, tokens::Tokens};
 use crate::{
     model::{Group, GroupMembership, Subject},
-    ops::group::{GroupPatch, NewGroup},
+    ops::edit::{GroupPatch, NewGroup},
 };
 
 pub fn new(group: Option<proto::Group>) -> Result<NewGroup, Status> {
-    let group = group.unwrap_or_default();
     let mut violations = Violations::default();
-    let display_name = text::display_name(&mut violations, "group.display_name", &group.display_name);
-    let external_id = text::external_id(&mut violations, "group.external_id", &group.external_id);
-    let (display_name, external_id) = violations.all((display_name, external_id))?;
-    Ok(NewGroup { display_name, external_id })
+    let new = parse(&mut violations, "group", &group.unwrap_or_default());
+    violations.all((new,)).map(|(new,)| new)
+}
+
+/// A group to be made, faults under `field`.
+pub fn parse(violations: &mut Violations, field: &str, group: &proto::Group) -> Option<NewGroup> {
+    let display_name = text::display_name(violations, &format!("{field}.display_name"), &group.display_name);
+    let external_id = text::external_id(violations, &format!("{field}.external_id"), &group.external_id);
+    Some(NewGroup { id: None, display_name: display_name?, external_id: external_id? })
 }
 
 const FIELDS: &[&str] = &["display_name", "external_id"];

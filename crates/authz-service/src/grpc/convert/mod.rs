@@ -2,6 +2,7 @@
 
 pub mod binding;
 pub mod catalog;
+pub mod change;
 pub mod context;
 pub mod explain;
 pub mod group;

@@ -10,7 +10,7 @@ use tonic::Status;
 use super::{text, time, tokens::Tokens};
 use crate::{
     model::{Role, RoleKey, RoleName},
-    ops::role::{NewRole, RolePatch},
+    ops::edit::{NewRole, RolePatch},
 };
 
 const MAX_PERMISSIONS: usize = 1000;
@@ -18,13 +18,13 @@ const MAX_INCLUDED: usize = 50;
 /// How many roles one request may name.
 pub const MAX_NAMED: usize = 50;
 
-fn permissions(violations: &mut Violations, texts: &[String]) -> Vec<PermissionPattern> {
-    text::count(violations, "role.permissions", texts.len(), 0, MAX_PERMISSIONS);
+fn permissions(violations: &mut Violations, field: &str, texts: &[String]) -> Vec<PermissionPattern> {
+    text::count(violations, &format!("{field}.permissions"), texts.len(), 0, MAX_PERMISSIONS);
     let mut patterns: Vec<PermissionPattern> = Vec::with_capacity(texts.len().min(MAX_PERMISSIONS));
     for (at, text) in texts.iter().take(MAX_PERMISSIONS).enumerate() {
         match text.parse() {
             Ok(pattern) => patterns.push(pattern),
-            Err(error) => violations.add(format!("role.permissions[{at}]"), engine::NameError::to_string(&error)),
+            Err(error) => violations.add(format!("{field}.permissions[{at}]"), engine::NameError::to_string(&error)),
         }
     }
     patterns.sort_unstable();
@@ -32,11 +32,11 @@ fn permissions(violations: &mut Violations, texts: &[String]) -> Vec<PermissionP
     patterns
 }
 
-fn included(violations: &mut Violations, texts: &[String]) -> Vec<RoleId> {
-    text::count(violations, "role.included_role_ids", texts.len(), 0, MAX_INCLUDED);
+fn included(violations: &mut Violations, field: &str, texts: &[String]) -> Vec<RoleId> {
+    text::count(violations, &format!("{field}.included_role_ids"), texts.len(), 0, MAX_INCLUDED);
     let mut ids: Vec<RoleId> = Vec::new();
     for (at, text) in texts.iter().take(MAX_INCLUDED).enumerate() {
-        ids.extend(violations.check(format!("role.included_role_ids[{at}]"), text.parse::<RoleId>()));
+        ids.extend(violations.check(format!("{field}.included_role_ids[{at}]"), text.parse::<RoleId>()));
     }
     ids.sort_unstable();
     ids.dedup();
@@ -44,15 +44,37 @@ fn included(violations: &mut Violations, texts: &[String]) -> Vec<RoleId> {
 }
 
 pub fn new(role: Option<proto::Role>) -> Result<NewRole, Status> {
-    let role = role.unwrap_or_default();
     let mut violations = Violations::default();
-    let key = violations.check("role.key", role.key.parse::<RoleKey>());
-    let display_name = text::display_name(&mut violations, "role.display_name", &role.display_name);
-    let description = text::description(&mut violations, "role.description", &role.description);
-    let permissions = permissions(&mut violations, &role.permissions);
-    let included_role_ids = included(&mut violations, &role.included_role_ids);
-    let (key, display_name, description) = violations.all((key, display_name, description))?;
-    Ok(NewRole { key, display_name, description, permissions, included_role_ids })
+    let new = parse(&mut violations, "role", &role.unwrap_or_default());
+    violations.all((new,)).map(|(new,)| new)
+}
+
+/// A role to be made, faults under `field`.
+pub fn parse(violations: &mut Violations, field: &str, role: &proto::Role) -> Option<NewRole> {
+    let key = violations.check(format!("{field}.key"), role.key.parse::<RoleKey>());
+    let display_name = text::display_name(violations, &format!("{field}.display_name"), &role.display_name);
+    let description = text::description(violations, &format!("{field}.description"), &role.description);
+    let permissions = permissions(violations, field, &role.permissions);
+    let included_role_ids = included(violations, field, &role.included_role_ids);
+    let (display_name, description) = (display_name?, description?);
+    Some(NewRole { id: None, key: key?, display_name, description, permissions, included_role_ids })
+}
+
+/// A role as it shall be from now on, in every writable field; faults under `field`.
+pub fn replacement(violations: &mut Violations, field: &str, role: &proto::Role) -> Option<RolePatch> {
+    let role_id = violations.check(format!("{field}.role_id"), role.role_id.parse::<RoleId>());
+    let display_name = text::display_name(violations, &format!("{field}.display_name"), &role.display_name);
+    let description = text::description(violations, &format!("{field}.description"), &role.description);
+    let permissions = permissions(violations, field, &role.permissions);
+    let included = included(violations, field, &role.included_role_ids);
+    Some(RolePatch {
+        role_id: role_id?,
+        etag: role.etag.clone(),
+        display_name,
+        description,
+        permissions: Some(permissions),
+        included_role_ids: Some(included),
+    })
 }
 
 const FIELDS: &[&str] = &["display_name", "description", "permissions", "included_role_ids"];
@@ -78,8 +100,8 @@ pub fn patch(role: Option<proto::Role>, update_mask: Option<prost_types::FieldMa
     let description = named("description")
         .then(|| text::description(&mut violations, "role.description", &role.description))
         .flatten();
-    let permissions = named("permissions").then(|| permissions(&mut violations, &role.permissions));
-    let included = named("included_role_ids").then(|| included(&mut violations, &role.included_role_ids));
+    let permissions = named("permissions").then(|| permissions(&mut violations, "role", &role.permissions));
+    let included = named("included_role_ids").then(|| included(&mut violations, "role", &role.included_role_ids));
     let (role_id,) = violations.all((role_id,))?;
     Ok(RolePatch { role_id, etag: role.etag, display_name, description, permissions, included_role_ids: included })
 }

@@ -14,7 +14,10 @@ use time::Duration;
 
 use crate::{
     model::{EndReason, Identity, IdentityState, Member, MemberState, MemberWithRoles, SessionGrant},
-    ops::{Context, append_session_end},
+    ops::{
+        Context, append_session_end,
+        member::{ReviewError, still_those_of_domain},
+    },
     remote::RemoteError,
     store::{
         identity,
@@ -36,6 +39,15 @@ pub enum RefreshError {
     Store(#[from] StoreError),
 }
 
+impl From<ReviewError> for RefreshError {
+    fn from(error: ReviewError) -> Self {
+        match error {
+            ReviewError::Remote(error) => Self::Remote(error),
+            ReviewError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
 /// `head` is what is known of the organization that the token names.
 pub async fn refresh(
     context: &Context,
@@ -52,6 +64,8 @@ pub async fn refresh(
     }
     let (member, person) = member.ok_or(RefreshError::Refused)?;
     let roles = context.remote.roles(Into::into(&granted), organization, &[Actor::Member(member)]).await?;
+    let roles = roles.into_iter().next().unwrap_or_default();
+    let roles = still_those_of_domain(context, &granted, member, roles).await?;
     let person = person_of(context, context.pool(&granted).await?, person).await?.ok_or(RefreshError::Refused)?;
 
     let issued = secret::issue(SecretKind::RefreshToken, organization.uuid(), id.uuid());
@@ -74,11 +88,7 @@ pub async fn refresh(
     Ok(SessionGrant {
         project_id: granted.scope.project_id(),
         session,
-        member: MemberWithRoles {
-            email_verified: person.email_verified,
-            member,
-            roles: roles.into_iter().next().unwrap_or_default(),
-        },
+        member: MemberWithRoles { email_verified: person.email_verified, member, roles },
         refresh_token: issued.text,
     })
 }
