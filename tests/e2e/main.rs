@@ -7,6 +7,7 @@ mod acting_as;
 mod authorization;
 mod changes;
 mod cli;
+mod conditions;
 mod connections;
 mod custom_roles;
 mod domains;

@@ -37,12 +37,14 @@ async fn erase(snapshots: &Snapshots, scope: OrganizationScope, call: &Call, org
         tracing::error!(%organization, org_revision, "an organization of which there is newer word is not purged");
         return Ok(());
     }
-    runtime::kill_point("purge/noted");
+    runtime::kill_point("purge-rights/noted");
     let mut change = match Change::open_in_any_state::<()>(database, scope, call).await? {
         Opened::Change(change) => change,
         Opened::Answered(_) => return Ok(()),
     };
     change.write().purge().await?;
+    runtime::kill_point("purge-rights/erased");
     change.commit(()).await?;
+    runtime::kill_point("purge-rights/committed");
     Ok(())
 }

@@ -34,7 +34,10 @@
 //! `has(context.name)` asks whether an input is given, and is never missing itself. A field within an input that is not there is a
 //! failure, as in CEL, and `has` tells.
 
+#[cfg(test)]
+mod conformity;
 mod context;
+mod conversion;
 mod evaluate;
 mod fault;
 mod function;
@@ -44,6 +47,9 @@ mod operator;
 mod parse;
 mod pattern;
 mod syntax;
+mod term;
+#[cfg(test)]
+mod tests;
 mod token;
 mod value;
 
@@ -167,6 +173,17 @@ impl Condition {
     /// The inputs that it names, in the order of their appearance.
     pub fn inputs(&self) -> impl Iterator<Item = &str> {
         self.0.expression.iter().flat_map(|expression| expression.inputs.iter().map(|name| &**name))
+    }
+
+    /// About what it takes in memory, in bytes.
+    pub fn bytes(&self) -> usize {
+        let parsed = self.0.expression.as_ref().map_or(0, |parsed| parsed.bytes);
+        size_of::<Compiled>() + 2 * self.0.source.len() + parsed
+    }
+
+    /// How many hold it now: at least one.
+    pub(crate) fn shared_by(&self) -> usize {
+        Arc::strong_count(&self.0)
     }
 
     pub(crate) fn evaluate(&self, facts: &Facts<'_>, meter: &Meter) -> Outcome {

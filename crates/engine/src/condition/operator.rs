@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use time::{Duration, OffsetDateTime};
 
+use super::conversion;
 use super::evaluate::{Evaluated, Machine, Stop, failed};
 use super::function::{Function, Part};
 use super::moment;
@@ -111,7 +112,12 @@ impl Machine<'_> {
                 if let Value::Text(text) = element {
                     self.pay_bytes(text.len())?;
                 }
-                Ok(element.key().is_some_and(|key| map.contains_key(&key)))
+                match (element.key(), element) {
+                    (Some(key), _) => Ok(map.contains_key(&key)),
+                    // A number that no key equals.
+                    (None, Value::Uint(_) | Value::Double(_)) => Ok(false),
+                    (None, other) => failed(format!("a {} is no key", other.kind())),
+                }
             }
             other => failed(format!("`in` does not take a {}", other.kind())),
         }
@@ -163,11 +169,16 @@ impl Machine<'_> {
             (Function::Part(part), [of @ Value::Timestamp(_), Value::Text(zone)]) => {
                 part_of(part, of, Some(moment::zone(zone).map_err(Stop::Failed)?))
             }
-            (Function::ToBool, [value]) => self.to_bool(value),
-            (Function::ToInt, [value]) => self.to_int(value),
-            (Function::ToUint, [value]) => self.to_uint(value),
-            (Function::ToDouble, [value]) => self.to_double(value),
-            (Function::ToText, [value]) => self.to_text(value),
+            (Function::ToBool, [value]) => conversion::to_bool(value),
+            (Function::ToInt, [value]) => conversion::to_int(value),
+            (Function::ToUint, [value]) => conversion::to_uint(value),
+            (Function::ToDouble, [value]) => conversion::to_double(value),
+            (Function::ToText, [value @ Value::Text(_)]) => Ok(value.clone()),
+            (Function::ToText, [value]) => {
+                // The largest double is written out in three hundred digits.
+                self.pay(32)?;
+                self.text(&conversion::to_text(value)?)
+            }
             (Function::ToTimestamp, [Value::Text(text)]) => {
                 moment::timestamp(text).map(Value::Timestamp).map_err(Stop::Failed)
             }
@@ -185,84 +196,6 @@ impl Machine<'_> {
                 failed(format!("a function does not take {}", kinds.join(", ")))
             }
         }
-    }
-
-    /// Numbers in texts are short; others are not read.
-    fn short<'t>(&mut self, text: &'t str) -> Result<&'t str, Stop> {
-        if text.len() > 64 { failed("the text is too long for a number") } else { Ok(text) }
-    }
-
-    fn to_bool(&mut self, value: &Value) -> Evaluated {
-        match value {
-            Value::Bool(_) => Ok(value.clone()),
-            Value::Text(text) => match &**text {
-                "true" | "True" | "TRUE" | "t" | "1" => Ok(Value::Bool(true)),
-                "false" | "False" | "FALSE" | "f" | "0" => Ok(Value::Bool(false)),
-                _ => failed("the text is neither true nor false"),
-            },
-            other => failed(format!("`bool` does not take a {}", other.kind())),
-        }
-    }
-
-    fn to_int(&mut self, value: &Value) -> Evaluated {
-        let read = match value {
-            Value::Int(value) => Some(*value),
-            Value::Uint(value) => i64::try_from(*value).ok(),
-            Value::Double(value) => {
-                let within = *value > i64::MIN as f64 && *value < i64::MAX as f64;
-                within.then_some(*value as i64)
-            }
-            Value::Text(text) => self.short(text)?.parse().ok(),
-            Value::Timestamp(at) => Some(at.unix_timestamp()),
-            other => return failed(format!("`int` does not take a {}", other.kind())),
-        };
-        read.map_or_else(|| failed("it cannot be made an int"), |value| Ok(Value::Int(value)))
-    }
-
-    fn to_uint(&mut self, value: &Value) -> Evaluated {
-        let read = match value {
-            Value::Uint(value) => Some(*value),
-            Value::Int(value) => u64::try_from(*value).ok(),
-            Value::Double(value) => {
-                let within = *value >= 0.0 && *value < u64::MAX as f64;
-                within.then_some(*value as u64)
-            }
-            Value::Text(text) => self.short(text)?.parse().ok(),
-            other => return failed(format!("`uint` does not take a {}", other.kind())),
-        };
-        read.map_or_else(|| failed("it cannot be made a uint"), |value| Ok(Value::Uint(value)))
-    }
-
-    fn to_double(&mut self, value: &Value) -> Evaluated {
-        let read = match value {
-            Value::Double(value) => Some(*value),
-            Value::Int(value) => Some(*value as f64),
-            Value::Uint(value) => Some(*value as f64),
-            Value::Text(text) => self.short(text)?.parse().ok(),
-            other => return failed(format!("`double` does not take a {}", other.kind())),
-        };
-        read.map_or_else(|| failed("it cannot be made a double"), |value| Ok(Value::Double(value)))
-    }
-
-    fn to_text(&mut self, value: &Value) -> Evaluated {
-        let written = match value {
-            Value::Text(_) => return Ok(value.clone()),
-            Value::Bool(value) => value.to_string(),
-            Value::Int(value) => value.to_string(),
-            Value::Uint(value) => value.to_string(),
-            // The largest would be written out in three hundred digits.
-            Value::Double(value) => {
-                self.pay(32)?;
-                value.to_string()
-            }
-            Value::Timestamp(at) => match moment::written(*at) {
-                Some(written) => written,
-                None => return failed("the time cannot be written"),
-            },
-            Value::Duration(length) => moment::written_duration(*length),
-            other => return failed(format!("`string` does not take a {}", other.kind())),
-        };
-        self.text(&written)
     }
 }
 

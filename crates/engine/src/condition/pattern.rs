@@ -11,7 +11,7 @@ use regex_automata::{Anchored, Input};
 /// The longest pattern, in bytes.
 pub const MAX_PATTERN_LENGTH: usize = 512;
 /// The tables of all patterns of a condition together, in bytes.
-pub const MAX_PATTERN_TABLE: usize = 256 * 1024;
+pub const MAX_PATTERN_TABLE: usize = 64 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Pattern {

@@ -75,10 +75,9 @@ impl<'s> Tokens<'s> {
     fn name(&mut self, rest: &'s str, place: Place) -> Result<Token<'s>, Fault> {
         let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
         let name = &rest[..end];
-        if name.eq_ignore_ascii_case("b") || name.eq_ignore_ascii_case("br") || name.eq_ignore_ascii_case("rb") {
-            if rest[end..].starts_with(['\'', '"']) {
-                return Err(Fault::new(place, "bytes are not supported".to_owned()));
-            }
+        let is_prefix = ["b", "br", "rb"].iter().any(|prefix| name.eq_ignore_ascii_case(prefix));
+        if is_prefix && rest[end..].starts_with(['\'', '"']) {
+            return Err(Fault::new(place, "bytes are not supported".to_owned()));
         }
         self.at += end;
         Ok(Token::Name(name))

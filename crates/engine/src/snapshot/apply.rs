@@ -15,8 +15,11 @@ impl Snapshot {
         let mut draft = Draft::of(Self::empty(Arc::clone(&data.catalog)));
         draft.next.active = data.active;
         data.roles.iter().for_each(|role| draft.roles().put(role));
+        // Groups first: a check meets many of them, so they had better be close together.
         for group in &data.groups {
             draft.put_group(group.id);
+        }
+        for group in &data.groups {
             group.members.iter().for_each(|member| draft.put_membership(group.id, *member));
         }
         data.members.iter().for_each(|member| draft.know(SubjectId::Member(*member)));

@@ -71,6 +71,8 @@ pub(super) struct Record {
     /// None: always open, as most are.
     window: Option<Arc<Window>>,
     pub(super) condition: Option<Condition>,
+    /// What of its condition it is charged with: see [`Bindings::bytes`].
+    share: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -98,6 +100,7 @@ pub(super) struct Bindings {
     /// How many there are. Without a single one, the first grant decides.
     denies: u32,
     windows: u32,
+    condition_bytes: usize,
 }
 
 impl Bindings {
@@ -112,6 +115,7 @@ impl Bindings {
         self.denies += u32::from(effect == Effect::Deny);
         self.windows += u32::from(windowed);
         let conditional = binding.condition.is_some();
+        self.condition_bytes += binding.share as usize;
         let record = self.records.insert(binding);
         self.by_subject.get_mut(subject).insert(Entry { scope, role, record, effect, conditional, windowed });
         self.by_role.get_mut(role).insert((scope, record));
@@ -125,6 +129,7 @@ impl Bindings {
         let Record { subject, role, scope, effect, .. } = binding;
         let windowed = binding.window.is_some();
         let conditional = binding.condition.is_some();
+        self.condition_bytes -= binding.share as usize;
         self.by_subject.get_mut(subject).remove(Entry { scope, role, record, effect, conditional, windowed });
         self.by_role.get_mut(role).remove((scope, record));
         self.denies -= u32::from(effect == Effect::Deny);
@@ -183,16 +188,17 @@ impl Bindings {
         self.records.vacancy()
     }
 
-    /// About what they take in memory.
+    /// About what they take in memory. Many bindings may share a condition: each is charged with a part, by how many shared it when
+    /// it came.
     pub(super) fn bytes(&self) -> usize {
         let entries = self.records.len() * (size_of::<Entry>() + size_of::<(u32, u32)>());
-        self.records.bytes() + entries + self.windows as usize * (size_of::<Window>() + 16)
+        self.records.bytes() + entries + self.condition_bytes + self.windows as usize * (size_of::<Window>() + 16)
     }
 }
 
 impl Record {
     pub(super) fn new(id: BindingId, [subject, role, scope]: [u32; 3], effect: Effect) -> Self {
-        Self { id, subject, role, scope, effect, window: None, condition: None }
+        Self { id, subject, role, scope, effect, window: None, condition: None, share: 0 }
     }
 
     pub(super) fn within(mut self, not_before: Option<OffsetDateTime>, expire_time: Option<OffsetDateTime>) -> Self {
@@ -202,6 +208,7 @@ impl Record {
     }
 
     pub(super) fn under(mut self, condition: Option<Condition>) -> Self {
+        self.share = condition.as_ref().map_or(0, |condition| (condition.bytes() / condition.shared_by()) as u32);
         self.condition = condition;
         self
     }

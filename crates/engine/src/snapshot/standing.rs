@@ -87,6 +87,9 @@ impl<'a> Standing<'a> {
     }
 
     pub(super) fn reaches(&self, entry: &Entry) -> bool {
+        if !self.path.may_hold(entry.scope) {
+            return false;
+        }
         entry.scope == ORGANIZATION || self.path.positions().iter().any(|at| scope_of(*at) == entry.scope)
     }
 

@@ -24,7 +24,7 @@ impl Reference<'_> {
     }
 
     fn may_be_asked(&self, subject: SubjectId, permission: &str, resource: Option<&ResourceRef>) -> bool {
-        self.known().iter().any(|known| known == permission)
+        self.0.catalog.permissions().iter().any(|known| known.as_str() == permission)
             && self.may_act(subject)
             && resource.is_none_or(|resource| self.depth(resource, 1).is_some())
     }

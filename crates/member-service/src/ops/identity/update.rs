@@ -64,7 +64,7 @@ pub async fn update(
     }
     append_update(&mut tx, before, after.clone());
     let after = tx.commit(after).await?;
-    runtime::kill_point("suspend_identity/written");
+    runtime::kill_point("suspend-identity/committed");
     if suspended && let Err(error) = end_all_sessions(context, granted, id).await {
         tracing::warn!(error = %runtime::Chain(&error), identity = %id, "sessions of a suspended person are left to the sweep");
     }

@@ -1,60 +1,18 @@
-//! A service dies between any two steps of a write that spans services. After its restart, and at most one pass of a feed or a sweep,
-//! nothing half-done can be seen, and the same request makes one of what it asks for.
+use std::collections::BTreeSet;
 
-use std::{collections::BTreeSet, time::Duration};
-
-use serde_json::{Value, json};
+use serde_json::json;
 use testkit::{
     Cluster,
-    caller::{Caller, Organization, text, unique},
+    caller::{Organization, text, unique},
 };
-use tokio::time::{Instant, sleep};
 
+use super::{denied, die, eventually, insist, insist_or_missing};
 use crate::tenant_walls::superuser;
-
-/// Restarts, each after a longer pause, on a busy machine.
-const BACK_WITHIN: Duration = Duration::from_secs(60);
-
-/// Sends a write until it is answered.
-async fn insist(caller: &Caller, method: &str, request: &Value) -> Value {
-    eventually(&format!("{method} is answered"), || async { caller.try_call(method, request.clone()).await.ok() }).await
-}
-
-async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(begun.elapsed() < BACK_WITHIN, "not within {} s: {what}", BACK_WITHIN.as_secs());
-        sleep(Duration::from_millis(50)).await;
-    }
-}
-
-/// Has member-service die at the place while it serves the call, whose answer is lost with it.
-async fn die(cluster: &Cluster, place: &str, caller: &Caller, method: &str, request: &Value) {
-    let pid = cluster.pid("member-service").unwrap();
-    cluster.arm(place);
-    let _ = caller.try_call(method, request.clone()).await;
-    assert!(!cluster.armed(), "{method} never came to {place}");
-    cluster.restarted("member-service", pid).await;
-}
 
 async fn roles_of(organization: &Organization<'_>, email: &str) -> Option<Vec<String>> {
     let lookup = json!({"organization_id": organization.id, "email_address": email});
     let found = insist_or_missing(&organization.project.account, "MemberService/LookupMember", &lookup).await?;
     Some(found["roles"].as_array().unwrap().iter().map(|role| text(role, "key")).collect())
-}
-
-/// What is there, or None for what is certainly not.
-async fn insist_or_missing(caller: &Caller, method: &str, request: &Value) -> Option<Value> {
-    eventually(&format!("{method} is answered"), || async {
-        match caller.try_call(method, request.clone()).await {
-            Ok(found) => Some(Some(found)),
-            Err(refused) => (refused.reason == "NOT_FOUND").then_some(None),
-        }
-    })
-    .await
 }
 
 /// Who holds anything in the organization, as authz-service says.
@@ -78,7 +36,13 @@ async fn whoever_is_added_is_a_member_with_all_their_roles_or_nobody() {
     let account = &project.account;
 
     // Asked for again, one member comes of it.
-    for place in ["add-member/identity-made", "bind-roles/announced", "bind-roles/bound", "add-member/committed"] {
+    for place in [
+        "add-member/identity-made",
+        "bind-roles/announced",
+        "give-roles/committed",
+        "bind-roles/bound",
+        "add-member/committed",
+    ] {
         let email = unique("ada") + "@acme.test";
         let request = json!({"organization_id": acme.id, "member": {"email_address": email}, "roles": ["admin"], "request_id": unique("r")});
         die(&cluster, place, account, "MemberService/CreateMember", &request).await;
@@ -89,9 +53,13 @@ async fn whoever_is_added_is_a_member_with_all_their_roles_or_nobody() {
         assert_eq!(insist(account, "MemberService/CreateMember", &request).await, made);
         assert_eq!(roles_of(&acme, &email).await, Some(vec!["admin".to_owned()]), "after {place}");
     }
-    for place in
-        ["add-members/identities-made", "add-members/announced", "add-members/roles-bound", "add-members/committed"]
-    {
+    for place in [
+        "add-members/identities-made",
+        "add-members/announced",
+        "give-roles-to-many/committed",
+        "add-members/roles-bound",
+        "add-members/committed",
+    ] {
         let emails: Vec<String> = (0..3).map(|_| unique("bob") + "@acme.test").collect();
         let entries: Vec<_> =
             emails.iter().map(|e| json!({"member": {"email_address": e}, "roles": ["member"]})).collect();
@@ -140,15 +108,11 @@ async fn whoever_is_removed_or_suspended_half_way_is_soon_wholly_so() {
     let acme = project.organization("acme").await;
     let account = &project.account;
     let about = |id: &str| json!({"organization_id": acme.id, "member_id": id});
-    let denied = |id: String| {
-        let check = json!({"organization_id": acme.id, "subject": {"member_id": id},
-            "permission": "guildhall.member:read", "consistency": {"fully_consistent": true}});
-        async move { text(&insist(account, "AuthorizationService/Check", &check).await, "decision") == "DECISION_DENIED" }
-    };
-    for place in ["remove-member/rights-taken", "remove-member/committed"] {
+    let subject = |id: &str| json!({"member_id": id});
+    for place in ["drop-subject/committed", "remove-member/rights-taken", "remove-member/committed"] {
         let member = acme.join("ada", &["admin"]).await;
         die(&cluster, place, account, "MemberService/RemoveMember", &about(&member.id)).await;
-        assert!(denied(member.id.clone()).await, "the rights go first");
+        assert!(denied(&acme, &subject(&member.id)).await, "the rights go first");
         eventually(&format!("nothing is left of them after {place}"), || async {
             let gone = insist_or_missing(account, "MemberService/GetMember", &about(&member.id)).await.is_none();
             gone.then_some(())
@@ -163,10 +127,10 @@ async fn whoever_is_removed_or_suspended_half_way_is_soon_wholly_so() {
         assert!(!bound(&acme).await.contains(&member.id), "after {place}");
         insist(account, "MemberService/RemoveMember", &about(&member.id)).await;
     }
-    for place in ["suspend-member/told", "suspend-member/committed"] {
+    for place in ["note-subject/committed", "suspend-member/told", "suspend-member/committed"] {
         let member = acme.join("bob", &["admin"]).await;
         die(&cluster, place, account, "MemberService/SuspendMember", &about(&member.id)).await;
-        assert!(denied(member.id.clone()).await, "the rights go first");
+        assert!(denied(&acme, &subject(&member.id)).await, "the rights go first");
         eventually(&format!("they are suspended here too after {place}"), || async {
             let found = insist(account, "MemberService/GetMember", &about(&member.id)).await;
             (found["state"] == "MEMBER_STATE_SUSPENDED").then_some(())
@@ -177,7 +141,7 @@ async fn whoever_is_removed_or_suspended_half_way_is_soon_wholly_so() {
         die(&cluster, "reactivate-member/committed", account, "MemberService/ReactivateMember", &about(&member.id))
             .await;
         eventually("authz-service has read that they are back", || async {
-            (!denied(member.id.clone()).await).then_some(())
+            (!denied(&acme, &subject(&member.id)).await).then_some(())
         })
         .await;
         acme.sign_in(&member.email, &member.password).await.unwrap();
