@@ -17,7 +17,7 @@ enum Run {
     GoneMemberships(Vec<GroupMembership>),
     NewResources(Vec<Registration>),
     GoneResources(Vec<Resource>),
-    One(Step),
+    One(Box<Step>),
 }
 
 impl Run {
@@ -29,7 +29,7 @@ impl Run {
             Step::Membership(Changed { before: Some(gone), .. }) => Self::GoneMemberships(vec![gone]),
             Step::Resource(Changed { before: None, after: Some(new) }, _) => Self::NewResources(vec![new]),
             Step::Resource(Changed { before: Some(gone), after: None }, _) => Self::GoneResources(vec![gone.resource]),
-            step => Self::One(step),
+            step => Self::One(Box::new(step)),
         }
     }
 
@@ -90,7 +90,7 @@ async fn write_run(connection: &mut Connection, owners: Owners, run: Run) -> Res
         Run::GoneMemberships(gone) => store::membership::delete(connection, organization, &gone).await?,
         Run::NewResources(new) => store::resource::insert(connection, project, organization, &new).await?,
         Run::GoneResources(gone) => store::resource::delete(connection, organization, &gone).await?,
-        Run::One(step) => write_one(connection, owners, step).await?,
+        Run::One(step) => write_one(connection, owners, *step).await?,
     }
     Ok(())
 }
