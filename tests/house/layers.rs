@@ -63,7 +63,7 @@ fn services_do_not_depend_on_services() {
         ("authz-service", &["access", "api", "engine", "feed", "runtime", "schema", "tenancy"]),
         ("gateway", &["access", "api", "feed", "runtime", "tenancy"]),
         ("client", &["api"]),
-        ("cli", &["access", "api", "client", "local-postgres", "runtime", "tenancy"]),
+        ("cli", &["access", "api", "client", "engine", "local-postgres", "runtime", "tenancy"]),
         ("testkit", &["access", "api", "local-postgres"]),
     ];
     let ours: Vec<&str> = allowed.iter().map(|(name, _)| *name).collect();
