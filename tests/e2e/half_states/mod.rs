@@ -47,8 +47,8 @@ fn victim(place: &str) -> &'static str {
 async fn die(cluster: &Cluster, place: &str, caller: &Caller, method: &str, request: &Value) {
     let pid = cluster.pid(victim(place)).unwrap();
     cluster.arm(place);
-    let _ = caller.try_call(method, request.clone()).await;
-    assert!(!cluster.armed(), "{method} never came to {place}");
+    let said = caller.try_call(method, request.clone()).await;
+    assert!(!cluster.armed(), "{method} never came to {place}: {said:?}");
     cluster.restarted(victim(place), pid).await;
 }
 
