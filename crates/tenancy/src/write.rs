@@ -11,8 +11,8 @@ use sqlx::{PgConnection, Postgres, Transaction};
 use time::{Duration, OffsetDateTime};
 
 use crate::{
-    ClusterScope, Database, Event, EventId, Head, NewEvent, OrganizationId, OrganizationScope, OrganizationState,
-    Origin, ProjectId, ProjectScope, Scope, Sealer, StoreError,
+    ClusterScope, Database, Event, EventId, Head, Moment, NewEvent, OrganizationId, OrganizationScope,
+    OrganizationState, Origin, ProjectId, ProjectScope, Scope, Sealer, StoreError,
     event::{now, sha256},
     hints::{Committed, Listener},
     purge::PURGED,
@@ -133,6 +133,7 @@ pub struct Write {
     answered: Option<Vec<u8>>,
     sealer: Arc<Sealer>,
     listener: Arc<Listener>,
+    beside: Option<i64>,
 }
 
 impl Write {
@@ -160,6 +161,7 @@ impl Write {
             answered: None,
             sealer: database.sealer.clone(),
             listener: database.listener().clone(),
+            beside: None,
         };
         write.replay().await?;
         Ok(write)
@@ -226,6 +228,16 @@ impl Write {
 
     pub fn organization_id(&self) -> OrganizationId {
         self.head().organization_id
+    }
+
+    /// The scope of the organization that was opened.
+    pub fn scope(&self) -> OrganizationScope {
+        OrganizationScope::granted(self.project_id(), self.organization_id())
+    }
+
+    /// Notes the revision of something else that this write holds still until it ends, for who is told of it.
+    pub fn beside(&mut self, revision: i64) {
+        self.beside = Some(revision);
     }
 
     pub fn origin(&self) -> &Origin {
@@ -341,9 +353,10 @@ impl Write {
         for chain in &moved {
             seal_chain(&mut self.transaction, chain, &self.origin).await?;
         }
+        let (moment, beside) = (Moment::now(), self.beside);
         self.transaction.commit().await?;
         for Chain { head, events } in moved {
-            self.listener.tell(Committed { revision: head.revision + 1, head, events });
+            self.listener.tell(Committed { revision: head.revision + 1, head, events, moment, beside });
         }
         Ok(answer)
     }

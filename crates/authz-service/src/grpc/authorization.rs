@@ -1,9 +1,14 @@
-use api::authz::v1::{
-    BatchCheckRequest, BatchCheckResponse, CheckRequest, CheckResponse, CheckResult, Decision, ExplainRequest,
-    ExplainResponse, ListPermissionsRequest, ListPermissionsResponse,
-    authorization_service_server::AuthorizationService,
+use access::Granted;
+use api::{
+    Addressed,
+    authz::v1::{
+        BatchCheckRequest, BatchCheckResponse, CheckRequest, CheckResponse, CheckResult, Consistency, Decision,
+        ExplainRequest, ExplainResponse, ListPermissionsRequest, ListPermissionsResponse,
+        authorization_service_server::AuthorizationService, consistency::Requirement,
+    },
 };
 use runtime::Violations;
+use tenancy::OrganizationScope;
 use tonic::{Request, Response, Status};
 
 use super::{
@@ -20,10 +25,45 @@ fn decision(allowed: bool) -> i32 {
     i32::from(if allowed { Decision::Allowed } else { Decision::Denied })
 }
 
+impl Server {
+    /// Whoever asks a question that may be answered from memory: what the organization is may then come from there too. The right of a
+    /// caller who needs one is decided as of now in any case.
+    async fn questioner<T: Asks>(&self, request: &Request<T>) -> Result<Granted<OrganizationScope>, Status> {
+        let asked = request.get_ref();
+        let fresh = matches!(
+            asked.consistency().and_then(|asked| asked.requirement.as_ref()),
+            Some(Requirement::FullyConsistent(_))
+        );
+        let organization = asked.organization_id().filter(|_| !fresh);
+        let known = match organization {
+            Some(organization) => self.snapshots.known(organization).await,
+            None => None,
+        };
+        self.access.organization_known(request, known).await
+    }
+}
+
+/// A question with a consistency.
+trait Asks: Addressed {
+    fn consistency(&self) -> Option<&Consistency>;
+}
+
+macro_rules! asks {
+    ($($request:ty),*) => {
+        $(impl Asks for $request {
+            fn consistency(&self) -> Option<&Consistency> {
+                self.consistency.as_ref()
+            }
+        })*
+    };
+}
+
+asks!(CheckRequest, BatchCheckRequest, ListPermissionsRequest);
+
 #[tonic::async_trait]
 impl AuthorizationService for Server {
     async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
-        let granted = self.access.organization(&request).await?;
+        let granted = self.questioner(&request).await?;
         let asked = request.get_ref();
         let mut faults = Vec::new();
         let who = Parts {
@@ -47,7 +87,7 @@ impl AuthorizationService for Server {
     }
 
     async fn batch_check(&self, request: Request<BatchCheckRequest>) -> Result<Response<BatchCheckResponse>, Status> {
-        let granted = self.access.organization(&request).await?;
+        let granted = self.questioner(&request).await?;
         let asked = request.get_ref();
         let mut violations = Violations::default();
         text::count(&mut violations, "checks", asked.checks.len(), 1, MAX_CHECKS);
@@ -84,7 +124,7 @@ impl AuthorizationService for Server {
         &self,
         request: Request<ListPermissionsRequest>,
     ) -> Result<Response<ListPermissionsResponse>, Status> {
-        let granted = self.access.organization(&request).await?;
+        let granted = self.questioner(&request).await?;
         let asked = request.get_ref();
         let mut faults = Vec::new();
         let who = Parts {
