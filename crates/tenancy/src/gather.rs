@@ -125,6 +125,7 @@ impl<K: Send + 'static, V: Send + 'static> Drop for Turn<K, V> {
 #[cfg(test)]
 mod tests {
     use std::{
+        pin::Pin,
         sync::atomic::{AtomicUsize, Ordering::SeqCst},
         time::Duration,
     };
@@ -134,6 +135,8 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
+
+    type Reading = Pin<Box<dyn Future<Output = ((), Result<Vec<(u64, usize)>, StoreError>)> + Send>>;
 
     /// A store that counts on one clock who came and which read began.
     #[derive(Debug, Clone, Default)]
@@ -148,16 +151,7 @@ mod tests {
         }
 
         /// Answers each key with itself and the time at which the read began.
-        fn read(
-            &self,
-        ) -> impl Fn(
-            (),
-            Vec<u64>,
-        )
-            -> std::pin::Pin<Box<dyn Future<Output = ((), Result<Vec<(u64, usize)>, StoreError>)> + Send>>
-        + Send
-        + 'static
-        + use<> {
+        fn read(&self) -> impl Fn((), Vec<u64>) -> Reading + Send + 'static + use<> {
             let store = self.clone();
             move |(), keys| {
                 let (began, store) = (store.tick(), store.clone());

@@ -1,6 +1,6 @@
 //! What has happened to an organization since a revision: for whoever carries its state along in memory.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -104,19 +104,22 @@ async fn read(
     let mut tenants: HashMap<Uuid, (News, i64)> = HashMap::new();
     for row in rows {
         let id = row.organization_id;
-        if !tenants.contains_key(&id) {
-            let head = Head::try_from(HeadRow {
-                organization_id: id,
-                project_id: row.project_id,
-                state: row.state,
-                state_revision: row.state_revision,
-                revision: row.head_revision,
-                incarnation: row.incarnation,
-                event_hash: row.event_hash,
-            })?;
-            tenants.insert(id, (News { head, facts: Some(Vec::new()) }, row.found.unwrap_or(0)));
-        }
-        if let Some((News { facts: Some(facts), .. }, _)) = tenants.get_mut(&id)
+        let (news, _) = match tenants.entry(id) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let head = Head::try_from(HeadRow {
+                    organization_id: id,
+                    project_id: row.project_id,
+                    state: row.state,
+                    state_revision: row.state_revision,
+                    revision: row.head_revision,
+                    incarnation: row.incarnation,
+                    event_hash: row.event_hash,
+                })?;
+                new.insert((News { head, facts: Some(Vec::new()) }, row.found.unwrap_or(0)))
+            }
+        };
+        if let Some(facts) = &mut news.facts
             && let (Some(revision), Some(ordinal), Some(kind)) = (row.revision, row.ordinal, row.kind)
         {
             facts.push(Fact { revision, ordinal, kind, payload: row.payload });

@@ -3,21 +3,27 @@ use api::{
     Addressed,
     authz::v1::{
         BatchCheckRequest, BatchCheckResponse, CheckRequest, CheckResponse, CheckResult, Consistency, Decision,
-        ExplainRequest, ExplainResponse, ListPermissionsRequest, ListPermissionsResponse,
-        authorization_service_server::AuthorizationService, consistency::Requirement,
+        ExplainRequest, ExplainResponse, ListPermissionsRequest, ListPermissionsResponse, WatchRevisionsRequest,
+        WatchRevisionsResponse, authorization_service_server::AuthorizationService, consistency::Requirement,
     },
 };
 use runtime::Violations;
 use tenancy::OrganizationScope;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, codegen::BoxStream};
 
 use super::{
     Server,
     convert::{self, text, tokens::Tokens},
     question::{Parts, consistency, contextual, declared, parts, question, settle},
-    refusal::snapshot,
+    refusal::{invalid_revision, snapshot},
+    watch::Watch,
 };
-use crate::ops::{self, explain::Question};
+use crate::{
+    model::Revision,
+    ops::{self, explain::Question},
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 
 const MAX_CHECKS: usize = 10_000;
 
@@ -168,5 +174,25 @@ impl AuthorizationService for Server {
         declared(&explained.state.engine, [(Some(&question.permission), question.resource.as_ref())])?;
         let tokens = Tokens::at(self.sealer(), explained.state.revision());
         Ok(Response::new(convert::explain::to_proto(&explained, &tokens)))
+    }
+
+    async fn watch_revisions(
+        &self,
+        request: Request<WatchRevisionsRequest>,
+    ) -> Result<Response<BoxStream<WatchRevisionsResponse>>, Status> {
+        let granted = self.access.organization(&request).await?;
+        let asked = request.get_ref();
+        let told = match asked.after_revision.as_str() {
+            "" => None,
+            token => Some(Revision::parse(self.sealer(), token).map_err(|_| invalid_revision("after_revision"))?),
+        };
+        // Without the changes the first message is the present revision; a token of anything else has nothing that goes on behind it.
+        let of_it = |told: &Revision| told.tenant == granted.scope.organization_id();
+        let told = told.filter(|told| asked.include_changes && of_it(told));
+        let _stream = self.streams.open(granted.caller.principal())?;
+        let watch = Watch { granted, include_changes: asked.include_changes, told, _stream };
+        let (sender, receiver) = mpsc::channel(16);
+        tokio::spawn(watch.run(self.clone(), sender));
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 }

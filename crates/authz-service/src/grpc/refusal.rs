@@ -70,7 +70,7 @@ fn short(mut message: String) -> String {
 
 pub fn snapshot(error: SnapshotError) -> Status {
     match error {
-        SnapshotError::Foreign => invalid_revision(),
+        SnapshotError::Foreign => invalid_revision("consistency.at_least_as_fresh"),
         SnapshotError::FromFuture => {
             let reason = ErrorReason::RevisionFromFuture;
             Refusal::new(Code::FailedPrecondition, reason, error.to_string()).into()
@@ -80,9 +80,9 @@ pub fn snapshot(error: SnapshotError) -> Status {
     }
 }
 
-pub fn invalid_revision() -> Status {
+pub fn invalid_revision(field: &'static str) -> Status {
     Refusal::new(Code::InvalidArgument, ErrorReason::InvalidRevisionToken, NotARevision.to_string())
-        .violation("consistency.at_least_as_fresh", NotARevision.to_string())
+        .violation(field, NotARevision.to_string())
         .into()
 }
 

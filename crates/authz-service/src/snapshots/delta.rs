@@ -24,8 +24,6 @@ pub struct Delta {
     /// See [`super::sources::Sources::set`].
     pub sources: Vec<(BindingId, Option<RoleSource>)>,
     pub state: Option<OrganizationState>,
-    /// How many rows came, less those that went.
-    pub rows: isize,
 }
 
 /// An event that does not say what it changed.
@@ -73,15 +71,14 @@ impl Delta {
         }
     }
 
-    fn put(&mut self, change: Change, rows: isize) -> Result<(), Untold> {
+    fn put(&mut self, change: Change) -> Result<(), Untold> {
         self.changes.push(change);
-        self.rows += rows;
         Ok(())
     }
 
     fn catalog(&mut self, catalog: PermissionCatalog) -> Result<(), Untold> {
         let catalog = Catalog::new(catalog.resource_types).map_err(|_| Untold)?;
-        self.put(Change::Catalog(Arc::new(catalog)), 0)
+        self.put(Change::Catalog(Arc::new(catalog)))
     }
 
     fn role(&mut self, role: Role) -> Result<(), Untold> {
@@ -91,31 +88,31 @@ impl Delta {
         }
         let (id, included_role_ids) = (RoleId(role.role_id.uuid()), role.included());
         self.keys.push((id, Some(role.key.into())));
-        self.put(Change::PutRole(engine::Role { id, permissions, included_role_ids }), 1)
+        self.put(Change::PutRole(engine::Role { id, permissions, included_role_ids }))
     }
 
     fn role_gone(&mut self, role: &Role) -> Result<(), Untold> {
         let id = RoleId(role.role_id.uuid());
         self.keys.push((id, None));
-        self.put(Change::DropRole(id), -1)
+        self.put(Change::DropRole(id))
     }
 
     fn group(&mut self, group: &Group) -> Result<(), Untold> {
-        self.put(Change::PutGroup(GroupId(group.group_id.uuid())), 1)
+        self.put(Change::PutGroup(GroupId(group.group_id.uuid())))
     }
 
     fn group_gone(&mut self, group: &Group) -> Result<(), Untold> {
-        self.put(Change::DropGroup(GroupId(group.group_id.uuid())), -1)
+        self.put(Change::DropGroup(GroupId(group.group_id.uuid())))
     }
 
     fn membership(&mut self, membership: &GroupMembership) -> Result<(), Untold> {
         let (group, member) = (GroupId(membership.group_id.uuid()), membership.subject.into());
-        self.put(Change::PutMembership { group, member }, 1)
+        self.put(Change::PutMembership { group, member })
     }
 
     fn membership_gone(&mut self, membership: &GroupMembership) -> Result<(), Untold> {
         let (group, member) = (GroupId(membership.group_id.uuid()), membership.subject.into());
-        self.put(Change::DropMembership { group, member }, -1)
+        self.put(Change::DropMembership { group, member })
     }
 
     fn binding(&mut self, binding: &Binding) -> Result<(), Untold> {
@@ -124,13 +121,13 @@ impl Delta {
         }
         let sourced = binding.resource.is_none() && binding.effect == Effect::Allow;
         self.sources.push((BindingId(binding.binding_id.uuid()), sourced.then_some(binding.source)));
-        self.put(Change::PutBinding(for_engine(binding)), 1)
+        self.put(Change::PutBinding(for_engine(binding)))
     }
 
     fn binding_gone(&mut self, binding: &Binding) -> Result<(), Untold> {
         let id = BindingId(binding.binding_id.uuid());
         self.sources.push((id, None));
-        self.put(Change::DropBinding(id), -1)
+        self.put(Change::DropBinding(id))
     }
 
     fn resource(&mut self, registration: &Registration) -> Result<(), Untold> {
@@ -139,11 +136,11 @@ impl Delta {
             Some(parent) => Some(reference(Some(parent))?),
             None => None,
         };
-        self.put(Change::PutResource(engine::Resource { resource, parent }), 1)
+        self.put(Change::PutResource(engine::Resource { resource, parent }))
     }
 
     fn resource_gone(&mut self, registration: &Registration) -> Result<(), Untold> {
-        self.put(Change::DropResource(reference(Some(&registration.resource))?), -1)
+        self.put(Change::DropResource(reference(Some(&registration.resource))?))
     }
 
     fn subject(&mut self, standing: &Standing) -> Result<(), Untold> {
@@ -152,12 +149,12 @@ impl Delta {
             SubjectStatus::Suspended => Some(SubjectState::Suspended),
             SubjectStatus::Removed => Some(SubjectState::Removed),
         };
-        self.put(Change::Subject(standing.subject.into(), state), 1)
+        self.put(Change::Subject(standing.subject.into(), state))
     }
 
     fn organization(&mut self, state: OrganizationState) -> Result<(), Untold> {
         self.state = Some(state);
-        self.put(Change::Organization { active: state == OrganizationState::Active }, 0)
+        self.put(Change::Organization { active: state == OrganizationState::Active })
     }
 }
 

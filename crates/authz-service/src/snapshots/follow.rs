@@ -110,7 +110,7 @@ impl Snapshots {
             return;
         }
         let template = state.revision().template;
-        let next = state.after(delta, committed.revision, template, self.sealer()).await;
+        let next = state.after(delta, committed.revision, template, self.sealer());
         next.prove_at(committed.moment);
         let newest = self.cached(head.organization_id).await;
         if newest.is_some_and(|newest| newest.is_before(&next)) {
@@ -250,6 +250,8 @@ async fn look(snapshots: &Snapshots, bringing: &Arc<Semaphore>, states: Vec<Arc<
 
 #[cfg(test)]
 mod tests {
+    use tenancy::ProjectId;
+
     use super::*;
 
     #[test]
@@ -257,9 +259,40 @@ mod tests {
         let (tenant, incarnation) = (Uuid::from_u128(7), Uuid::from_u128(8));
         let hint = format!("{tenant} {incarnation} 9");
         assert_eq!(read_hint(&hint), Some((OrganizationId::from_uuid(tenant), incarnation, 9)));
-        for other in ["", "x", &hint[..80], "7 8 9"].into_iter().filter(|other| *other != hint) {
-            let read = read_hint(other);
-            assert!(read.is_none() || other.len() == 80, "{other}");
+        for other in ["", "x", &hint[..73], &hint[..40], "7 8 9", &hint.replace(" 9", " nine")] {
+            assert_eq!(read_hint(other), None, "{other}");
         }
+    }
+
+    fn scopes(count: usize) -> Vec<OrganizationScope> {
+        let project = ProjectId::new();
+        (0..count).map(|_| OrganizationScope::granted(project, OrganizationId::new())).collect()
+    }
+
+    #[test]
+    fn who_is_asked_about_is_swept_and_who_is_not_any_more_is_left_out() {
+        let mut swept = Swept::default();
+        let all = scopes(3);
+        swept.take(all.clone());
+        swept.take(all.clone());
+        for turn in 0..IDLE_SWEEPS * 2 {
+            let due = if turn < IDLE_SWEEPS { 3 } else { 1 };
+            assert_eq!(swept.turn().len(), due, "turn {turn}");
+            swept.take(all[..1].to_vec());
+        }
+    }
+
+    #[test]
+    fn a_sweep_is_bounded_and_everybody_has_their_turn() {
+        let mut swept = Swept::default();
+        let all = scopes(MAX_SWEPT + 1000);
+        swept.take(all.clone());
+        let mut seen = HashSet::new();
+        for _ in 0..MAX_SWEPT / SWEPT_AT_ONCE {
+            let turn = swept.turn();
+            assert_eq!(turn.len(), SWEPT_AT_ONCE);
+            seen.extend(turn);
+        }
+        assert_eq!(seen.len(), MAX_SWEPT);
     }
 }

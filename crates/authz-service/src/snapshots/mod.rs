@@ -43,7 +43,6 @@ use crate::{
     },
 };
 
-pub use follow::Follower;
 pub use state::State;
 pub use watch::{News, Told};
 
@@ -217,7 +216,7 @@ impl Snapshots {
             return Ok(None);
         }
         let Revision { own, template, .. } = heads.revision();
-        let state = Arc::new(state.after(delta, own, template, self.sealer()).await);
+        let state = Arc::new(state.after(delta, own, template, self.sealer()));
         state.prove(since.as_of);
         Ok(Some(state))
     }
@@ -302,11 +301,10 @@ fn told(since: &since::Since, after: Revision) -> Result<Delta, Untold> {
 /// Snapshots of fewer rows are built where they are read; larger ones where they hold up nobody else.
 const SMALL: usize = 2_000;
 
-async fn build(data: &Arc<OrganizationData>, rows: usize) -> Snapshot {
+async fn build(data: OrganizationData, rows: usize) -> Snapshot {
     if rows < SMALL {
-        return Snapshot::build(data);
+        return Snapshot::build(&data);
     }
-    let data = data.clone();
     match tokio::task::spawn_blocking(move || Snapshot::build(&data)).await {
         Ok(snapshot) => snapshot,
         Err(error) => std::panic::resume_unwind(error.into_panic()),

@@ -8,7 +8,7 @@ use std::{
 };
 
 use access::Known;
-use engine::{BindingId, BuiltinRole, OrganizationData, RoleId, Snapshot};
+use engine::{BindingId, BuiltinRole, RoleId, Snapshot};
 use tenancy::{AsOf, Head, Moment, OrganizationScope, OrganizationState, Sealer};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -19,15 +19,16 @@ use crate::{
     store::organization::Loaded,
 };
 
-/// About what a stored row takes in memory, closed and interned. Measured on organizations of bindings; others take less.
-const BYTES_A_ROW: usize = 320;
+/// About what a state takes beside the engine's part: itself, and the parts of its sources.
+const BYTES: usize = 16 * 1024;
+/// And for each role that has a key.
+const BYTES_A_KEY: usize = 96;
 
 /// One organization's authorization at one revision, with the names that answers use beside the engine's. What it says never changes;
 /// what is known of how fresh it is does.
 #[derive(Debug)]
 pub struct State {
     pub engine: Snapshot,
-    data: Arc<OrganizationData>,
     scope: OrganizationScope,
     organization: OrganizationState,
     revision: Revision,
@@ -36,7 +37,6 @@ pub struct State {
     token: String,
     keys: Arc<HashMap<RoleId, Box<str>>>,
     sources: Sources,
-    rows: usize,
     /// Rows that cannot be read make what it says depend on more than events tell.
     faulty: bool,
     own_floor: Arc<Floor>,
@@ -61,11 +61,9 @@ pub struct Ground {
 impl State {
     pub async fn build(head: &Head, loaded: Loaded, scope: OrganizationScope, ground: Ground, sealer: &Sealer) -> Self {
         let revision = Revision { template: loaded.template, ..Revision::of_heads(head, None) };
-        let data = Arc::new(loaded.data);
         let Ground { project_incarnation, own_floor, template_floor } = ground;
         Self {
-            engine: build(&data, loaded.rows).await,
-            data,
+            engine: build(loaded.data, loaded.rows).await,
             scope,
             organization: head.state,
             revision,
@@ -75,7 +73,6 @@ impl State {
                 loaded.roles.into_iter().map(|role| (role.role_id.uuid().into(), role.key.into())).collect(),
             ),
             sources: Sources::new(loaded.sources.into_iter().map(|(id, source)| (id.into(), source))),
-            rows: loaded.rows,
             faulty: loaded.faults.count > 0,
             own_floor,
             template_floor,
@@ -88,11 +85,8 @@ impl State {
 
     /// The state that follows on this one by all that happened up to `own` and `template`. It holds whatever this one holds, and so is
     /// as fresh at least.
-    pub async fn after(&self, delta: Delta, own: i64, template: i64, sealer: &Sealer) -> Self {
+    pub fn after(&self, delta: Delta, own: i64, template: i64, sealer: &Sealer) -> Self {
         let revision = Revision { own, template, ..self.revision };
-        let mut data = OrganizationData::clone(&self.data);
-        delta.changes.iter().for_each(|change| data.apply(change));
-        let data = Arc::new(data);
         let mut keys = self.keys.clone();
         for (role, key) in delta.keys {
             match key {
@@ -102,10 +96,8 @@ impl State {
         }
         let mut sources = self.sources.clone();
         delta.sources.into_iter().for_each(|(binding, source)| sources.set(binding, source));
-        let rows = self.rows.saturating_add_signed(delta.rows);
         Self {
-            engine: build(&data, rows).await,
-            data,
+            engine: self.engine.apply(&delta.changes),
             scope: self.scope,
             organization: delta.state.unwrap_or(self.organization),
             revision,
@@ -113,7 +105,6 @@ impl State {
             token: revision.token(sealer),
             keys,
             sources,
-            rows,
             faulty: self.faulty,
             own_floor: self.own_floor.clone(),
             template_floor: self.template_floor.clone(),
@@ -136,7 +127,8 @@ impl State {
         self.scope
     }
 
-    pub(super) fn is_faulty(&self) -> bool {
+    /// Whether there are rows in it that cannot be read.
+    pub fn is_faulty(&self) -> bool {
         self.faulty
     }
 
@@ -244,6 +236,6 @@ impl State {
     }
 
     pub(super) fn bytes(&self) -> u32 {
-        u32::try_from(self.rows * BYTES_A_ROW + 4096).unwrap_or(u32::MAX)
+        u32::try_from(self.engine.bytes() + BYTES + self.keys.len() * BYTES_A_KEY).unwrap_or(u32::MAX)
     }
 }

@@ -3,18 +3,19 @@
 use std::{collections::HashMap, sync::Arc};
 
 use engine::{Change, OrganizationData, SubjectId, SubjectState};
-use tenancy::{AsOf, Head, OrganizationScope, StoreError, since};
+use tenancy::{OrganizationScope, StoreError, since};
+use time::OffsetDateTime;
 
-use super::{MAX_FACTS, SnapshotError, Snapshots, heads::Heads, told};
-use crate::{model::Revision, store::organization};
+use super::{Consistency, MAX_FACTS, SnapshotError, Snapshots, told};
+use crate::model::Revision;
 
 /// What was told, and the revision that it makes up.
 #[derive(Debug)]
 pub struct Told {
     pub changes: Vec<Change>,
     pub revision: Revision,
-    /// Everything committed before is in it.
-    pub as_of: AsOf,
+    /// Everything that was committed before, by the database's clock, is in it.
+    pub proven_time: OffsetDateTime,
 }
 
 /// What comes after a revision.
@@ -26,19 +27,11 @@ pub enum News {
 }
 
 impl Snapshots {
-    /// All that decides, as one transaction sees it.
+    /// All that decides, with everything committed before the call.
     pub async fn whole(&self, scope: OrganizationScope) -> Result<Told, SnapshotError> {
-        let heads = Heads::read(self.database(), scope).await?;
-        let mut read = self.database().read(scope).await?;
-        let head = Head::find(read.connection(), scope.organization_id()).await?.ok_or(StoreError::TenantUnknown)?;
-        let loaded = organization::load(read.connection(), &head).await?;
-        read.finish().await?;
-        let revision = Revision { template: loaded.template, ..Revision::of_heads(&head, None) };
-        let known = heads.revision();
-        if revision.incarnation != known.incarnation || revision.own < known.own || revision.template < known.template {
-            return Err(SnapshotError::Unproven);
-        }
-        Ok(Told { changes: facts(loaded.data), revision, as_of: heads.as_of })
+        let state = self.at(scope, Consistency::FullyConsistent).await?;
+        let (revision, proven_time) = (state.revision(), state.proven_time());
+        Ok(Told { changes: facts(state.engine.data()), revision, proven_time })
     }
 
     /// What has happened since a revision that was told.
@@ -49,7 +42,7 @@ impl Snapshots {
         let revision = Revision::of_heads(&since.organization.head, project);
         Ok(match told(&since, after) {
             Ok(delta) if revision.incarnation == after.incarnation => {
-                News::Changes(Told { changes: delta.changes, revision, as_of: since.as_of })
+                News::Changes(Told { changes: delta.changes, revision, proven_time: since.as_of.time })
             }
             _ => News::Unknown,
         })
