@@ -31,6 +31,7 @@ mod purge;
 mod purge_authz;
 mod readme;
 mod repeats;
+mod replicas;
 mod service_accounts;
 mod sessions;
 mod tenant_walls;
