@@ -4,9 +4,9 @@ use std::sync::Mutex;
 use std::{collections::HashMap, fmt::Display};
 
 use api::authz::v1::{
-    CheckRequest, CheckResponse, Consistency, CreateBindingRequest, DeleteBindingRequest, Resource, Subject,
-    authorization_service_client::AuthorizationServiceClient, binding_service_client::BindingServiceClient,
-    subject::Subject as Kind,
+    BatchCheckRequest, CheckQuestion, CheckRequest, CheckResponse, Consistency, CreateBindingRequest,
+    DeleteBindingRequest, Resource, Subject, authorization_service_client::AuthorizationServiceClient,
+    binding_service_client::BindingServiceClient, subject::Subject as Kind,
 };
 use serde_json::json;
 use testkit::{
@@ -78,18 +78,21 @@ impl Door {
         }
     }
 
-    fn ask<T>(&self, message: T) -> Request<T> {
-        let mut request = Request::new(message);
-        request.metadata_mut().insert("authorization", self.token.parse().unwrap());
-        request
+    /// The same for somebody else.
+    pub fn with_token(mut self, token: &str) -> Self {
+        self.token = format!("Bearer {token}");
+        self
     }
 
     pub fn client(&self) -> AuthorizationServiceClient<Channel> {
         self.checks.clone()
     }
 
+    /// A message with the credential.
     pub fn request<T>(&self, message: T) -> Request<T> {
-        self.ask(message)
+        let mut request = Request::new(message);
+        request.metadata_mut().insert("authorization", self.token.parse().unwrap());
+        request
     }
 
     fn subject(&self) -> Option<Subject> {
@@ -115,7 +118,29 @@ impl Door {
             consistency: Some(consistency),
             ..CheckRequest::default()
         };
-        self.checks.clone().check(self.ask(request)).await.map(tonic::Response::into_inner)
+        self.checks.clone().check(self.request(request)).await.map(tonic::Response::into_inner)
+    }
+
+    /// The same of many, by place and permission, and the revision token that holds for all.
+    pub async fn check_all(
+        &self,
+        asked: &[(&str, &str)],
+        consistency: Consistency,
+    ) -> Result<(Vec<bool>, String), Status> {
+        let question = |(place, permission): &(&str, &str)| CheckQuestion {
+            subject: self.subject(),
+            permission: (*permission).to_owned(),
+            resource: Some(Resource { r#type: "document".to_owned(), id: (*place).to_owned() }),
+            ..CheckQuestion::default()
+        };
+        let request = BatchCheckRequest {
+            organization_id: self.organization.clone(),
+            checks: asked.iter().map(question).collect(),
+            consistency: Some(consistency),
+            ..BatchCheckRequest::default()
+        };
+        let answer = self.checks.clone().batch_check(self.request(request)).await?.into_inner();
+        Ok((answer.results.into_iter().map(|result| result.allowed).collect(), answer.revision))
     }
 
     /// The binding and the revision token.
@@ -131,7 +156,7 @@ impl Door {
             binding: Some(binding),
             ..CreateBindingRequest::default()
         };
-        let made = self.bindings.clone().create_binding(self.ask(request)).await?.into_inner();
+        let made = self.bindings.clone().create_binding(self.request(request)).await?.into_inner();
         Ok((made.binding_id, made.revision))
     }
 
@@ -141,6 +166,6 @@ impl Door {
             binding_id: binding.to_owned(),
             ..DeleteBindingRequest::default()
         };
-        Ok(self.bindings.clone().delete_binding(self.ask(request)).await?.into_inner().revision)
+        Ok(self.bindings.clone().delete_binding(self.request(request)).await?.into_inner().revision)
     }
 }

@@ -4,6 +4,7 @@
 mod asked;
 mod storm;
 mod truth;
+mod watch;
 
 use std::time::{Duration, Instant};
 
@@ -55,7 +56,7 @@ async fn an_answer_from_memory_needs_no_database_and_ends_with_its_proof() {
     for consistency in [minimize_latency(), at_least(&token)] {
         let asked = Instant::now();
         assert!(door.may("kept", consistency).await.unwrap().allowed);
-        assert!(asked.elapsed() < Duration::from_secs(1), "it was in memory");
+        assert!(asked.elapsed() < Duration::from_secs(2), "it was in memory");
     }
     // What is taken away now, this one cannot know.
     house.take("kept").await;
@@ -106,7 +107,7 @@ async fn a_process_that_was_stopped_believes_no_proof_of_before() {
 async fn news_come_without_notifications() {
     let cluster = Cluster::start().await;
     let house = House::new(&cluster).await;
-    // So long that an answer of this test is never too old: only the sweep brings news in time.
+    // So long that no answer of this test is too old: only the sweep brings news in time.
     let replica = replica(&cluster, cluster.database_address(), "20").await;
     let door = Door::new(&replica.address, &house);
     let mut superuser = PgConnection::connect(&cluster.access().database_url).await.unwrap();
@@ -122,7 +123,7 @@ async fn news_come_without_notifications() {
         house.grant(&place).await;
         let granted = Instant::now();
         while !door.may(&place, minimize_latency()).await.unwrap().allowed {
-            assert!(granted.elapsed() < Duration::from_secs(5), "round {round}: the sweep has not told of it");
+            assert!(granted.elapsed() < Duration::from_secs(15), "round {round}: the sweep has not told of it");
             sleep(Duration::from_millis(10)).await;
         }
     }
