@@ -34,3 +34,8 @@ sqlx:
 # Fails where that is out of date.
 sqlx-check:
 	cargo run --quiet --package local-postgres --example checked-sql -- check
+
+# Long runs of what `test` does briefly: three processes in a storm until 100,000 answers have been judged.
+proof:
+	cargo build --workspace --bins --locked
+	GUILDHALL_PROOF_CHECKS=100000 cargo test --package e2e --test e2e --locked -- replicas::storm --nocapture
