@@ -1,6 +1,6 @@
 # Thin: each line is a command that one could type.
 
-.PHONY: up test check fmt lint doc deny sqlx sqlx-check proof
+.PHONY: up test check fmt lint doc deny reference sqlx sqlx-check proof
 
 # Builds everything and starts it; Ctrl-C stops it. `make up ARGS=--reset` starts anew.
 up:
@@ -27,6 +27,10 @@ doc:
 deny:
 	./deploy/check/deny
 
+# Writes docs/reference anew from the contracts; a test fails where it is out of date.
+reference:
+	UPDATE_GOLDEN=1 cargo test --quiet --package e2e --test house -- the_reference
+
 # Writes anew what the compiler knows of the database, after a statement or a migration has changed.
 sqlx:
 	cargo run --quiet --package local-postgres --example checked-sql -- write
@@ -35,7 +39,11 @@ sqlx:
 sqlx-check:
 	cargo run --quiet --package local-postgres --example checked-sql -- check
 
-# Long runs of what `test` does briefly: three processes in a storm until 100,000 answers have been judged.
+# Long runs of what `test` does briefly. The engine against its reference: a million steps of random histories, or STEPS of them. Three
+# processes in a storm, until 100,000 answers have been judged, or CHECKS of them.
+STEPS ?= 1000000
+CHECKS ?= 100000
 proof:
+	GUILDHALL_PROOF_STEPS=$(STEPS) cargo test --release --locked --package engine --test oracle changed_and_rebuilt
 	cargo build --workspace --bins --locked
-	GUILDHALL_PROOF_CHECKS=100000 cargo test --package e2e --test e2e --locked -- replicas::storm --nocapture
+	GUILDHALL_PROOF_CHECKS=$(CHECKS) cargo test --locked --package e2e --test e2e replicas::storm -- --nocapture

@@ -15,10 +15,10 @@ use tonic::Code;
 
 use crate::name_server::NameServer;
 
-const BASE: &str = "app.guildhall.test";
+pub const BASE: &str = "app.guildhall.test";
 
 /// A cluster that asks this process's name server, every second.
-async fn cluster() -> (&'static Cluster, &'static NameServer) {
+pub async fn cluster() -> (&'static Cluster, &'static NameServer) {
     static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
     static SERVER: OnceLock<(NameServer, std::net::SocketAddr)> = OnceLock::new();
     let (server, address) = SERVER.get_or_init(NameServer::start);
@@ -36,20 +36,20 @@ async fn cluster() -> (&'static Cluster, &'static NameServer) {
     (cluster, server)
 }
 
-async fn claim(organization: &Organization<'_>, name: &str, purpose: &str) -> Value {
+pub async fn claim(organization: &Organization<'_>, name: &str, purpose: &str) -> Value {
     let request = json!({"organization_id": organization.id, "domain": {"name": name, "purpose": purpose}});
     organization.owner().caller.call("DomainService/CreateDomain", request).await
 }
 
-fn about(domain: &Value) -> Value {
+pub fn about(domain: &Value) -> Value {
     json!({"organization_id": domain["organization_id"], "domain_id": domain["domain_id"]})
 }
 
-fn prove(server: &NameServer, domain: &Value) {
+pub fn prove(server: &NameServer, domain: &Value) {
     server.set(&text(domain, "challenge.record_name"), &["v=spf1 -all", &text(domain, "challenge.record_value")]);
 }
 
-async fn becomes(organization: &Organization<'_>, domain: &Value, state: &str) -> Value {
+pub async fn becomes(organization: &Organization<'_>, domain: &Value, state: &str) -> Value {
     let begun = Instant::now();
     loop {
         let now = organization.owner().caller.call("DomainService/GetDomain", about(domain)).await;

@@ -138,6 +138,99 @@ async fn a_new_address_keeps_the_person_and_retires_the_old_one() {
     project.account.refused(UPDATE, unknown, Code::InvalidArgument, "INVALID_FIELDS").await;
 }
 
+/// The address is the identity's, and its members have it from there: in every organization at once, with no write of theirs.
+#[tokio::test]
+async fn a_new_address_is_the_members_in_every_organization_at_once() {
+    let cluster = Cluster::shared().await;
+    let project = cluster.project().await;
+    let (acme, globex) = (project.organization("acme").await, project.organization("globex").await);
+    let grace = acme.join("grace", &["member"]).await;
+    let there = member(&globex, &grace.email).await;
+    let identity = text(&there, "identity_id");
+    let lookup = |organization: &Organization<'_>, address: &str| json!({"organization_id": organization.id, "email_address": address});
+    let find = "MemberService/LookupMember";
+    let before = [&acme, &globex].map(|organization| project.account.call(find, lookup(organization, &grace.email)));
+    let before = futures::future::join_all(before).await;
+    let log = |organization: &Organization<'_>| {
+        project.account.call("EventService/ListEvents", json!({"organization_id": organization.id, "page_size": 1}))
+    };
+    let logs = [log(&acme).await, log(&globex).await];
+
+    let new = unique("hopper") + "@navy.test";
+    update(&project, &identity, json!({"email_address": new})).await;
+    for (organization, before) in [&acme, &globex].into_iter().zip(&before) {
+        let after = project.account.call(find, lookup(organization, &new)).await;
+        assert_eq!(
+            (&after["member_id"], &after["etag"], &after["update_time"]),
+            (&before["member_id"], &before["etag"], &before["update_time"]),
+            "the address is no write of the organization's"
+        );
+        project.account.refused(find, lookup(organization, &grace.email), Code::NotFound, "NOT_FOUND").await;
+        let list = json!({"organization_id": organization.id, "email_address_prefix": new});
+        let listed = project.account.call("MemberService/ListMembers", list).await;
+        assert_eq!(text(&listed, "members.0.email_address"), new);
+    }
+    assert_eq!([log(&acme).await, log(&globex).await], logs, "no event but the identity's");
+    let own = project.account.call("EventService/ListEvents", json!({"subject_id": identity})).await;
+    let told =
+        own["events"].as_array().unwrap().iter().any(|event| {
+            text(event, "kind") == "identity.updated" && text(event, "identity.after.email_address") == new
+        });
+    assert!(told, "{own}");
+
+    // What she had is somebody else's now, in the organizations too; what she has is hers.
+    let heir = member(&globex, &grace.email).await;
+    assert_ne!((&heir["member_id"], &heir["identity_id"]), (&there["member_id"], &there["identity_id"]));
+    let again = json!({"organization_id": globex.id, "member": {"email_address": new}});
+    let create = "MemberService/CreateMember";
+    project.account.refused(create, again, Code::AlreadyExists, "MEMBER_EMAIL_TAKEN").await;
+    let back = json!({"identity": {"identity_id": identity, "email_address": grace.email}});
+    project.account.refused(UPDATE, back, Code::AlreadyExists, "MEMBER_EMAIL_TAKEN").await;
+}
+
+/// Found by an address that is changed before the member is written: no member keeps one that their identity no longer has.
+#[tokio::test]
+async fn whoever_is_added_while_their_address_changes_has_the_address_of_their_identity() {
+    let cluster = Cluster::shared().await;
+    let project = cluster.project().await;
+    let (acme, globex) = (project.organization("acme").await, project.organization("globex").await);
+    let grace = acme.join("grace", &["member"]).await;
+    let identity = identity_of(&acme, &grace.id).await;
+    let create = |email: &str, more: Value| {
+        let mut request = json!({"organization_id": globex.id, "member": {"email_address": email}});
+        request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        request
+    };
+    let repeated = create(&grace.email, json!({"roles": ["member"], "request_id": unique("r")}));
+    let batch = json!({"organization_id": globex.id, "members": [{"member": {"email_address": grace.email}}]});
+
+    let mut database = superuser(cluster).await;
+    sqlx::query("begin").execute(&mut database).await.unwrap();
+    let moved = "update member.identity set email_address = $1 where identity_id = $2::uuid";
+    let new = unique("hopper") + "@navy.test";
+    let uuid = identity.parse::<tenancy::IdentityId>().unwrap().uuid().to_string();
+    sqlx::query(moved).bind(&new).bind(uuid).execute(&mut database).await.unwrap();
+    // Both find her by the address that is going, and wait to write it down.
+    let one = project.account.try_call("MemberService/CreateMember", repeated.clone());
+    let many = project.account.try_call("MemberService/BatchCreateMembers", batch);
+    let commit = async {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        sqlx::query("commit").execute(&mut database).await.unwrap();
+    };
+    let (one, many, ()) = futures::future::join3(one, many, commit).await;
+    for refused in [one.map(drop), many.map(drop)] {
+        let refused = refused.expect_err("she has another address");
+        assert_eq!((refused.code, refused.reason.as_str()), (Code::Unavailable, "UNAVAILABLE"), "{refused:?}");
+    }
+    let listed = project.account.call("MemberService/ListMembers", json!({"organization_id": globex.id})).await;
+    assert_eq!(listed["members"].as_array().unwrap().len(), 1, "the owner alone: {listed}");
+    // Tried again, the address is another person's.
+    let made = project.account.call("MemberService/CreateMember", repeated).await;
+    assert_ne!(text(&made, "identity_id"), identity);
+    let shown = json!({"organization_id": acme.id, "member_id": grace.id});
+    assert_eq!(text(&project.account.call("MemberService/GetMember", shown).await, "email_address"), new);
+}
+
 #[tokio::test]
 async fn a_suspended_person_is_out_everywhere() {
     let cluster = Cluster::shared().await;

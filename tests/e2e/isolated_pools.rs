@@ -11,7 +11,7 @@ const GET: &str = "IdentityService/GetIdentity";
 const LOOKUP: &str = "IdentityService/LookupIdentity";
 const UPDATE: &str = "IdentityService/UpdateIdentity";
 
-async fn platform(cluster: &Cluster) -> Project<'_> {
+pub async fn platform(cluster: &Cluster) -> Project<'_> {
     let operator = cluster.operator().await;
     let project = json!({"project": {"display_name": unique("platform"), "user_pool": "USER_POOL_ISOLATED"}});
     let id = text(&operator.call("ProjectService/CreateProject", project).await, "project_id");
@@ -23,7 +23,7 @@ async fn platform(cluster: &Cluster) -> Project<'_> {
 }
 
 /// A member with this address and password, and the identity behind them.
-async fn person(organization: &Organization<'_>, email: &str, password: &str) -> (Value, String) {
+pub async fn person(organization: &Organization<'_>, email: &str, password: &str) -> (Value, String) {
     let account = &organization.project.account;
     let create = json!({"organization_id": organization.id, "member": {"email_address": email}, "roles": ["member"]});
     let member = account.call("MemberService/CreateMember", create).await;

@@ -1,7 +1,5 @@
 //! Organizations: bad input names every fault and changes nothing; states; etags; lists.
 
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 use testkit::{
     Cluster,
@@ -48,6 +46,28 @@ async fn a_slug_is_taken_once_in_a_project_and_free_in_another() {
         .refused("OrganizationService/CreateOrganization", request.clone(), Code::AlreadyExists, "SLUG_TAKEN")
         .await;
     other.account.call("OrganizationService/CreateOrganization", request).await;
+}
+
+/// Nobody comes to another's old links: neither by the slug of one who is deleted nor by one that was given up.
+#[tokio::test]
+async fn a_slug_that_was_used_is_nobodys_again() {
+    let project = Cluster::shared().await.project().await;
+    let (acme, globex) = (project.organization("acme").await, project.organization("globex").await);
+    let account = &project.account;
+    let about = json!({"organization_id": acme.id});
+    account.call("OrganizationService/DeleteOrganization", about).await;
+    let rename =
+        |slug: &str| json!({"organization_id": globex.id, "organization": {"slug": slug}, "update_mask": "slug"});
+    account.call("OrganizationService/UpdateOrganization", rename(&unique("other"))).await;
+    for slug in [&acme.slug, &globex.slug] {
+        let create = json!({"organization": {"display_name": "Heir", "slug": slug}});
+        let method = "OrganizationService/CreateOrganization";
+        account.refused(method, create, Code::AlreadyExists, "SLUG_TAKEN").await;
+    }
+    let method = "OrganizationService/UpdateOrganization";
+    account.refused(method, rename(&acme.slug), Code::AlreadyExists, "SLUG_TAKEN").await;
+    // One's own may be taken up again.
+    account.call(method, rename(&globex.slug)).await;
 }
 
 #[tokio::test]
@@ -117,61 +137,6 @@ async fn what_only_the_project_may_write_an_owner_may_not() {
         .await;
     let updated = project.account.call("OrganizationService/UpdateOrganization", update).await;
     assert_eq!(updated["trusted_metadata"]["plan"], "free for ever");
-}
-
-#[tokio::test]
-async fn a_suspended_organization_shuts_its_members_out_until_it_is_reactivated() {
-    let project = Cluster::shared().await.project().await;
-    let acme = project.organization("acme").await;
-    let owner = acme.owner();
-    let about = json!({"organization_id": acme.id});
-    project.account.call("OrganizationService/SuspendOrganization", about.clone()).await;
-    for method in ["OrganizationService/GetOrganization", "MemberService/ListMembers"] {
-        let refused = owner.caller.try_call(method, about.clone()).await.unwrap_err();
-        // By the service, which knows at once, or by the gateway, which hears of it.
-        let shut =
-            [(Code::FailedPrecondition, "ORGANIZATION_NOT_ACTIVE"), (Code::Unauthenticated, "CREDENTIAL_REVOKED")];
-        assert!(shut.contains(&(refused.code, refused.reason.as_str())), "{method}: {refused:?}");
-    }
-    let refused = acme.sign_in(&owner.email, &owner.password).await.unwrap_err();
-    assert_eq!((refused.code, refused.reason.as_str()), (Code::Unauthenticated, "SIGN_IN_FAILED"));
-    project
-        .anyone()
-        .refused(
-            "AuthenticationService/RefreshSession",
-            json!({"refresh_token": owner.tokens.refresh}),
-            Code::Unauthenticated,
-            "REFRESH_TOKEN_REFUSED",
-        )
-        .await;
-    let check = json!({"organization_id": acme.id, "subject": {"member_id": owner.id},
-        "permission": "guildhall.member:read", "consistency": {"fully_consistent": true}});
-    let answer = project.account.call("AuthorizationService/Check", check.clone()).await;
-    assert_eq!(answer["allowed"], false);
-    // The project itself still sees it.
-    let seen = project.account.call("OrganizationService/GetOrganization", about.clone()).await;
-    assert_eq!(text(&seen, "state"), "ORGANIZATION_STATE_SUSPENDED");
-
-    // Opened again: its people sign in anew, and what they held before stays ended.
-    project.account.call("OrganizationService/ReactivateOrganization", about.clone()).await;
-    let tokens = acme.sign_in(&owner.email, &owner.password).await.unwrap();
-    let (old, new) = (&owner.caller, project.cluster.bearer(&tokens.access));
-    let deadline = Instant::now() + Duration::from_secs(2);
-    loop {
-        let (was, is) = (
-            old.try_call("OrganizationService/GetOrganization", about.clone()).await,
-            new.try_call("OrganizationService/GetOrganization", about.clone()).await,
-        );
-        if was.as_ref().is_err_and(|refused| refused.reason == "CREDENTIAL_REVOKED") && is.is_ok() {
-            break;
-        }
-        assert!(Instant::now() < deadline, "before: {was:?}, anew: {is:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    let refresh = json!({"refresh_token": owner.tokens.refresh});
-    let ended = "REFRESH_TOKEN_REFUSED";
-    project.anyone().refused("AuthenticationService/RefreshSession", refresh, Code::Unauthenticated, ended).await;
-    assert_eq!(project.account.call("AuthorizationService/Check", check).await["allowed"], true);
 }
 
 #[tokio::test]

@@ -3,10 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use testkit::{
-    Cluster,
-    caller::{text, unique},
-};
+use testkit::{Cluster, caller::unique};
 use tonic::Code;
 
 #[tokio::test]
@@ -150,17 +147,5 @@ async fn a_suspended_member_is_out_at_once_and_back_when_reactivated() {
         assert_eq!(refused.reason, "CREDENTIAL_REVOKED");
         assert!(Instant::now() < deadline, "{refused:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-#[tokio::test]
-async fn one_person_is_a_member_of_two_organizations_with_different_roles() {
-    let project = Cluster::shared().await.project().await;
-    let (acme, globex) = (project.organization("acme").await, project.organization("globex").await);
-    let email = unique("ada") + "@people.test";
-    for (organization, role) in [(&acme, "admin"), (&globex, "member")] {
-        let request = json!({"organization_id": organization.id, "member": {"email_address": email}, "roles": [role]});
-        let member = project.account.call("MemberService/CreateMember", request).await;
-        assert_eq!(text(&member, "roles.0.key"), role);
     }
 }

@@ -207,7 +207,7 @@ async fn statements_that_name_no_tenant_see_one_tenant_only() {
 }
 
 /// What an organization has, by the field that names it.
-async fn children(organization: &Organization<'_>) -> BTreeMap<&'static str, String> {
+pub async fn children(organization: &Organization<'_>) -> BTreeMap<&'static str, String> {
     let id = &organization.id;
     let owner = organization.owner();
     let invitation = json!({"organization_id": id, "invitation": {"email_address": unique("x") + "@acme.test"}, "roles": ["member"]});

@@ -19,11 +19,11 @@ static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
     compiler.descriptor_pool()
 });
 
-fn our_files() -> impl Iterator<Item = FileDescriptor> {
+pub fn our_files() -> impl Iterator<Item = FileDescriptor> {
     POOL.files().filter(|f| f.package_name().starts_with("guildhall."))
 }
 
-fn messages(file: &FileDescriptor) -> Vec<MessageDescriptor> {
+pub fn messages(file: &FileDescriptor) -> Vec<MessageDescriptor> {
     fn nested(message: MessageDescriptor, all: &mut Vec<MessageDescriptor>) {
         message.child_messages().filter(|m| !m.is_map_entry()).for_each(|m| nested(m, all));
         all.push(message);
@@ -34,7 +34,7 @@ fn messages(file: &FileDescriptor) -> Vec<MessageDescriptor> {
 }
 
 /// The comment before an element, by its path in the file's descriptor.
-fn comments(file: &FileDescriptor) -> BTreeMap<Vec<i32>, String> {
+pub fn comments(file: &FileDescriptor) -> BTreeMap<Vec<i32>, String> {
     let info = file.file_descriptor_proto().source_code_info.clone().unwrap_or_default();
     info.location.into_iter().filter_map(|l| l.leading_comments.map(|text| (l.path, text))).collect()
 }

@@ -5,5 +5,6 @@
 
 mod contract;
 mod layers;
+mod reference;
 mod supply;
 mod tree;

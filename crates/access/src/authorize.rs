@@ -1,12 +1,12 @@
 //! From a request to the scope that its caller may act in.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use api::{Addressed, Audience, Method};
 use runtime::{CallContext, Channel};
 use tenancy::{
     Actor, ClusterScope, Database, Head, Once, OrganizationId, OrganizationScope, OrganizationState, Origin, ProjectId,
-    ProjectScope, Scope,
+    ProjectScope,
 };
 use tonic::{Request, Status};
 
@@ -16,57 +16,12 @@ use crate::{
     layer::{AccessLayer, Authenticated},
     onward::Onward,
     permission::PermissionCheck,
-    refusal::{invalid_field, not_active, permission_missing, store, unauthenticated, wrong_audience},
-    signing::{KeyError, SigningKey},
-    trust::{Trust, TrustError},
+    refusal::{
+        invalid_field, not_active, permission_missing, project_archived, store, unauthenticated, wrong_audience,
+    },
+    tenant::Tenant,
     verify::{Verifier, now},
 };
-
-/// How a process proves who it is, and whom it believes.
-#[derive(Debug, Clone, clap::Args)]
-pub struct AccessOptions {
-    /// This process's Ed25519 private key: a PEM file, PKCS #8.
-    #[arg(long, env = "GUILDHALL_SIGNING_KEY", value_name = "FILE")]
-    pub signing_key: PathBuf,
-    /// The directory of the public keys of all processes, `<name>.jwks.json` each. Read again every 30 seconds.
-    #[arg(long, env = "GUILDHALL_TRUST", value_name = "DIRECTORY")]
-    pub trust: PathBuf,
-    /// The issuer that access tokens must name: the gateway's public address.
-    #[arg(long, env = "GUILDHALL_ISSUER", value_name = "URL")]
-    pub issuer: String,
-    /// The audience that access tokens must name.
-    #[arg(long, env = "GUILDHALL_AUDIENCE", default_value = "guildhall")]
-    pub audience: String,
-}
-
-impl AccessOptions {
-    pub fn signing_key(&self) -> Result<Arc<SigningKey>, KeyError> {
-        SigningKey::read(&self.signing_key).map(Arc::new)
-    }
-
-    pub fn verifier(&self, service: Service) -> Result<Arc<Verifier>, TrustError> {
-        let trust = Trust::read(&self.trust)?;
-        Ok(Arc::new(Verifier::new(service, trust, &self.issuer, &self.audience)))
-    }
-
-    /// Every fault of these options, for `check-config`.
-    pub fn faults(&self) -> Vec<String> {
-        let mut faults = Vec::new();
-        if let Err(error) = SigningKey::read(&self.signing_key) {
-            faults.push(format!("--signing-key: {}", runtime::Chain(&error)));
-        }
-        if let Err(error) = Trust::read(&self.trust) {
-            faults.push(format!("--trust: {}", runtime::Chain(&error)));
-        }
-        if self.issuer.is_empty() {
-            faults.push("--issuer: must not be empty".to_owned());
-        }
-        if self.audience.is_empty() {
-            faults.push("--audience: must not be empty".to_owned());
-        }
-        faults
-    }
-}
 
 /// One service's door: who calls, and the scope that they may act in.
 #[derive(Clone)]
@@ -99,40 +54,10 @@ pub struct Granted<S> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Known {
     pub project: ProjectId,
+    /// The one in force.
     pub state: OrganizationState,
-}
-
-/// What belongs to an organization or, where the request names none, to the project itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tenant {
-    Organization(OrganizationScope),
-    Project(ProjectScope),
-}
-
-impl Tenant {
-    pub fn project_id(&self) -> ProjectId {
-        match self {
-            Self::Organization(scope) => scope.project_id(),
-            Self::Project(scope) => scope.project_id(),
-        }
-    }
-
-    /// The key that the rows stand under.
-    pub fn key(&self) -> OrganizationId {
-        match self {
-            Self::Organization(scope) => scope.organization_id(),
-            Self::Project(scope) => scope.own_key(),
-        }
-    }
-}
-
-impl From<Tenant> for Scope {
-    fn from(tenant: Tenant) -> Self {
-        match tenant {
-            Tenant::Organization(scope) => scope.into(),
-            Tenant::Project(scope) => scope.into(),
-        }
-    }
+    /// Whether the project is archived.
+    pub archived: bool,
 }
 
 impl<S> Granted<S> {
@@ -191,10 +116,49 @@ impl Granted<ProjectScope> {
     }
 }
 
+/// Work that serves no call. No method has this path, so nothing that is kept under it is another's.
+static BACKGROUND: Method = Method {
+    path: "background",
+    service: "",
+    name: "",
+    input: "",
+    output: "",
+    audience: Audience::Workload,
+    permission: "",
+    workloads: &[],
+    served: true,
+    read_only: false,
+    client_streaming: false,
+    server_streaming: false,
+    http: None,
+};
+
 impl Granted<ClusterScope> {
+    /// What a service does of itself, in the way that it serves calls.
+    pub fn of_background(service: Service) -> Self {
+        let caller = Caller::Workload { service, on_behalf_of: None };
+        Self {
+            caller,
+            scope: ClusterScope::granted(),
+            call: CallContext::background(),
+            method: &BACKGROUND,
+            expires_at: u64::MAX,
+        }
+    }
+
     /// The operator's or a service's work in one project.
     pub fn in_project(&self, project: ProjectId) -> Granted<ProjectScope> {
         self.clone().with(ProjectScope::granted(project))
+    }
+
+    /// What org-service says of a tenant: of an organization or, where the project's own key is named, of the project itself.
+    pub fn in_tenant(&self, project: ProjectId, key: OrganizationId) -> Granted<Tenant> {
+        let tenant = if key == project.into() {
+            Tenant::Project(ProjectScope::granted(project))
+        } else {
+            Tenant::Organization(OrganizationScope::granted(project, key))
+        };
+        self.clone().with(tenant)
     }
 
     /// A service's work in one organization, which it names with its project.
@@ -290,7 +254,8 @@ impl Access {
         let granted = self.authenticated(request, &[Audience::Organization, Audience::Project])?;
         match granted.caller {
             Caller::ServiceAccount { organization: None, project, .. } => {
-                Ok(granted.with(Tenant::Project(ProjectScope::granted(project))))
+                let scope = self.enter_project(project).await?;
+                Ok(granted.with(Tenant::Project(scope)))
             }
             _ => Err(invalid_field(
                 "organization_id",
@@ -300,13 +265,22 @@ impl Access {
     }
 
     /// The caller's own project.
-    pub fn project<T>(&self, request: &Request<T>) -> Result<Granted<ProjectScope>, Status> {
+    pub async fn project<T>(&self, request: &Request<T>) -> Result<Granted<ProjectScope>, Status> {
         let granted = self.authenticated(request, &[Audience::Project])?;
         match granted.caller {
             Caller::ServiceAccount { organization: None, project, .. } => {
-                Ok(granted.with(ProjectScope::granted(project)))
+                let scope = self.enter_project(project).await?;
+                Ok(granted.with(scope))
             }
             _ => Err(wrong_audience(granted.method)),
+        }
+    }
+
+    /// A project's credential in the project. A project that this service has not heard of is not archived.
+    async fn enter_project(&self, project: ProjectId) -> Result<ProjectScope, Status> {
+        match self.database.head(project.into()).await.map_err(store)? {
+            Some(head) if head.archived => Err(project_archived()),
+            Some(_) | None => Ok(ProjectScope::granted(project)),
         }
     }
 
@@ -352,7 +326,7 @@ impl Access {
     ) -> Result<OrganizationScope, Status> {
         foreign(granted, organization)?;
         let head = self.head(&granted.call, organization).await?.ok_or_else(missing)?;
-        let known = Known { project: head.project_id, state: head.state };
+        let known = Known { project: head.project_id, state: head.state, archived: head.archived };
         self.let_in(granted, organization, known, self_id, deleted_too).await
     }
 
@@ -377,7 +351,12 @@ impl Access {
                 let gone = known.state == OrganizationState::Deleted
                     && granted.method.audience != Audience::Project
                     && !deleted_too;
-                return if *project == known.project && !gone { Ok(scope) } else { Err(missing()) };
+                return match () {
+                    () if *project != known.project => Err(missing()),
+                    () if known.archived => Err(project_archived()),
+                    () if gone => Err(missing()),
+                    () => Ok(scope),
+                };
             }
             Caller::Member { project, .. } | Caller::ServiceAccount { project, .. } => {
                 if *project != known.project || known.state == OrganizationState::Deleted {
@@ -385,6 +364,9 @@ impl Access {
                 }
             }
             Caller::Operator | Caller::Anonymous => return Err(wrong_audience(granted.method)),
+        }
+        if known.archived {
+            return Err(project_archived());
         }
         if known.state != OrganizationState::Active {
             return Err(not_active(known.state));

@@ -80,6 +80,11 @@ pub(crate) fn not_active(state: tenancy::OrganizationState) -> Status {
         .into()
 }
 
+/// Whatever the project's credentials ask for.
+pub fn project_archived() -> Status {
+    Refusal::new(Code::FailedPrecondition, ErrorReason::ProjectArchived, "the project is archived").into()
+}
+
 pub(crate) fn not_yet_served(method: &api::Method) -> Status {
     Refusal::new(
         Code::Unimplemented,

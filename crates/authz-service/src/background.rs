@@ -1,15 +1,15 @@
 //! What org-service and member-service tell by their feeds, again: usually a call has told it before, and then it changes nothing.
 //! Both are ordered by the revision of the service that speaks, so a late word never undoes a newer one.
 
-use access::{Access, Service};
+use access::{Access, Service, Tenant};
 use api::{
-    event::v1::{Event, MemberChange, OrganizationChange, ServiceAccountChange, event::Payload},
+    event::v1::{Event, MemberChange, OrganizationChange, ProjectChange, ServiceAccountChange, event::Payload},
     member::v1::{MemberState, ServiceAccountState},
-    org::v1::OrganizationState,
+    org::v1::{OrganizationState, ProjectState},
 };
 use feed::{Applied, Consumer};
 use runtime::CallContext;
-use tenancy::{OrganizationId, OrganizationScope, Origin, PURGED, ProjectId, StoreError};
+use tenancy::{OrganizationId, OrganizationScope, Origin, PURGED, ProjectId, ProjectScope, StoreError};
 use tonic::Code;
 
 use crate::{
@@ -33,6 +33,8 @@ pub struct Repair {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Meaning {
     Organization(tenancy::OrganizationState),
+    /// The project itself.
+    Archived,
     Purged,
     Suspended(Subject, bool),
     Removed(Subject),
@@ -50,6 +52,9 @@ fn meaning(event: &Event) -> Option<Meaning> {
             let is = after.state();
             let news = was != Some(is) && is != OrganizationState::Unspecified;
             if news { organization_state(is).map(Meaning::Organization) } else { None }
+        }
+        Payload::Project(ProjectChange { after: Some(after), .. }) => {
+            (after.state() == ProjectState::Archived).then_some(Meaning::Archived)
         }
         Payload::Member(MemberChange { before, after }) => {
             let named = after.as_ref().or(before.as_ref())?;
@@ -79,12 +84,7 @@ fn standing(subject: Subject, before: Option<bool>, after: Option<bool>) -> Opti
 
 impl Repair {
     async fn note(&self, event: &Event, meaning: Meaning) -> Result<(), Refused> {
-        let (Ok(organization), Ok(project)) =
-            (event.organization_id.parse::<OrganizationId>(), event.project_id.parse::<ProjectId>())
-        else {
-            return Ok(());
-        };
-        let scope = OrganizationScope::granted(project, organization);
+        let Ok(project) = event.project_id.parse::<ProjectId>() else { return Ok(()) };
         let origin = Origin {
             on_behalf_of: event.actor.as_ref().and_then(feed::actor_from_proto),
             request_id: event.request_id.clone(),
@@ -94,11 +94,20 @@ impl Repair {
         let call = Call { origin, once: None, grantor: Grantor::Free };
         let news = |subject| News { subject, member_revision: event.revision, protect_last_owner: false };
         let database = self.snapshots.database();
+        let noted = |state| OrganizationNews { state, org_revision: event.revision };
+        if meaning == Meaning::Archived {
+            let (tenant, news) = (ProjectScope::granted(project), noted(tenancy::OrganizationState::Suspended));
+            ops::subject::set_organization_state(database, Tenant::Project(tenant), &call, news).await?;
+            return Ok(());
+        }
+        let Ok(organization) = event.organization_id.parse::<OrganizationId>() else { return Ok(()) };
+        let scope = OrganizationScope::granted(project, organization);
         match meaning {
+            Meaning::Archived => {}
             Meaning::Purged => ops::purge::purge(&self.snapshots, scope, &call, event.revision).await?,
             Meaning::Organization(state) => {
-                let news = OrganizationNews { state, org_revision: event.revision };
-                ops::subject::set_organization_state(database, scope, &call, news).await?;
+                ops::subject::set_organization_state(database, Tenant::Organization(scope), &call, noted(state))
+                    .await?;
             }
             Meaning::Suspended(subject, suspended) => {
                 ops::subject::set_state(database, scope, &call, news(subject), suspended).await?;
@@ -121,7 +130,7 @@ impl Repair {
 impl Consumer for Repair {
     async fn apply(&self, event: &Event) -> Applied {
         let Some(meaning) = meaning(event) else { return Applied::Done };
-        if !matches!(meaning, Meaning::Organization(_) | Meaning::Purged) {
+        if !matches!(meaning, Meaning::Organization(_) | Meaning::Archived | Meaning::Purged) {
             match self.knows(&event.organization_id).await {
                 Ok(true) => {}
                 Ok(false) => return Applied::Done,
@@ -144,7 +153,10 @@ impl Consumer for Repair {
 
 #[cfg(test)]
 mod tests {
-    use api::{member::v1::Member, org::v1::Organization};
+    use api::{
+        member::v1::Member,
+        org::v1::{Organization, Project},
+    };
     use tenancy::MemberId;
 
     use super::*;
@@ -178,6 +190,16 @@ mod tests {
         assert_eq!(means(suspended.clone(), active.clone()), Some(Meaning::Suspended(subject, false)));
         assert_eq!(means(None, active.clone()), Some(Meaning::Suspended(subject, false)), "who is new is told of");
         assert_eq!(means(active.clone(), active), None);
+    }
+
+    #[test]
+    fn a_project_is_noted_when_it_is_archived_and_not_when_it_is_changed() {
+        let means = |state: ProjectState| {
+            let after = Some(Project { state: state.into(), ..Project::default() });
+            means(Payload::Project(ProjectChange { after, ..ProjectChange::default() }))
+        };
+        assert_eq!(means(ProjectState::Archived), Some(Meaning::Archived));
+        assert_eq!(means(ProjectState::Active), None);
     }
 
     #[test]

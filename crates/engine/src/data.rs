@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::catalog::Catalog;
+use crate::condition::Condition;
 use crate::id::{BindingId, GroupId, RoleId, SubjectId};
 use crate::permission::PermissionPattern;
 use crate::resource::ResourceRef;
@@ -90,6 +91,9 @@ pub struct Binding {
     #[serde(default)]
     pub resource: Option<ResourceRef>,
     pub effect: Effect,
+    /// Absent: it applies whatever is known.
+    #[serde(default)]
+    pub condition: Option<Condition>,
     #[serde(default, with = "time::serde::rfc3339::option")]
     pub not_before: Option<OffsetDateTime>,
     #[serde(default, with = "time::serde::rfc3339::option")]

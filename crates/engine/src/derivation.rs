@@ -3,6 +3,7 @@
 use serde::Serialize;
 use time::OffsetDateTime;
 
+use crate::condition::Outcome;
 use crate::data::{Effect, SubjectState};
 use crate::id::{BindingId, RoleId, SubjectId};
 use crate::permission::{Permission, PermissionPattern};
@@ -19,13 +20,17 @@ pub struct Derivation {
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
     pub verdict: Verdict,
+    /// The bindings that reach the question, in their window and with a role that grants the permission, whose conditions keep them
+    /// from deciding it.
+    pub others: Vec<BindingStep>,
 }
 
 impl Derivation {
     /// What `Snapshot::check` answers to the same question.
     pub fn decision(&self) -> Decision {
-        match self.verdict {
+        match &self.verdict {
             Verdict::Granted { .. } => Decision::Allowed,
+            Verdict::Conditional { missing, .. } => Decision::Conditional { missing: missing.clone() },
             Verdict::DeniedBy { .. }
             | Verdict::NotGranted { .. }
             | Verdict::UnknownPermission
@@ -47,6 +52,14 @@ pub enum Verdict {
     DeniedBy {
         denials: Vec<BindingStep>,
         grants: Vec<BindingStep>,
+    },
+    /// Whether it is granted depends on inputs: these, sorted.
+    Conditional {
+        /// The deny bindings that may apply.
+        denials: Vec<BindingStep>,
+        /// The allow bindings that apply, or if none does those that may.
+        grants: Vec<BindingStep>,
+        missing: Vec<String>,
     },
     /// Nothing applies. What came nearest, and every role that would grant the permission if it were bound.
     NotGranted {
@@ -84,6 +97,8 @@ pub struct BindingStep {
     pub not_before: Option<OffsetDateTime>,
     #[serde(with = "time::serde::rfc3339::option")]
     pub expire_time: Option<OffsetDateTime>,
+    /// What its condition comes to; absent: it has none, or the binding is a near miss for another reason.
+    pub condition: Option<Outcome>,
 }
 
 /// An allow binding of the subject which would have granted, but for one thing.
@@ -97,6 +112,10 @@ pub struct NearMiss {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Missing {
+    /// Its condition is false.
+    ConditionFalse,
+    /// Its condition fails.
+    ConditionFailed,
     /// `not_before` is still to come.
     NotYetOpen,
     /// `expire_time` has passed, or the window never opens.

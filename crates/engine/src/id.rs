@@ -66,6 +66,21 @@ impl Hash for SubjectId {
     }
 }
 
+impl SubjectId {
+    /// The id as callers of the services write it: a TypeID, such as `member_01h455vb4pex5vsknk084sn02q`. Empty for all members.
+    pub(crate) fn wire(&self) -> String {
+        const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+        let (prefix, id) = match self {
+            Self::Member(id) => ("member_", id),
+            Self::ServiceAccount(id) => ("sa_", id),
+            Self::Group(id) => ("group_", id),
+            Self::AllMembers => return String::new(),
+        };
+        let digits = (0..26).rev().map(|at| char::from(ALPHABET[(id.as_u128() >> (5 * at) & 31) as usize]));
+        prefix.chars().chain(digits).collect()
+    }
+}
+
 impl From<GroupId> for SubjectId {
     fn from(group: GroupId) -> Self {
         Self::Group(group.0)

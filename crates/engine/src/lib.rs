@@ -9,7 +9,13 @@
 //!    so a deny binding above it could be missed.
 //! 4. A binding applies when its subject is the one asked about or a set it is in, its scope is the resource, an ancestor of it or
 //!    the organization, its window is open (`not_before <= now < expire_time`), and its role grants the permission.
-//! 5. One deny binding that applies denies, whatever else does. Otherwise one allow binding that applies allows.
+//! 5. A binding with a condition applies when that is true too. One that fails applies if it denies, and does not if it allows: no
+//!    error widens access. One that lacks an input may apply.
+//! 6. One deny binding that applies denies, whatever else does. Where no allow binding applies or may apply, it is denied. Where one
+//!    applies and no deny may, it is allowed. Everything else is conditional on the inputs that are missing: to those denies that may
+//!    apply, and if no allow applies for certain, to the allows that may.
+//! 7. Who holds something, to hand it on or to be counted as an owner, holds it without a condition: an allow with one gives nothing
+//!    to hold, a deny with one takes away.
 //!
 //! Stored faults never loop and never panic. A binding or an inclusion that names a role which is not there, means nothing.
 
@@ -17,6 +23,7 @@
 
 mod catalog;
 mod change;
+mod condition;
 mod cycle;
 mod data;
 mod derivation;
@@ -32,6 +39,10 @@ pub use catalog::{
     Catalog, CatalogFault, CatalogProblem, InvalidCatalog, MAX_DESCRIPTION_LENGTH, MAX_TYPES, MAX_VERBS, ResourceType,
 };
 pub use change::Change;
+pub use condition::{
+    Condition, ConditionFault, Context, Input, InvalidCondition, InvalidContext, MAX_CONTEXT_BYTES, MAX_CONTEXT_DEPTH,
+    MAX_SOURCE_LENGTH, Meter, Outcome,
+};
 pub use cycle::{group_cycle, role_cycle};
 pub use data::{Binding, Effect, Group, OrganizationData, Resource, Role, SubjectState};
 pub use derivation::{BindingStep, Derivation, Missing, NearMiss, Verdict};
@@ -39,5 +50,5 @@ pub use id::{BindingId, GroupId, RoleId, SubjectId};
 pub use name::{MAX_RESOURCE_ID_LENGTH, MAX_TYPE_LENGTH, MAX_VERB_LENGTH, NameError, TypeName};
 pub use permission::{Permission, PermissionPattern};
 pub use resource::ResourceRef;
-pub use snapshot::{Decision, HeldRole, Holder, Listed, MAX_RESOURCE_DEPTH, Snapshot};
+pub use snapshot::{Circumstances, Decision, HeldRole, Holder, Listed, MAX_RESOURCE_DEPTH, Permissions, Snapshot};
 pub use system::{ADMIN, BUILTIN_ROLES, BuiltinRole, MEMBER, OWNER, is_builtin};

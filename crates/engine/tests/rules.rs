@@ -59,6 +59,7 @@ fn bind(data: &mut OrganizationData, subject: impl Into<SubjectId>, role: RoleId
         role,
         resource: None,
         effect: Effect::Allow,
+        condition: None,
         not_before: None,
         expire_time: None,
     });

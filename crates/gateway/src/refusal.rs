@@ -5,7 +5,7 @@ use std::time::Duration;
 use api::access::v1::ErrorReason;
 use runtime::Refusal;
 use tonic::{Code, Status};
-use tonic_types::StatusExt;
+use tonic_types::{FieldViolation, StatusExt};
 
 /// The same answer as the runtime's for a path that is in no contract: who asks for a workload's method learns nothing.
 pub fn unknown_method() -> Status {
@@ -14,6 +14,33 @@ pub fn unknown_method() -> Status {
 
 pub fn not_yet_served(what: &str) -> Status {
     Refusal::new(Code::Unimplemented, ErrorReason::NotYetServed, format!("{what} is not served by this version")).into()
+}
+
+/// Only a member has a session to go on from.
+pub fn for_members() -> Status {
+    Refusal::new(Code::PermissionDenied, ErrorReason::WrongAudience, "for members only")
+        .metadata("audience", "SELF")
+        .into()
+}
+
+/// A refusal of a sign-up, its fields named as the caller named them.
+pub fn of_sign_up(status: Status) -> Status {
+    let mut details = status.get_error_details();
+    let Some(bad) = details.bad_request().cloned() else { return status };
+    let renamed = bad.field_violations.into_iter().map(|violation| {
+        let field = match violation.field.strip_prefix("organization_") {
+            Some(field) => format!("organization.{field}"),
+            None => violation.field,
+        };
+        FieldViolation { field, ..violation }
+    });
+    details.set_bad_request(renamed.collect::<Vec<_>>());
+    Status::with_error_details(status.code(), status.message(), details)
+}
+
+/// As org-service says it of one that is not there.
+pub fn no_such_organization() -> Status {
+    Refusal::not_found("organization").into()
 }
 
 /// One answer for a wrong address, organization or secret.
@@ -32,10 +59,6 @@ pub fn revocations_unknown() -> Status {
 
 pub fn rate_limited(retry_after: Duration) -> Status {
     Refusal::new(Code::ResourceExhausted, ErrorReason::RateLimited, "too many attempts").retry_after(retry_after).into()
-}
-
-pub fn project_archived() -> Status {
-    Refusal::new(Code::FailedPrecondition, ErrorReason::ProjectArchived, "the project is archived").into()
 }
 
 /// INTERNAL: a service's answer lacks what its contract promises.
@@ -69,6 +92,16 @@ pub fn of_our_call(status: Status) -> Status {
         Some(
             ErrorReason::InvalidFields
             | ErrorReason::MethodNotAllowed
+            | ErrorReason::MfaRequired
+            | ErrorReason::InvitationNotPending
+            | ErrorReason::InviterLostRights
+            | ErrorReason::LimitReached
+            | ErrorReason::InvalidPageToken
+            | ErrorReason::RequestIdReused
+            | ErrorReason::PasswordTooWeak
+            | ErrorReason::SlugTaken
+            | ErrorReason::ProjectArchived
+            | ErrorReason::CredentialRevoked
             | ErrorReason::RefreshTokenRefused
             | ErrorReason::RateLimited
             | ErrorReason::Overloaded

@@ -4,14 +4,16 @@ use access::{Caller, Onward, Service};
 use api::{
     member::v1::{
         AuthenticateApiKeyRequest, AuthenticateApiKeyResponse, CreateSessionRequest, EndSessionRequest,
-        RefreshSessionRequest, SessionGrant, StartEmailChallengeRequest, StartEmailChallengeResponse,
-        VerifyEmailChallengeRequest, VerifyEmailChallengeResponse, VerifyPasswordRequest, VerifyPasswordResponse,
+        ExchangeSessionRequest, ListEntrancesRequest, ListEntrancesResponse, RefreshSessionRequest, SessionGrant,
+        SignUpRequest, StartEmailChallengeRequest, StartEmailChallengeResponse, VerifyEmailChallengeRequest,
+        VerifyEmailChallengeResponse, VerifyPasswordRequest, VerifyPasswordResponse,
         credential_service_client::CredentialServiceClient, end_session_request::Session,
         service_account_service_client::ServiceAccountServiceClient, session_service_client::SessionServiceClient,
+        sign_up_service_client::SignUpServiceClient,
     },
     org::v1::{
-        OrganizationEntry, ProjectEntry, ResolveOrganizationRequest, ResolveOrganizationSlugRequest,
-        ResolveProjectRequest, directory_service_client::DirectoryServiceClient,
+        BatchResolveOrganizationsRequest, OrganizationEntry, ProjectEntry, ResolveOrganizationRequest,
+        ResolveOrganizationSlugRequest, ResolveProjectRequest, directory_service_client::DirectoryServiceClient,
     },
 };
 use runtime::{CallContext, Channel};
@@ -34,10 +36,11 @@ pub struct Remote {
     credentials: CredentialServiceClient<Channel>,
     sessions: SessionServiceClient<Channel>,
     accounts: ServiceAccountServiceClient<Channel>,
+    sign_ups: SignUpServiceClient<Channel>,
     onward: Onward,
 }
 
-const MYSELF: Caller = Caller::Workload { service: Service::Gateway, on_behalf_of: None };
+pub const MYSELF: Caller = Caller::Workload { service: Service::Gateway, on_behalf_of: None };
 
 /// None where the service says that there is none.
 fn found<T>(answer: Result<tonic::Response<T>, Status>) -> Result<Option<T>, Status> {
@@ -59,6 +62,7 @@ impl Remote {
             credentials: CredentialServiceClient::new(backends.member.clone()),
             sessions: SessionServiceClient::new(backends.member.clone()),
             accounts: ServiceAccountServiceClient::new(backends.member.clone()),
+            sign_ups: SignUpServiceClient::new(backends.member.clone()),
             onward,
         }
     }
@@ -93,6 +97,21 @@ impl Remote {
     ) -> Result<Option<OrganizationEntry>, Status> {
         let request = self.to_org(call, ResolveOrganizationSlugRequest { project_id: project.to_string(), slug })?;
         found(self.directory.clone().resolve_organization_slug(request).await)
+    }
+
+    /// Those of a project that are there, in their order.
+    pub async fn organizations(
+        &self,
+        call: &CallContext,
+        project: ProjectId,
+        organization_ids: Vec<String>,
+    ) -> Result<Vec<OrganizationEntry>, Status> {
+        if organization_ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let message = BatchResolveOrganizationsRequest { project_id: project.to_string(), organization_ids };
+        let request = self.to_org(call, message)?;
+        Ok(answered(self.directory.clone().batch_resolve_organizations(request).await)?.organizations)
     }
 
     pub async fn verify_password(
@@ -130,6 +149,31 @@ impl Remote {
     ) -> Result<SessionGrant, Status> {
         let request = self.to_member(call, message)?;
         found(self.sessions.clone().create_session(request).await)?.ok_or_else(refusal::sign_in_failed)
+    }
+
+    /// `caller` is whose session it is, if it is one that goes on.
+    pub async fn exchange_session(
+        &self,
+        call: &CallContext,
+        caller: &Caller,
+        message: ExchangeSessionRequest,
+    ) -> Result<SessionGrant, Status> {
+        let request = self.onward.request(caller, call, Service::Member, message)?;
+        answered(self.sessions.clone().exchange_session(request).await)
+    }
+
+    pub async fn list_entrances(
+        &self,
+        call: &CallContext,
+        message: ListEntrancesRequest,
+    ) -> Result<ListEntrancesResponse, Status> {
+        let request = self.to_member(call, message)?;
+        answered(self.sessions.clone().list_entrances(request).await)
+    }
+
+    pub async fn sign_up(&self, call: &CallContext, message: SignUpRequest) -> Result<SessionGrant, Status> {
+        let request = self.to_member(call, message)?;
+        answered(self.sign_ups.clone().sign_up(request).await)
     }
 
     pub async fn refresh_session(&self, call: &CallContext, refresh_token: String) -> Result<SessionGrant, Status> {

@@ -20,7 +20,7 @@ use api::member::v1::{
     credential_service_server::CredentialServiceServer, identity_service_server::IdentityServiceServer,
     invitation_service_server::InvitationServiceServer, member_service_server::MemberServiceServer,
     service_account_service_server::ServiceAccountServiceServer, session_service_server::SessionServiceServer,
-    tenant_service_server::TenantServiceServer,
+    sign_up_service_server::SignUpServiceServer, tenant_service_server::TenantServiceServer,
 };
 use runtime::{Api, Contract, Process};
 use tokio::sync::Notify;
@@ -36,6 +36,7 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
     background.spawn(schema::watch(database.clone(), store::migrations(), reachable, current));
     background.spawn(schema::forget_answers(database.clone()));
     background.spawn(background::sweep_for_ever(database.clone()));
+    background.spawn(background::end_archived_for_ever(database.clone()));
 
     let contract = Contract::from_descriptor_set(api::FILE_DESCRIPTOR_SET)?;
     let org = runtime::connect(&config.org_url, contract.clone())?;
@@ -57,6 +58,8 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
     background.spawn(background::send_for_ever(&config.smtp, database.clone(), context.mail_waiting.clone())?);
     background.spawn(background::take_back_for_ever(context.clone()));
     background.spawn(background::end_lingering_for_ever(context.clone()));
+    background.spawn(background::complete_foundings_for_ever(context.clone()));
+    background.spawn(background::review_domains_for_ever(context.clone()));
     let source = |service, channel| feed::Source { service, channel, onward: onward.clone() };
     let organizations = background::Organizations(context.clone());
     background.spawn(feed::consume(source(Service::Org, org), database.clone(), organizations));
@@ -70,6 +73,7 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
         .service(IdentityServiceServer::new(door.clone()))
         .service(CredentialServiceServer::new(door.clone()))
         .service(SessionServiceServer::new(door.clone()))
+        .service(SignUpServiceServer::new(door.clone()))
         .service(ServiceAccountServiceServer::new(door.clone()))
         .service(TenantServiceServer::new(door))
         .service(feed::EventServer::new(access.clone(), database.clone(), Service::Member, grpc::payload));

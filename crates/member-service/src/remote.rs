@@ -59,6 +59,23 @@ impl RemoteError {
         self.has(ErrorReason::GrantExceedsGrantor) || self.has(ErrorReason::NotFound)
     }
 
+    /// Whether asking again would be refused again: what was asked for cannot be had.
+    pub fn is_final(&self) -> bool {
+        let refusals = [
+            ErrorReason::InvalidFields,
+            ErrorReason::SlugTaken,
+            ErrorReason::LimitReached,
+            ErrorReason::ProjectArchived,
+            ErrorReason::NotFound,
+        ];
+        refusals.into_iter().any(|reason| self.has(reason))
+    }
+
+    /// Whether it would leave the organization without an owner.
+    pub fn keeps_last_owner(&self) -> bool {
+        self.has(ErrorReason::LastOwner)
+    }
+
     /// As this service's caller gets it: refusals that speak of what the caller asked for as they are, faults between services as
     /// faults.
     pub fn into_status(self) -> Status {
@@ -66,6 +83,9 @@ impl RemoteError {
             ErrorReason::GrantExceedsGrantor,
             ErrorReason::NotFound,
             ErrorReason::LastOwner,
+            ErrorReason::SlugTaken,
+            ErrorReason::LimitReached,
+            ErrorReason::ProjectArchived,
             ErrorReason::OrganizationNotActive,
             ErrorReason::InvalidFields,
             ErrorReason::Overloaded,
@@ -212,6 +232,33 @@ impl Remote {
         roles: Vec<String>,
         source: RoleSource,
     ) -> Result<Vec<RoleHeld>, RemoteError> {
+        self.set_roles(asker, scope, member, grantor, roles, source, false).await
+    }
+
+    /// Has a member hold these roles of a source and no others of it. All the roles that they then hold.
+    pub async fn replace_roles(
+        &self,
+        asker: Asker<'_>,
+        scope: OrganizationScope,
+        member: MemberId,
+        grantor: &Grantor,
+        roles: Vec<String>,
+        source: RoleSource,
+    ) -> Result<Vec<RoleHeld>, RemoteError> {
+        self.set_roles(asker, scope, member, grantor, roles, source, true).await
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the message has as many fields")]
+    async fn set_roles(
+        &self,
+        asker: Asker<'_>,
+        scope: OrganizationScope,
+        member: MemberId,
+        grantor: &Grantor,
+        roles: Vec<String>,
+        source: RoleSource,
+        replace: bool,
+    ) -> Result<Vec<RoleHeld>, RemoteError> {
         let message = SetSubjectRolesRequest {
             organization_id: scope.organization_id().to_string(),
             project_id: scope.project_id().to_string(),
@@ -219,7 +266,7 @@ impl Remote {
             roles,
             source: spoken(source).into(),
             grantor: Some(feed::actor_to_proto(&grantor.actor)),
-            replace: false,
+            replace,
             grantor_is_project: grantor.is_project,
         };
         let request = self.to(asker, Service::Authz, message)?;

@@ -60,7 +60,7 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
     background.spawn(background::look_for_ever(domains.clone()));
     background.spawn(background::reseal_for_ever(database.clone()));
 
-    let projects = grpc::Projects { access: access.clone(), database: database.clone() };
+    let projects = grpc::Projects { access: access.clone(), database: database.clone(), others: others.clone() };
     let grace = time::Duration::seconds(config.purge_after.into());
     let organizations = grpc::Organizations {
         access: access.clone(),

@@ -132,12 +132,15 @@ async fn select(held: &mut Held, ids: &[Uuid]) -> Result<(HashMap<Uuid, Head>, O
     let connection = held.as_mut().ok_or(StoreError::Busy)?;
     let rows = sqlx::query!(
         r#"select found.organization_id as "organization_id!", found.project_id as "project_id!", found.state as "state!",
+               found.project_state,
                found.state_revision as "state_revision!", found.revision as "revision!",
                found.incarnation as "incarnation!", found.event_hash as "event_hash!", statement_timestamp() as "time!"
            from (select set_config('guildhall.scope', 'cluster', true) as scope offset 0) as opened
            cross join lateral (
-               select organization_id, project_id, state, state_revision, revision, incarnation, event_hash
-               from head where organization_id = any ($1) and opened.scope = 'cluster' offset 0
+               select h.organization_id, h.project_id, h.state,
+                   (select p.state from head p where p.organization_id = h.project_id) as project_state,
+                   h.state_revision, h.revision, h.incarnation, h.event_hash
+               from head h where h.organization_id = any ($1) and opened.scope = 'cluster' offset 0
            ) as found"#,
         ids
     )
@@ -150,6 +153,7 @@ async fn select(held: &mut Held, ids: &[Uuid]) -> Result<(HashMap<Uuid, Head>, O
             organization_id: row.organization_id,
             project_id: row.project_id,
             state: row.state,
+            project_state: row.project_state,
             state_revision: row.state_revision,
             revision: row.revision,
             incarnation: row.incarnation,

@@ -118,6 +118,8 @@ ids! {
     MemberId = "member";
     InvitationId = "invitation";
     SessionId = "session";
+    /// A sign-in that has not entered an organization yet.
+    IntermediateSessionId = "intermediate";
     ServiceAccountId = "sa";
     ApiKeyId = "key";
     ChallengeId = "challenge";

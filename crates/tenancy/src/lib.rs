@@ -20,6 +20,7 @@ mod moment;
 pub mod page;
 mod purge;
 pub mod scope;
+mod seal;
 pub mod sealing;
 pub mod secret;
 pub mod since;

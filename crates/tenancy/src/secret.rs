@@ -1,4 +1,4 @@
-//! Opaque secrets: refresh tokens, API keys, invitations. 256 random bits, shown once, stored as SHA-256.
+//! Opaque secrets: refresh tokens, API keys, invitations, intermediate sessions. 256 random bits, shown once, stored as SHA-256.
 //!
 //! A secret names the tenant and the row that it belongs to, so that it is looked up inside that tenant's scope, by primary key,
 //! and nothing is ever searched by a secret. A checksum lets a mistyped or truncated one be refused without a database; the
@@ -18,6 +18,7 @@ pub enum SecretKind {
     RefreshToken,
     ApiKey,
     Invitation,
+    IntermediateSession,
 }
 
 impl SecretKind {
@@ -26,6 +27,7 @@ impl SecretKind {
             Self::RefreshToken => "ghr_",
             Self::ApiKey => "ghk_",
             Self::Invitation => "ghi_",
+            Self::IntermediateSession => "ghs_",
         }
     }
 }

@@ -69,14 +69,15 @@ async fn read(
     let ids = [scope.organization_id(), scope.project_id().into()].map(OrganizationId::uuid);
     let rows = sqlx::query!(
         r#"select h.organization_id as "organization_id!", h.project_id as "project_id!", h.state as "state!",
-               h.state_revision as "state_revision!", h.head_revision as "head_revision!", h.incarnation as "incarnation!",
+               h.project_state, h.state_revision as "state_revision!", h.head_revision as "head_revision!", h.incarnation as "incarnation!",
                h.event_hash as "event_hash!", statement_timestamp() as "time!",
                e.revision as "revision?", e.ordinal as "ordinal?", e.kind as "kind?", e.payload as "payload?",
                e.found as "found?", e.bytes_before as "bytes_before?"
            from (select set_config('guildhall.scope', 'cluster', true) as scope offset 0) as opened
            cross join lateral (
-               select organization_id, project_id, state, state_revision, revision as head_revision, incarnation, event_hash,
-                   asked.after
+               select organization_id, project_id, state,
+                   (select p.state from head p where p.organization_id = head.project_id) as project_state,
+                   state_revision, revision as head_revision, incarnation, event_hash, asked.after
                from unnest($1::uuid[], $2::bigint[]) as asked (id, after)
                    join head on head.organization_id = asked.id
                where opened.scope = 'cluster' offset 0
@@ -111,6 +112,7 @@ async fn read(
                     organization_id: id,
                     project_id: row.project_id,
                     state: row.state,
+                    project_state: row.project_state,
                     state_revision: row.state_revision,
                     revision: row.head_revision,
                     incarnation: row.incarnation,

@@ -80,6 +80,12 @@ impl Refused {
     pub fn bytes(&self) -> (Code, String, Vec<u8>) {
         (self.code, self.message.clone(), self.status.details().to_vec())
     }
+
+    /// One of the ErrorInfo's metadata, empty where it is not there.
+    pub fn said(&self, key: &str) -> String {
+        let info = self.status.get_details_error_info();
+        info.and_then(|info| info.metadata.get(key).cloned()).unwrap_or_default()
+    }
 }
 
 /// Opens a connection when it is first used.

@@ -1,70 +1,37 @@
-use access::Granted;
-use api::{
-    Addressed,
-    authz::v1::{
-        BatchCheckRequest, BatchCheckResponse, CheckRequest, CheckResponse, CheckResult, Consistency, Decision,
-        ExplainRequest, ExplainResponse, ListPermissionsRequest, ListPermissionsResponse, WatchRevisionsRequest,
-        WatchRevisionsResponse, authorization_service_server::AuthorizationService, consistency::Requirement,
-    },
+use api::authz::v1::{
+    BatchCheckRequest, BatchCheckResponse, CheckRequest, CheckResponse, CheckResult, ExplainRequest, ExplainResponse,
+    ListPermissionsRequest, ListPermissionsResponse, WatchRevisionsRequest, WatchRevisionsResponse,
+    authorization_service_server::AuthorizationService,
 };
+use engine::{Circumstances, Decision, Meter, Permission, Snapshot};
 use runtime::Violations;
-use tenancy::OrganizationScope;
+use time::OffsetDateTime;
 use tonic::{Request, Response, Status, codegen::BoxStream};
 
 use super::{
     Server,
     convert::{self, text, tokens::Tokens},
-    question::{Parts, consistency, contextual, declared, parts, question, settle},
-    refusal::{invalid_revision, snapshot},
-    watch::Watch,
+    question::{Asked, Parts, consistency, decision, declared, missing, parts, question, settle, within},
+    refusal::{refused, snapshot},
 };
-use crate::{
-    model::Revision,
-    ops::{self, explain::Question},
+use crate::ops::{
+    self, contextual,
+    explain::{Question, Unexplained},
 };
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 
 const MAX_CHECKS: usize = 10_000;
 
-fn decision(allowed: bool) -> i32 {
-    i32::from(if allowed { Decision::Allowed } else { Decision::Denied })
+fn decide(engine: &Snapshot, question: &Question, now: OffsetDateTime, meter: &Meter) -> Decision {
+    let (permission, resource) = (&question.permission, question.resource.as_ref());
+    engine.check(&question.subject.into(), permission, resource, question.circumstances(now, meter))
 }
 
-impl Server {
-    /// Whoever asks a question that may be answered from memory: what the organization is may then come from there too. The right of a
-    /// caller who needs one is decided as of now in any case.
-    async fn questioner<T: Asks>(&self, request: &Request<T>) -> Result<Granted<OrganizationScope>, Status> {
-        let asked = request.get_ref();
-        let fresh = matches!(
-            asked.consistency().and_then(|asked| asked.requirement.as_ref()),
-            Some(Requirement::FullyConsistent(_))
-        );
-        let organization = asked.organization_id().filter(|_| !fresh);
-        let known = match organization {
-            Some(organization) => self.snapshots.known(organization).await,
-            None => None,
-        };
-        self.access.organization_known(request, known).await
+fn unexplained(error: Unexplained) -> Status {
+    match error {
+        Unexplained::Snapshot(error) => snapshot(error),
+        Unexplained::Refused(error) => refused(error),
     }
 }
-
-/// A question with a consistency.
-trait Asks: Addressed {
-    fn consistency(&self) -> Option<&Consistency>;
-}
-
-macro_rules! asks {
-    ($($request:ty),*) => {
-        $(impl Asks for $request {
-            fn consistency(&self) -> Option<&Consistency> {
-                self.consistency.as_ref()
-            }
-        })*
-    };
-}
-
-asks!(CheckRequest, BatchCheckRequest, ListPermissionsRequest);
 
 #[tonic::async_trait]
 impl AuthorizationService for Server {
@@ -78,16 +45,18 @@ impl AuthorizationService for Server {
             context: asked.context.as_ref(),
         };
         let question = question(who, &asked.permission, &mut faults);
-        let Question { subject, permission, resource } = settle(question, faults, &asked.contextual_bindings)?;
+        let (question, extra) = settle(question, faults, &asked.contextual_bindings)?;
         let consistency = consistency(self.sealer(), asked.consistency.as_ref())?;
         let state = self.snapshots.at(granted.scope, consistency).await.map_err(snapshot)?;
-        declared(&state.engine, [(Some(&permission), resource.as_ref())])?;
-        let now = tenancy::event::now();
-        let allowed = state.engine.check(&subject.into(), &permission, resource.as_ref(), now).is_allowed();
+        declared(&state.engine, [(Some(&question.permission), question.resource.as_ref())])?;
+        let engine = contextual::with(&state, &extra).map_err(refused)?;
+        let meter = Meter::default();
+        let decided = decide(&engine, &question, tenancy::event::now(), &meter);
+        within(&meter)?;
         Ok(Response::new(CheckResponse {
-            decision: decision(allowed),
-            allowed,
-            missing_context: Vec::new(),
+            decision: decision(&decided).into(),
+            allowed: decided.is_allowed(),
+            missing_context: missing(decided),
             revision: state.token().to_owned(),
         }))
     }
@@ -97,7 +66,7 @@ impl AuthorizationService for Server {
         let asked = request.get_ref();
         let mut violations = Violations::default();
         text::count(&mut violations, "checks", asked.checks.len(), 1, MAX_CHECKS);
-        contextual(&mut violations, &asked.contextual_bindings);
+        let extra = convert::binding::contextual(&mut violations, &asked.contextual_bindings);
         let mut questions = Vec::with_capacity(asked.checks.len().min(MAX_CHECKS));
         let mut faults = Vec::new();
         for (at, check) in asked.checks.iter().take(MAX_CHECKS).enumerate() {
@@ -115,14 +84,20 @@ impl AuthorizationService for Server {
         let consistency = consistency(self.sealer(), asked.consistency.as_ref())?;
         let state = self.snapshots.at(granted.scope, consistency).await.map_err(snapshot)?;
         declared(&state.engine, questions.iter().map(|q| (Some(&q.permission), q.resource.as_ref())))?;
-        let now = tenancy::event::now();
+        let engine = contextual::with(&state, &extra).map_err(refused)?;
+        let (now, meter) = (tenancy::event::now(), Meter::default());
         let results = questions
             .into_iter()
-            .map(|Question { subject, permission, resource }| {
-                let allowed = state.engine.check(&subject.into(), &permission, resource.as_ref(), now).is_allowed();
-                CheckResult { decision: decision(allowed), allowed, missing_context: Vec::new() }
+            .map(|question| {
+                let decided = decide(&engine, &question, now, &meter);
+                CheckResult {
+                    decision: decision(&decided).into(),
+                    allowed: decided.is_allowed(),
+                    missing_context: missing(decided),
+                }
             })
             .collect();
+        within(&meter)?;
         Ok(Response::new(BatchCheckResponse { results, revision: state.token().to_owned() }))
     }
 
@@ -138,21 +113,27 @@ impl AuthorizationService for Server {
             resource: asked.resource.as_ref(),
             context: asked.context.as_ref(),
         };
-        let (subject, resource) = settle(parts(who, &mut faults), faults, &asked.contextual_bindings)?;
+        let (read, extra) = settle(parts(who, &mut faults), faults, &asked.contextual_bindings)?;
+        let Asked { subject, resource, context } = read;
         let consistency = consistency(self.sealer(), asked.consistency.as_ref())?;
         let state = self.snapshots.at(granted.scope, consistency).await.map_err(snapshot)?;
         declared(&state.engine, [(None, resource.as_ref())])?;
-        let held = state.engine.list_permissions(&subject.into(), resource.as_ref(), tenancy::event::now());
+        let engine = contextual::with(&state, &extra).map_err(refused)?;
+        let meter = Meter::default();
+        let given = Circumstances { now: tenancy::event::now(), context: context.as_ref(), meter: Some(&meter) };
+        let subject = subject.into();
+        let found = engine.permissions(&subject, resource.as_ref(), given);
+        within(&meter)?;
         let about = |type_name: &str| resource.as_ref().is_none_or(|resource| resource.type_name() == type_name);
-        let mut permissions: Vec<String> = held
-            .into_iter()
-            .filter(|permission| about(permission.type_name()))
-            .map(|permission| permission.as_str().to_owned())
-            .collect();
-        permissions.sort_unstable();
+        let told = |found: Vec<&Permission>| {
+            let about = found.into_iter().filter(|permission| about(permission.type_name()));
+            let mut texts: Vec<String> = about.map(|permission| permission.as_str().to_owned()).collect();
+            texts.sort_unstable();
+            texts
+        };
         Ok(Response::new(ListPermissionsResponse {
-            permissions,
-            conditional_permissions: Vec::new(),
+            permissions: told(found.allowed),
+            conditional_permissions: told(found.conditional),
             revision: state.token().to_owned(),
         }))
     }
@@ -167,10 +148,12 @@ impl AuthorizationService for Server {
             context: asked.context.as_ref(),
         };
         let question = question(who, &asked.permission, &mut faults);
-        let question = settle(question, faults, &asked.contextual_bindings)?;
+        let (question, extra) = settle(question, faults, &asked.contextual_bindings)?;
         let consistency = consistency(self.sealer(), asked.consistency.as_ref())?;
-        let explained =
-            ops::explain::explain(&self.snapshots, granted.scope, consistency, &question).await.map_err(snapshot)?;
+        let explained = ops::explain::explain(&self.snapshots, granted.scope, consistency, &question, extra)
+            .await
+            .map_err(unexplained)?;
+        within(&explained.meter)?;
         declared(&explained.state.engine, [(Some(&question.permission), question.resource.as_ref())])?;
         let tokens = Tokens::at(self.sealer(), explained.state.revision());
         Ok(Response::new(convert::explain::to_proto(&explained, &tokens)))
@@ -181,18 +164,6 @@ impl AuthorizationService for Server {
         request: Request<WatchRevisionsRequest>,
     ) -> Result<Response<BoxStream<WatchRevisionsResponse>>, Status> {
         let granted = self.access.organization(&request).await?;
-        let asked = request.get_ref();
-        let told = match asked.after_revision.as_str() {
-            "" => None,
-            token => Some(Revision::parse(self.sealer(), token).map_err(|_| invalid_revision("after_revision"))?),
-        };
-        // Without the changes the first message is the present revision; a token of anything else has nothing that goes on behind it.
-        let of_it = |told: &Revision| told.tenant == granted.scope.organization_id();
-        let told = told.filter(|told| asked.include_changes && of_it(told));
-        let _stream = self.streams.open(granted.caller.principal())?;
-        let watch = Watch { granted, include_changes: asked.include_changes, told, _stream };
-        let (sender, receiver) = mpsc::channel(16);
-        tokio::spawn(watch.run(self.clone(), sender));
-        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+        self.watch(granted, request.into_inner())
     }
 }

@@ -1,7 +1,7 @@
 use access::store;
 use api::authz::v1::{
     Binding, CreateBindingRequest, DeleteBindingRequest, GetBindingRequest, ListBindingsRequest, ListBindingsResponse,
-    binding_service_server::BindingService,
+    UpdateBindingRequest, binding_service_server::BindingService,
 };
 use tenancy::{BindingId, page::Query};
 use tonic::{Request, Response, Status};
@@ -55,6 +55,16 @@ impl BindingService for Server {
             bindings: listed.rows.into_iter().map(|row| convert::binding::to_proto(row, &tokens)).collect(),
             next_page_token: listed.next.map(|next| query.token(self.sealer(), &next)).unwrap_or_default(),
         }))
+    }
+
+    async fn update_binding(&self, request: Request<UpdateBindingRequest>) -> Result<Response<Binding>, Status> {
+        let granted = self.access.organization(&request).await?;
+        let asked = request.into_inner();
+        let patch = convert::binding::patch(asked.binding, asked.update_mask)?;
+        let call = call(&granted, None)?;
+        let binding = ops::binding::update(&self.snapshots, granted.scope, &call, patch).await.map_err(refused)?;
+        let tokens = Tokens::at(self.sealer(), binding.revision);
+        Ok(Response::new(convert::binding::to_proto(binding.value, &tokens)))
     }
 
     async fn delete_binding(&self, request: Request<DeleteBindingRequest>) -> Result<Response<Binding>, Status> {

@@ -10,7 +10,7 @@ use crate::ops;
 #[tonic::async_trait]
 impl CatalogService for Server {
     async fn get_catalog(&self, request: Request<GetCatalogRequest>) -> Result<Response<PermissionCatalog>, Status> {
-        let granted = self.access.project(&request)?;
+        let granted = self.access.project(&request).await?;
         let (catalog, head) = tokio::try_join!(
             ops::catalog::get(self.database(), granted.scope),
             self.database().head(granted.scope.own_key())
@@ -24,7 +24,7 @@ impl CatalogService for Server {
         &self,
         request: Request<UpdateCatalogRequest>,
     ) -> Result<Response<PermissionCatalog>, Status> {
-        let granted = self.access.project(&request)?;
+        let granted = self.access.project(&request).await?;
         let asked = request.into_inner();
         let once = granted.once(&asked.request_id, &asked)?;
         let types = convert::catalog::types(&asked)?;

@@ -1,9 +1,9 @@
 use api::{
     event::v1::{
-        BindingChange, GroupChange, GroupMembershipChange, OrganizationChange, PermissionCatalogChange,
+        BindingChange, GroupChange, GroupMembershipChange, OrganizationChange, PermissionCatalogChange, ProjectChange,
         ResourceRegistrationChange, RoleChange, SubjectStateChange, event::Payload,
     },
-    org::v1::Organization,
+    org::v1::{Organization, Project},
 };
 use serde::de::DeserializeOwned;
 use tenancy::{Change, OrganizationState};
@@ -51,6 +51,13 @@ pub fn payload(kind: &str, json: &str) -> Option<Payload> {
             })?;
             Payload::Organization(OrganizationChange { before, after, ..OrganizationChange::default() })
         }
+        ("project", _) => {
+            let (before, after) = change(json, |state: OrganizationState| Project {
+                state: subject::project_state_to_proto(state).into(),
+                ..Project::default()
+            })?;
+            Payload::Project(ProjectChange { before, after, ..ProjectChange::default() })
+        }
         _ => return None,
     })
 }
@@ -62,6 +69,8 @@ fn change<T: DeserializeOwned, P>(json: &str, message: impl Fn(T) -> P) -> Optio
 
 #[cfg(test)]
 mod tests {
+    use api::org::v1::ProjectState;
+
     use super::*;
     use crate::model::Role;
 
@@ -77,5 +86,10 @@ mod tests {
         assert!(payload("nothing", &json).is_none());
         let noted = r#"{"before":"ACTIVE","after":"SUSPENDED"}"#;
         assert!(matches!(payload("organization.state_noted", noted), Some(Payload::Organization(_))));
+        let Some(Payload::Project(ProjectChange { after: Some(project), .. })) = payload("project.state_noted", noted)
+        else {
+            panic!("no project");
+        };
+        assert_eq!(project.state(), ProjectState::Archived);
     }
 }

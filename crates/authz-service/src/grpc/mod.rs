@@ -7,6 +7,7 @@ mod convert;
 mod events;
 mod group;
 mod question;
+mod questioner;
 mod refusal;
 mod resource;
 mod role;

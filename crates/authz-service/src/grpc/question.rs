@@ -2,25 +2,21 @@
 //! there.
 
 use api::authz::v1 as proto;
-use engine::{Permission, ResourceRef, Snapshot};
-use prost::Message;
-use prost_types::{Struct, Value, value::Kind};
-use runtime::Violations;
+use engine::{Context, Decision, Meter, Permission, ResourceRef, Snapshot};
+use prost_types::Struct;
+use runtime::{Refusal, Violations};
 use tenancy::Sealer;
 use tonic::Status;
 
 use super::{
-    convert::{resource, subject},
+    convert::{binding, context, resource, subject},
     refusal::{invalid_revision, refused},
 };
 use crate::{
     model::{Revision, Subject},
-    ops::{Refused, explain::Question},
+    ops::{Refused, binding::NewBinding, explain::Question},
     snapshots::Consistency,
 };
-
-const CONTEXT_BYTES: usize = 16 * 1024;
-const CONTEXT_DEPTH: usize = 8;
 
 /// What is wrong with a question: a field of it, and why.
 type Fault = (&'static str, String);
@@ -33,8 +29,16 @@ pub struct Parts<'a> {
     pub context: Option<&'a Struct>,
 }
 
-/// Subject and resource; faults are added.
-pub fn parts(parts: Parts<'_>, faults: &mut Vec<Fault>) -> Option<(Subject, Option<ResourceRef>)> {
+/// The same, read.
+#[derive(Debug)]
+pub struct Asked {
+    pub subject: Subject,
+    pub resource: Option<ResourceRef>,
+    pub context: Option<Context>,
+}
+
+/// Subject, resource and context; faults are added.
+pub fn parts(parts: Parts<'_>, faults: &mut Vec<Fault>) -> Option<Asked> {
     let subject = subject::one(parts.subject).map_err(|fault| faults.push(("subject", fault))).ok();
     let resource = match parts.resource.map(resource::reference).transpose() {
         Ok(resource) => Some(resource),
@@ -43,49 +47,61 @@ pub fn parts(parts: Parts<'_>, faults: &mut Vec<Fault>) -> Option<(Subject, Opti
             None
         }
     };
-    if let Some(context) = parts.context
-        && (context.encoded_len() > CONTEXT_BYTES || !shallow(context, CONTEXT_DEPTH))
-    {
-        faults.push(("context", "must be at most 16 KiB and 8 levels deep".to_owned()));
-    }
-    Some((subject?, resource?))
+    let context = parts.context.filter(|context| !context.fields.is_empty());
+    let context = context.map(context::read).transpose().map_err(|fault| faults.push(("context", fault.to_string())));
+    let (subject, resource) = (subject?, resource?);
+    Some(Asked { subject, resource, context: context.ok()? })
 }
 
 pub fn question(asked: Parts<'_>, permission: &str, faults: &mut Vec<Fault>) -> Option<Question> {
     let parts = parts(asked, faults);
     let permission =
         permission.parse::<Permission>().map_err(|error| faults.push(("permission", error.to_string()))).ok();
-    let ((subject, resource), permission) = (parts?, permission?);
-    Some(Question { subject, permission, resource })
+    let (Asked { subject, resource, context }, permission) = (parts?, permission?);
+    Some(Question { subject, permission, resource, context })
 }
 
-fn shallow(context: &Struct, depth: usize) -> bool {
-    fn fits(value: &Value, depth: usize) -> bool {
-        match &value.kind {
-            Some(Kind::StructValue(inner)) => shallow(inner, depth),
-            Some(Kind::ListValue(list)) => depth > 0 && list.values.iter().all(|value| fits(value, depth - 1)),
-            _ => true,
-        }
+/// The decision as it is told.
+pub fn decision(decision: &Decision) -> proto::Decision {
+    match decision {
+        Decision::Allowed => proto::Decision::Allowed,
+        Decision::Denied => proto::Decision::Denied,
+        Decision::Conditional { .. } => proto::Decision::Conditional,
     }
-    depth > 0 && context.fields.values().all(|value| fits(value, depth - 1))
 }
 
-/// The question, unless something is wrong with it or with what belongs to the whole request.
-pub fn settle<T>(value: Option<T>, faults: Vec<Fault>, contextual_bindings: &[proto::Binding]) -> Result<T, Status> {
+/// The inputs that a decision lacks.
+pub fn missing(decision: Decision) -> Vec<String> {
+    match decision {
+        Decision::Conditional { missing } => missing,
+        Decision::Allowed | Decision::Denied => Vec::new(),
+    }
+}
+
+/// Answers whose conditions ran out of steps are not given: some would be no where another call hears yes.
+pub fn within(meter: &Meter) -> Result<(), Status> {
+    if !meter.is_exhausted() {
+        return Ok(());
+    }
+    let steps = i64::try_from(Meter::STEPS).unwrap_or(i64::MAX);
+    Err(Refusal::limit_reached("condition_steps", steps, steps).into())
+}
+
+/// The question and the bindings for it alone, unless something is wrong with it or with what belongs to the whole request.
+pub fn settle<T>(
+    value: Option<T>,
+    faults: Vec<Fault>,
+    contextual_bindings: &[proto::Binding],
+) -> Result<(T, Vec<NewBinding>), Status> {
     match value {
-        Some(value) if faults.is_empty() && contextual_bindings.is_empty() => Ok(value),
+        Some(value) if faults.is_empty() && contextual_bindings.is_empty() => Ok((value, Vec::new())),
         value => {
             let mut violations = Violations::default();
             faults.into_iter().for_each(|(field, fault)| violations.add(field, fault));
-            contextual(&mut violations, contextual_bindings);
-            violations.all((value,)).map(|(value,)| value)
+            let bindings = binding::contextual(&mut violations, contextual_bindings);
+            violations.all((value,)).map(|(value,)| (value, bindings))
         }
     }
-}
-
-/// A binding for one question only is refused rather than passed over.
-pub fn contextual(violations: &mut Violations, bindings: &[proto::Binding]) {
-    violations.require(bindings.is_empty(), "contextual_bindings", "contextual bindings are not served yet");
 }
 
 pub fn consistency(sealer: &Sealer, asked: Option<&proto::Consistency>) -> Result<Consistency, Status> {
@@ -133,19 +149,6 @@ pub fn declared<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn nested(depth: usize) -> Struct {
-        let leaf = Value { kind: Some(Kind::NumberValue(1.0)) };
-        (0..depth).fold(Struct { fields: [("x".to_owned(), leaf)].into() }, |inner, _| Struct {
-            fields: [("x".to_owned(), Value { kind: Some(Kind::StructValue(inner)) })].into(),
-        })
-    }
-
-    #[test]
-    fn a_context_is_at_most_eight_levels_deep() {
-        assert!(shallow(&Struct::default(), 8) && shallow(&nested(7), 8));
-        assert!(!shallow(&nested(8), 8));
-    }
 
     #[test]
     fn every_fault_of_a_question_is_named() {

@@ -34,6 +34,10 @@ pub fn refused(error: Refused) -> Status {
             let first = names.first().cloned().unwrap_or_default();
             refusal(PermissionDenied, ErrorReason::GrantExceedsGrantor).metadata("permission", first).into()
         }
+        Refused::WindowReversed => {
+            let refusal = refusal(Code::InvalidArgument, ErrorReason::InvalidFields);
+            refusal.violation("binding.expire_time", "must be later than not_before").into()
+        }
         Refused::LastOwner => refusal(FailedPrecondition, ErrorReason::LastOwner).into(),
         Refused::ExternalIdTaken => refusal(AlreadyExists, ErrorReason::ExternalIdTaken).into(),
         Refused::CatalogInUse(names) => named(

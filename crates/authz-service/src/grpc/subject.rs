@@ -6,7 +6,7 @@ use api::authz::v1::{
     SetOrganizationStateResponse, SetSubjectRolesRequest, SetSubjectRolesResponse, SetSubjectStateRequest,
     SetSubjectStateResponse, SubjectStatus, subject_service_server::SubjectService,
 };
-use runtime::{Refusal, Violations};
+use runtime::{Refusal, Violations, kill_point};
 use tenancy::{ClusterScope, OrganizationId, OrganizationScope, ProjectId};
 use tonic::{Request, Response, Status};
 
@@ -91,6 +91,7 @@ impl SubjectService for Server {
         let suspended = status == SubjectStatus::Suspended;
         let call = call(&granted, Grantor::Free);
         let state = ops::subject::set_state(self.database(), scope, &call, news, suspended).await.map_err(refused)?;
+        kill_point("note-subject/committed");
         let tokens = Tokens::at(self.sealer(), state.revision);
         Ok(Response::new(SetSubjectStateResponse {
             revision: state.revision.token(self.sealer()),
@@ -117,6 +118,7 @@ impl SubjectService for Server {
         };
         let call = call(&granted, Grantor::Free);
         let gone = ops::subject::remove(self.database(), scope, &call, news).await.map_err(refused)?;
+        kill_point("drop-subject/committed");
         Ok(Response::new(RemoveSubjectResponse { revision: gone.revision.token(self.sealer()) }))
     }
 
@@ -131,10 +133,12 @@ impl SubjectService for Server {
         let state = violations.check("state", subject::organization_state(asked.state()).ok_or("is required"));
         violations.require(asked.org_revision > 0, "org_revision", "must be more than 0");
         let (organization, project, state) = violations.all((organization, project, state))?;
-        let scope = granted.in_organization(project, organization).scope;
+        let tenant = granted.in_tenant(project, organization).scope;
         let news = OrganizationNews { state, org_revision: asked.org_revision };
         let call = call(&granted, Grantor::Free);
-        let noted = ops::subject::set_organization_state(self.database(), scope, &call, news).await.map_err(refused)?;
+        let noted =
+            ops::subject::set_organization_state(self.database(), tenant, &call, news).await.map_err(refused)?;
+        kill_point("note-organization/committed");
         let (state, org_revision) = noted.value;
         Ok(Response::new(SetOrganizationStateResponse {
             state: subject::organization_state_to_proto(state).into(),
@@ -162,6 +166,7 @@ impl SubjectService for Server {
         let grant = Grant { subject: about, roles, source, replace: asked.replace };
         let call = call(&granted, grantor);
         let set = ops::subject_roles::set(&self.snapshots, scope, &call, grant).await.map_err(refused)?;
+        kill_point("give-roles/committed");
         let held = ops::subject_roles::of(&self.snapshots, scope, &[about]).await.map_err(store)?;
         Ok(Response::new(SetSubjectRolesResponse {
             roles: held.into_iter().flatten().map(subject::held).collect(),
@@ -187,6 +192,7 @@ impl SubjectService for Server {
         let call = call(&granted, grantor);
         let set = ops::subject_roles_batch::give(&self.snapshots, scope, &call, Grants { grants, source }).await;
         let set = set.map_err(refused)?;
+        kill_point("give-roles-to-many/committed");
         let held = ops::subject_roles::of(&self.snapshots, scope, &subjects).await.map_err(store)?;
         Ok(Response::new(BatchSetSubjectRolesResponse {
             subject_roles: of_subjects(subjects, held),

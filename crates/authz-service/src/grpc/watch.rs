@@ -9,7 +9,7 @@ use std::{
 use access::Granted;
 use api::{
     access::v1::ErrorReason,
-    authz::v1::{AuthorizationFact, WatchRevisionsResponse},
+    authz::v1::{AuthorizationFact, WatchRevisionsRequest, WatchRevisionsResponse},
 };
 use prost::Message;
 use runtime::Refusal;
@@ -18,9 +18,15 @@ use tokio::{
     sync::mpsc,
     time::{Instant, sleep},
 };
-use tonic::{Code, Status};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Response, Status, codegen::BoxStream};
 
-use super::{Server, convert::fact, convert::time, refusal::snapshot};
+use super::{
+    Server,
+    convert::fact,
+    convert::time,
+    refusal::{invalid_revision, snapshot},
+};
 use crate::{
     model::Revision,
     snapshots::{Consistency, News, Told},
@@ -74,6 +80,27 @@ impl Drop for Stream {
                 open.remove(&self.caller);
             }
         }
+    }
+}
+
+impl Server {
+    pub(super) fn watch(
+        &self,
+        granted: Granted<OrganizationScope>,
+        asked: WatchRevisionsRequest,
+    ) -> Result<Response<BoxStream<WatchRevisionsResponse>>, Status> {
+        let told = match asked.after_revision.as_str() {
+            "" => None,
+            token => Some(Revision::parse(self.sealer(), token).map_err(|_| invalid_revision("after_revision"))?),
+        };
+        // Without the changes the first message is the present revision; a token of anything else has nothing that goes on behind it.
+        let of_it = |told: &Revision| told.tenant == granted.scope.organization_id();
+        let told = told.filter(|told| asked.include_changes && of_it(told));
+        let _stream = self.streams.open(granted.caller.principal())?;
+        let watch = Watch { granted, include_changes: asked.include_changes, told, _stream };
+        let (sender, receiver) = mpsc::channel(16);
+        tokio::spawn(watch.run(self.clone(), sender));
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 }
 

@@ -89,6 +89,9 @@ pub struct Binding {
     /// None: the organization.
     pub resource: Option<Resource>,
     pub effect: Effect,
+    /// The text of an expression. None: it applies whatever is known.
+    #[serde(default)]
+    pub condition: Option<String>,
     pub window: Window,
     pub source: RoleSource,
     #[serde(with = "time::serde::rfc3339")]
@@ -99,6 +102,20 @@ pub struct Binding {
 }
 
 impl Binding {
+    /// It applies always and whatever is known.
+    pub fn is_unlimited(&self) -> bool {
+        self.condition.is_none() && self.window == Window::default()
+    }
+
+    /// Whether it applies whenever the other does, as far as that can be told: it has no condition or the same one, and its window
+    /// holds the other's.
+    pub fn takes_in(&self, other: &Self) -> bool {
+        let begins =
+            self.window.not_before.is_none_or(|from| other.window.not_before.is_some_and(|other| from <= other));
+        let ends = self.window.expire_time.is_none_or(|end| other.window.expire_time.is_some_and(|other| other <= end));
+        (self.condition.is_none() || self.condition == other.condition) && begins && ends
+    }
+
     /// The ids that an event about it is found by.
     pub fn subject_ids(&self) -> Vec<String> {
         vec![self.binding_id.to_string(), self.subject.to_string(), self.role_id.to_string()]

@@ -1,8 +1,9 @@
-use engine::SubjectId;
+use engine::{Condition, SubjectId};
 use tenancy::{
     BindingId, Change as Changed, Database, NewEvent, OrganizationScope, StoreError, mask,
     page::{Listed, Page},
 };
+use time::OffsetDateTime;
 
 use super::{
     Call, Refused,
@@ -27,6 +28,7 @@ pub struct NewBinding {
     pub role: RoleName,
     pub resource: Option<Resource>,
     pub effect: Effect,
+    pub condition: Option<Condition>,
     pub window: Window,
 }
 
@@ -123,6 +125,7 @@ async fn try_create(
         role_id,
         resource: new.resource,
         effect: new.effect,
+        condition: new.condition.map(|condition| condition.source().to_owned()),
         window: new.window,
         source: RoleSource::Direct,
         create_time: change.now(),
@@ -147,6 +150,92 @@ async fn try_create(
     store::binding::insert(change.connection(), owners.project, std::slice::from_ref(&binding)).await?;
     change.append(created(&binding));
     Ok(change.commit(binding).await?)
+}
+
+/// What of a binding is to be set. An outer None leaves the field as it is.
+#[derive(Debug, Clone)]
+pub struct BindingPatch {
+    pub binding_id: BindingId,
+    pub etag: String,
+    pub condition: Option<Option<Condition>>,
+    pub not_before: Option<Option<OffsetDateTime>>,
+    pub expire_time: Option<Option<OffsetDateTime>>,
+}
+
+/// An update is judged as the end of the old binding and the beginning of the new one, where the new one applies when the old one
+/// did not, or the other way round.
+pub async fn update(
+    snapshots: &Snapshots,
+    scope: OrganizationScope,
+    call: &Call,
+    patch: BindingPatch,
+) -> Result<At<Binding>, Refused> {
+    let mut change = match Change::open(snapshots.database(), scope, call).await? {
+        Opened::Change(change) => change,
+        Opened::Answered(first) => return Ok(first),
+    };
+    let organization = change.organization();
+    let found = store::binding::find(change.connection(), organization, &[patch.binding_id]).await?;
+    let before = found.into_iter().next().ok_or(Refused::NotFound("binding"))?;
+    if !mask::etag_matches(&patch.etag, before.revision) {
+        return Err(Refused::EtagMismatch);
+    }
+    let after = Binding {
+        condition: match patch.condition {
+            Some(condition) => condition.map(|condition| condition.source().to_owned()),
+            None => before.condition.clone(),
+        },
+        window: Window {
+            not_before: patch.not_before.unwrap_or(before.window.not_before),
+            expire_time: patch.expire_time.unwrap_or(before.window.expire_time),
+        },
+        update_time: change.now(),
+        revision: change.revision(),
+        ..before.clone()
+    };
+    if after.window.not_before.zip(after.window.expire_time).is_some_and(|(from, until)| until <= from) {
+        return Err(Refused::WindowReversed);
+    }
+    may_become(&mut change, snapshots, call.grantor, &before, &after).await?;
+    store::binding::update(change.connection(), organization, &after).await?;
+    change.append(NewEvent::new("binding.updated", after.subject_ids(), &Changed::updated(before, after.clone())));
+    Ok(change.commit(after).await?)
+}
+
+/// A wider allow gives what it did not, a narrower deny gives back what it forbade; a narrower allow and a wider deny take, and may
+/// take the last owner.
+async fn may_become(
+    change: &mut Change,
+    snapshots: &Snapshots,
+    grantor: Grantor,
+    before: &Binding,
+    after: &Binding,
+) -> Result<(), Refused> {
+    let (wider, narrower) = (!before.takes_in(after), !after.takes_in(before));
+    let gives = match before.effect {
+        Effect::Allow => wider.then_some(after),
+        Effect::Deny => narrower.then_some(before),
+    };
+    if let Some(binding) = gives
+        && grantor != Grantor::Free
+    {
+        let template = change.template();
+        let decides = snapshots.of_write(change.write(), template).await?;
+        let given: Vec<Given> = Given::by(&for_engine(binding), &decides.engine, change.now()).into_iter().collect();
+        rules::may_give(grantor, &given, &decides.engine, change.now())?;
+    }
+    let takes = match before.effect {
+        Effect::Allow => narrower && is_ownership(before),
+        Effect::Deny => wider,
+    };
+    if takes {
+        let head = change.head().clone();
+        let data = store::organization::load(change.connection(), &head).await?.data;
+        let mut changed = data.clone();
+        changed.apply(&engine::Change::PutBinding(for_engine(after)));
+        keeps_an_owner(change, &data, &changed).await?;
+    }
+    Ok(())
 }
 
 pub async fn delete(
@@ -201,6 +290,7 @@ pub(crate) fn for_engine(binding: &Binding) -> engine::Binding {
         role: binding.role_id.uuid().into(),
         resource: binding.resource.as_ref().and_then(Resource::reference),
         effect: binding.effect.into(),
+        condition: binding.condition.as_deref().map(Condition::stored),
         not_before: binding.window.not_before,
         expire_time: binding.window.expire_time,
     }

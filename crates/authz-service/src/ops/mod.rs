@@ -3,6 +3,7 @@
 pub mod binding;
 pub mod catalog;
 mod change;
+pub mod contextual;
 pub mod explain;
 pub mod group;
 pub mod membership;

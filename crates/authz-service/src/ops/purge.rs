@@ -1,5 +1,6 @@
 //! An organization that org-service has purged leaves nothing here but its head and the chain of its events, without payloads.
 
+use access::Tenant;
 use tenancy::{OrganizationScope, OrganizationState, StoreError};
 
 use super::{
@@ -32,17 +33,19 @@ async fn erase(snapshots: &Snapshots, scope: OrganizationScope, call: &Call, org
         return Ok(());
     }
     let news = OrganizationNews { state: OrganizationState::Deleted, org_revision };
-    let (state, _) = set_organization_state(database, scope, call, news).await?.value;
+    let (state, _) = set_organization_state(database, Tenant::Organization(scope), call, news).await?.value;
     if state != OrganizationState::Deleted {
         tracing::error!(%organization, org_revision, "an organization of which there is newer word is not purged");
         return Ok(());
     }
-    runtime::kill_point("purge/noted");
+    runtime::kill_point("purge-rights/noted");
     let mut change = match Change::open_in_any_state::<()>(database, scope, call).await? {
         Opened::Change(change) => change,
         Opened::Answered(_) => return Ok(()),
     };
     change.write().purge().await?;
+    runtime::kill_point("purge-rights/erased");
     change.commit(()).await?;
+    runtime::kill_point("purge-rights/committed");
     Ok(())
 }

@@ -24,6 +24,9 @@ pub enum Refused {
     /// What the grantor would hand out and does not hold.
     #[error("nobody grants what they do not hold: {}", .0.join(", "))]
     ExceedsGrantor(Vec<String>),
+    /// What an update leaves of a binding's times.
+    #[error("expire_time must be later than not_before")]
+    WindowReversed,
     #[error("the organization would have no owner left")]
     LastOwner,
     #[error("another group of the organization has this external_id")]

@@ -191,6 +191,7 @@ mod tests {
             role,
             resource: None,
             effect,
+            condition: None,
             not_before: None,
             expire_time: None,
         }

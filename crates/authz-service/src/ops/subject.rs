@@ -1,5 +1,6 @@
 //! What the other services tell of subjects and organizations. Older news than is known changes nothing and succeeds.
 
+use access::Tenant;
 use engine::{OrganizationData, SubjectState};
 use tenancy::{Change as Changed, Database, GroupId, NewEvent, OrganizationScope, OrganizationState};
 
@@ -133,26 +134,37 @@ pub struct OrganizationNews {
     pub org_revision: i64,
 }
 
-/// Takes note of an organization's state, and of the organization itself if it is new here. Answers what holds afterwards.
+/// Takes note of an organization's state, and of the organization itself if it is new here. Answers what holds afterwards. Of the
+/// project itself: it is SUSPENDED when it is archived, and with it whatever is in it; its own revision moves, so that no snapshot
+/// from before is good any more.
 pub async fn set_organization_state(
     database: &Database,
-    scope: OrganizationScope,
+    tenant: Tenant,
     call: &Call,
     news: OrganizationNews,
 ) -> Result<At<(OrganizationState, i64)>, Refused> {
-    database.admit(scope.project_id(), scope.organization_id(), news.state, news.org_revision).await?;
-    let mut change = match Change::open_in_any_state(database, scope, call).await? {
+    // The head of a project is there from its first write on.
+    if let Tenant::Organization(scope) = tenant {
+        database.admit(scope.project_id(), scope.organization_id(), news.state, news.org_revision).await?;
+    }
+    let mut change = match Change::open_in_any_state(database, tenant, call).await? {
         Opened::Change(change) => change,
         Opened::Answered(first) => return Ok(first),
     };
-    let (was, known) = (change.head().state, change.head().state_revision);
+    let (was, known) = (change.head().own_state, change.head().state_revision);
     if !change.write().set_state(news.state, news.org_revision).await? {
         return Ok(change.commit((was, known)).await?);
     }
     if was != news.state {
         let noted = Changed::updated(was, news.state);
-        let ids = vec![change.organization().to_string()];
-        change.append(NewEvent::new("organization.state_noted", ids, &noted));
+        change.append(match tenant {
+            Tenant::Organization(scope) => {
+                NewEvent::new("organization.state_noted", vec![scope.organization_id().to_string()], &noted)
+            }
+            Tenant::Project(scope) => {
+                NewEvent::new("project.state_noted", vec![scope.project_id().to_string()], &noted)
+            }
+        });
     }
     Ok(change.commit((news.state, news.org_revision)).await?)
 }

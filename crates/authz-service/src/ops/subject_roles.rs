@@ -57,7 +57,7 @@ pub async fn set(
         .iter()
         .filter(|b| b.resource.is_none() && b.effect == Effect::Allow && b.source == grant.source)
         .collect();
-    let held = |role: &RoleId| of_source.iter().any(|b| b.role_id == *role && b.window == Window::default());
+    let held = |role: &RoleId| of_source.iter().any(|b| b.role_id == *role && b.is_unlimited());
     let mut missing: Vec<RoleId> = roles.iter().filter(|role| !held(role)).copied().collect();
     missing.sort_unstable();
     missing.dedup();
@@ -80,6 +80,7 @@ pub async fn set(
             role_id,
             resource: None,
             effect: Effect::Allow,
+            condition: None,
             window: Window::default(),
             source: grant.source,
             create_time: change.now(),

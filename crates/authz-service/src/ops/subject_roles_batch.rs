@@ -51,7 +51,7 @@ pub async fn give(
         .await?
         .into_iter()
         .filter(|b| b.resource.is_none() && b.effect == Effect::Allow && b.source == source)
-        .filter(|b| b.window == Window::default())
+        .filter(|b| b.is_unlimited())
         .map(|b| (b.subject, b.role_id))
         .collect();
     let mut fresh: BTreeMap<(usize, RoleId), Binding> = BTreeMap::new();
@@ -64,6 +64,7 @@ pub async fn give(
                 role_id,
                 resource: None,
                 effect: Effect::Allow,
+                condition: None,
                 window: Window::default(),
                 source,
                 create_time: change.now(),

@@ -152,9 +152,16 @@ impl Delta {
         self.put(Change::Subject(standing.subject.into(), state))
     }
 
+    /// A word of the organization itself. Whether it is in force hangs on the project too: see [`Delta::in_force`].
     fn organization(&mut self, state: OrganizationState) -> Result<(), Untold> {
+        self.in_force(state);
+        Ok(())
+    }
+
+    /// The state that is in force after all this.
+    pub fn in_force(&mut self, state: OrganizationState) {
         self.state = Some(state);
-        self.put(Change::Organization { active: state == OrganizationState::Active })
+        self.changes.push(Change::Organization { active: state == OrganizationState::Active });
     }
 }
 

@@ -102,7 +102,7 @@ impl Snapshots {
         let head = &committed.head;
         let Some(state) = self.cached(head.organization_id).await else { return };
         let found = committed.beside.is_some_and(|template| state.is_exactly(head, template));
-        if !found || state.is_faulty() {
+        if !found || state.is_faulty() || head.archived {
             return;
         }
         let mut delta = Delta::default();

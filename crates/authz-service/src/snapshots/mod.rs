@@ -295,6 +295,9 @@ fn told(since: &since::Since, after: Revision) -> Result<Delta, Untold> {
     }
     let organization = &since.organization;
     delta.take(organization.facts.as_deref().ok_or(Untold)?, after.own, organization.head.revision)?;
+    if delta.state.is_some() {
+        delta.in_force(organization.head.state);
+    }
     Ok(delta)
 }
 

@@ -30,7 +30,9 @@ const BYTES_A_KEY: usize = 96;
 pub struct State {
     pub engine: Snapshot,
     scope: OrganizationScope,
+    /// The state in force, and whether the project is archived.
     organization: OrganizationState,
+    archived: bool,
     revision: Revision,
     project_incarnation: Option<Uuid>,
     /// The token of `revision`, made once: it is in every answer.
@@ -66,6 +68,7 @@ impl State {
             engine: build(loaded.data, loaded.rows).await,
             scope,
             organization: head.state,
+            archived: head.archived,
             revision,
             project_incarnation,
             token: revision.token(sealer),
@@ -100,6 +103,7 @@ impl State {
             engine: self.engine.apply(&delta.changes),
             scope: self.scope,
             organization: delta.state.unwrap_or(self.organization),
+            archived: self.archived,
             revision,
             project_incarnation: self.project_incarnation,
             token: revision.token(sealer),
@@ -134,7 +138,7 @@ impl State {
 
     /// What a door may know of the organization.
     pub(super) fn known(&self) -> Known {
-        Known { project: self.scope.project_id(), state: self.organization }
+        Known { project: self.scope.project_id(), state: self.organization, archived: self.archived }
     }
 
     /// One may wait on these for news.

@@ -14,6 +14,7 @@ struct Row {
     resource_type: Option<String>,
     resource_id: Option<String>,
     effect: String,
+    condition: Option<String>,
     not_before: Option<OffsetDateTime>,
     expire_time: Option<OffsetDateTime>,
     source: String,
@@ -34,6 +35,7 @@ impl TryFrom<Row> for Binding {
             role_id: RoleId::from_uuid(row.role_id),
             resource: Resource::from_columns(row.resource_type, row.resource_id),
             effect: Effect::read(&row.effect),
+            condition: row.condition,
             window: Window { not_before: row.not_before, expire_time: row.expire_time },
             source: RoleSource::read(&row.source),
             create_time: row.create_time,
@@ -56,7 +58,7 @@ pub async fn find(
     let rows = sqlx::query_as!(
         Row,
         r#"select organization_id, binding_id, subject_kind as "subject_kind: String", subject_id, role_id, resource_type,
-               resource_id, effect, not_before, expire_time, source, create_time, update_time, revision
+               resource_id, effect, condition, not_before, expire_time, source, create_time, update_time, revision
            from binding where organization_id = $1 and binding_id = any ($2)"#,
         organization.uuid(),
         &ids
@@ -85,7 +87,7 @@ pub async fn list(
     let rows = sqlx::query_as!(
         Row,
         r#"select organization_id, binding_id, subject_kind as "subject_kind: String", subject_id, role_id, resource_type,
-               resource_id, effect, not_before, expire_time, source, create_time, update_time, revision
+               resource_id, effect, condition, not_before, expire_time, source, create_time, update_time, revision
            from binding
            where organization_id = $1
                and ($2::uuid is null or binding_id > $2)
@@ -117,7 +119,7 @@ pub async fn of_subject(
     let rows = sqlx::query_as!(
         Row,
         r#"select organization_id, binding_id, subject_kind as "subject_kind: String", subject_id, role_id, resource_type,
-               resource_id, effect, not_before, expire_time, source, create_time, update_time, revision
+               resource_id, effect, condition, not_before, expire_time, source, create_time, update_time, revision
            from binding where organization_id = $1 and subject_kind = $2::text and subject_id = $3"#,
         organization.uuid(),
         kind,
@@ -139,7 +141,7 @@ pub async fn of_subjects(
     let rows = sqlx::query_as!(
         Row,
         r#"select organization_id, binding_id, subject_kind as "subject_kind: String", subject_id, role_id, resource_type,
-               resource_id, effect, not_before, expire_time, source, create_time, update_time, revision
+               resource_id, effect, condition, not_before, expire_time, source, create_time, update_time, revision
            from binding
            where organization_id = $1 and (subject_kind, subject_id) in (select * from unnest($2::text[], $3::uuid[]))"#,
         organization.uuid(),
@@ -161,7 +163,7 @@ pub async fn at_resources(
     let rows = sqlx::query_as!(
         Row,
         r#"select organization_id, binding_id, subject_kind as "subject_kind: String", subject_id, role_id, resource_type,
-               resource_id, effect, not_before, expire_time, source, create_time, update_time, revision
+               resource_id, effect, condition, not_before, expire_time, source, create_time, update_time, revision
            from binding
            where organization_id = $1 and (resource_type, resource_id) in (select * from unnest($2::text[], $3::text[]))"#,
         organization.uuid(),
@@ -178,8 +180,8 @@ pub async fn insert(connection: &mut PgConnection, project: ProjectId, bindings:
         let (kind, subject) = binding.subject.columns();
         sqlx::query!(
             "insert into binding (organization_id, project_id, binding_id, subject_kind, subject_id, role_id, resource_type,
-                 resource_id, effect, not_before, expire_time, source, create_time, update_time, revision)
-             values ($1, $2, $3, $4::text, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+                 resource_id, effect, condition, not_before, expire_time, source, create_time, update_time, revision)
+             values ($1, $2, $3, $4::text, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
             binding.organization_id.uuid(),
             project.uuid(),
             binding.binding_id.uuid(),
@@ -189,6 +191,7 @@ pub async fn insert(connection: &mut PgConnection, project: ProjectId, bindings:
             binding.resource.as_ref().map(|r| r.type_name.as_str()),
             binding.resource.as_ref().map(|r| r.id.as_str()),
             binding.effect.as_str(),
+            binding.condition.as_deref(),
             binding.window.not_before,
             binding.window.expire_time,
             binding.source.as_str(),
@@ -199,6 +202,28 @@ pub async fn insert(connection: &mut PgConnection, project: ProjectId, bindings:
         .execute(&mut *connection)
         .await?;
     }
+    Ok(())
+}
+
+/// Writes what an update may change: the condition and the window.
+pub async fn update(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    binding: &Binding,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "update binding set condition = $3, not_before = $4, expire_time = $5, update_time = $6, revision = $7
+         where organization_id = $1 and binding_id = $2",
+        organization.uuid(),
+        binding.binding_id.uuid(),
+        binding.condition.as_deref(),
+        binding.window.not_before,
+        binding.window.expire_time,
+        binding.update_time,
+        binding.revision
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

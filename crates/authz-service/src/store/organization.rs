@@ -3,9 +3,12 @@
 //! A row that cannot be read never fails the rest, and never widens access: an allow that it concerns is left out, a deny reaches
 //! further instead. Such rows can only come from outside this service; how many there are is said, for the log.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
-use engine::{Catalog, OrganizationData, PermissionPattern, ResourceRef, SubjectId, SubjectState};
+use engine::{Catalog, Condition, OrganizationData, PermissionPattern, ResourceRef, SubjectId, SubjectState};
 use sqlx::PgConnection;
 use tenancy::{Head, OrganizationId, OrganizationState, RoleId, StoreError};
 use time::OffsetDateTime;
@@ -144,7 +147,7 @@ async fn bindings(
 ) -> Result<Bindings, StoreError> {
     let rows = sqlx::query!(
         r#"select binding_id, subject_kind as "subject_kind: String", subject_id, role_id, resource_type, resource_id, effect,
-               not_before as "not_before: OffsetDateTime", expire_time as "expire_time: OffsetDateTime", source
+               condition, not_before as "not_before: OffsetDateTime", expire_time as "expire_time: OffsetDateTime", source
            from binding where organization_id = $1"#,
         organization.uuid()
     )
@@ -152,6 +155,8 @@ async fn bindings(
     .await?;
     let mut bindings = Vec::with_capacity(rows.len());
     let mut sources = Vec::new();
+    // Many bindings share a condition: it is compiled and kept once.
+    let mut conditions: HashMap<String, Condition> = HashMap::new();
     for row in rows {
         let effect = Effect::read(&row.effect);
         let at = Resource::from_columns(row.resource_type, row.resource_id);
@@ -169,12 +174,24 @@ async fn bindings(
         if at.is_none() && effect == Effect::Allow {
             sources.push((row.binding_id, RoleSource::read(&row.source)));
         }
+        let condition = row.condition.map(|source| match conditions.get(&source) {
+            Some(known) => known.clone(),
+            None => {
+                // One that cannot be compiled fails whenever it is asked: an allow does not apply, a deny does.
+                let compiled = Condition::stored(&source);
+                if !compiled.is_sound() {
+                    faults.note("condition", ());
+                }
+                conditions.entry(source).or_insert(compiled).clone()
+            }
+        });
         bindings.push(engine::Binding {
             id: row.binding_id.into(),
             subject: subject.map_or(SubjectId::AllMembers, SubjectId::from),
             role: if unknown { engine::OWNER } else { row.role_id.into() },
             resource,
             effect: effect.into(),
+            condition,
             not_before: row.not_before,
             expire_time: row.expire_time,
         });

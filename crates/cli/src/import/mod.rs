@@ -37,7 +37,7 @@ pub fn identities() -> Command {
 fn command(about: &'static str, long: &'static str) -> Command {
     let file = Arg::new("file").required(true).value_name("FILE").value_parser(value_parser!(PathBuf));
     let batch = Arg::new("batch-size").long("batch-size").value_name("ROWS").default_value("100");
-    let batch = batch.value_parser(value_parser!(u16).range(1..=500));
+    let batch = batch.value_parser(value_parser!(u16).range(1..=1000));
     Command::new("import")
         .about(about)
         .long_about(long)

@@ -3,11 +3,13 @@
 //!
 //! So a snapshot is built and brought up to date by the same steps, and the one before it goes on answering meanwhile.
 
+mod index;
 mod radix;
+mod short;
 mod table;
 mod tree;
-mod trie;
 
 pub(crate) use radix::Radix;
+pub(crate) use short::Short;
 pub(crate) use table::{Record, Table};
 pub(crate) use tree::Tree;

@@ -1,10 +1,10 @@
 use std::hash::{BuildHasher, Hash};
-use std::ops::Index;
+use std::ops;
 
 use foldhash::fast::RandomState;
 
+use super::index::Index;
 use super::radix::Radix;
-use super::trie::Trie;
 
 /// What a table holds, known by its key.
 pub(crate) trait Record: Clone {
@@ -19,7 +19,7 @@ pub(crate) trait Record: Clone {
 #[derive(Debug, Clone)]
 pub(crate) struct Table<R> {
     slots: Radix<Slot<R>>,
-    index: Trie,
+    index: Index,
     hasher: RandomState,
     /// Every position below was given out once.
     end: u32,
@@ -43,7 +43,7 @@ impl<R> Default for Table<R> {
     fn default() -> Self {
         Self {
             slots: Radix::default(),
-            index: Trie::default(),
+            index: Index::default(),
             hasher: RandomState::default(),
             end: 0,
             vacant: 0,
@@ -122,7 +122,7 @@ impl<R: Record> Table<R> {
 }
 
 /// A position that another record names: it is there as long as that one is.
-impl<R: Record> Index<u32> for Table<R> {
+impl<R: Record> ops::Index<u32> for Table<R> {
     type Output = R;
 
     fn index(&self, position: u32) -> &R {

@@ -7,9 +7,10 @@ const NODE: usize = 64;
 /// A node with fewer joins its neighbour where both fit into one.
 const SPARSE: usize = NODE / 4;
 
-/// A sorted set. Most are small: those are one slice of exactly their size.
+/// A sorted set. Most are small: a single item lies where the set is named, some more are one slice of exactly their size.
 #[derive(Debug, Clone)]
 pub(crate) enum Tree<T> {
+    One(T),
     Leaf(Arc<[T]>),
     Inner(Arc<[Branch<T>]>),
 }
@@ -35,6 +36,7 @@ impl<T: Copy + Ord> Tree<T> {
     /// All items where they are few, for whoever looks through them in order rather than searching.
     pub(crate) fn as_slice(&self) -> Option<&[T]> {
         match self {
+            Self::One(item) => Some(std::slice::from_ref(item)),
             Self::Leaf(items) => Some(items),
             Self::Inner(_) => None,
         }
@@ -48,13 +50,18 @@ impl<T: Copy + Ord> Tree<T> {
         }
     }
 
+    fn of(items: Arc<[T]>) -> Self {
+        if let [only] = *items { Self::One(only) } else { Self::Leaf(items) }
+    }
+
     /// The right half where the node had to be divided.
     fn insert_below(&mut self, item: T) -> Option<Branch<T>> {
         match self {
-            Self::Leaf(items) => {
+            Self::One(_) | Self::Leaf(_) => {
+                let items = self.as_slice().unwrap_or_default();
                 let Err(at) = items.binary_search(&item) else { return None };
                 let (before, after) = items.split_at(at);
-                *items = before.iter().chain([&item]).chain(after).copied().collect();
+                *self = Self::of(before.iter().chain([&item]).chain(after).copied().collect());
             }
             Self::Inner(branches) => {
                 let at = branches.partition_point(|branch| branch.least <= item).saturating_sub(1);
@@ -70,16 +77,17 @@ impl<T: Copy + Ord> Tree<T> {
 
     fn halve(&mut self) -> Branch<T> {
         match self {
-            Self::Leaf(items) => {
-                let (left, right) = items.split_at(items.len() / 2);
-                let right = Branch { least: right[0], child: Self::Leaf(right.into()) };
-                *self = Self::Leaf(left.into());
-                right
-            }
             Self::Inner(branches) => {
                 let (left, right) = branches.split_at(branches.len() / 2);
                 let right = Branch { least: right[0].least, child: Self::Inner(right.into()) };
                 *self = Self::Inner(left.into());
+                right
+            }
+            Self::One(_) | Self::Leaf(_) => {
+                let items = self.as_slice().unwrap_or_default();
+                let (left, right) = items.split_at(items.len() / 2);
+                let right = Branch { least: right[0], child: Self::of(right.into()) };
+                *self = Self::of(left.into());
                 right
             }
         }
@@ -96,9 +104,14 @@ impl<T: Copy + Ord> Tree<T> {
 
     fn remove_below(&mut self, item: T) {
         match self {
+            Self::One(only) => {
+                if *only == item {
+                    *self = Self::default();
+                }
+            }
             Self::Leaf(items) => {
                 if let Ok(at) = items.binary_search(&item) {
-                    *items = items[..at].iter().chain(&items[at + 1..]).copied().collect();
+                    *self = Self::of(items[..at].iter().chain(&items[at + 1..]).copied().collect());
                 }
             }
             Self::Inner(shared) => {
@@ -120,18 +133,20 @@ impl<T: Copy + Ord> Tree<T> {
 
     /// Both in one node, if they fit. They are neighbours, and so of one height.
     fn joined(&self, next: &Self) -> Option<Self> {
+        if self.width() + next.width() > NODE {
+            return None;
+        }
         match (self, next) {
-            _ if self.width() + next.width() > NODE => None,
-            (Self::Leaf(left), Self::Leaf(right)) => Some(Self::Leaf(left.iter().chain(&**right).copied().collect())),
             (Self::Inner(left), Self::Inner(right)) => {
                 Some(Self::Inner(left.iter().chain(&**right).cloned().collect()))
             }
-            (Self::Leaf(_), Self::Inner(_)) | (Self::Inner(_), Self::Leaf(_)) => None,
+            _ => Some(Self::of(self.as_slice()?.iter().chain(next.as_slice()?).copied().collect())),
         }
     }
 
     fn width(&self) -> usize {
         match self {
+            Self::One(_) => 1,
             Self::Leaf(items) => items.len(),
             Self::Inner(branches) => branches.len(),
         }
@@ -139,6 +154,7 @@ impl<T: Copy + Ord> Tree<T> {
 
     fn least(&self) -> Option<T> {
         match self {
+            Self::One(only) => Some(*only),
             Self::Leaf(items) => items.first().copied(),
             Self::Inner(branches) => branches.first().map(|branch| branch.least),
         }
@@ -151,7 +167,8 @@ impl<T: Copy + Ord> Tree<T> {
         visit: &mut impl FnMut(&'a T) -> ControlFlow<B>,
     ) -> ControlFlow<B> {
         match self {
-            Self::Leaf(items) => {
+            Self::One(_) | Self::Leaf(_) => {
+                let items = self.as_slice().unwrap_or_default();
                 let from = items.partition_point(|item| order(item).is_lt());
                 items[from..].iter().take_while(|item| order(item).is_eq()).try_for_each(visit)
             }
@@ -178,6 +195,7 @@ pub(crate) struct Iter<'a, T> {
 impl<'a, T> Iter<'a, T> {
     fn enter(&mut self, tree: &'a Tree<T>) {
         match tree {
+            Tree::One(only) => self.items = std::slice::from_ref(only).iter(),
             Tree::Leaf(items) => self.items = items.iter(),
             Tree::Inner(branches) => self.above.push(branches.iter()),
         }

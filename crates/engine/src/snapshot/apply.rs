@@ -15,8 +15,11 @@ impl Snapshot {
         let mut draft = Draft::of(Self::empty(Arc::clone(&data.catalog)));
         draft.next.active = data.active;
         data.roles.iter().for_each(|role| draft.roles().put(role));
+        // Groups first: a check meets many of them, so they had better be close together.
         for group in &data.groups {
             draft.put_group(group.id);
+        }
+        for group in &data.groups {
             group.members.iter().for_each(|member| draft.put_membership(group.id, *member));
         }
         data.members.iter().for_each(|member| draft.know(SubjectId::Member(*member)));
@@ -173,7 +176,9 @@ impl Draft {
         let resource = binding.resource.as_ref().map(|resource| self.next.resources.bind(resource));
         let scope = resource.map_or(ORGANIZATION, scope_of);
         let record = Record::new(binding.id, [subject, role, scope], binding.effect);
-        self.next.bindings.insert(record.within(binding.not_before, binding.expire_time));
+        self.next
+            .bindings
+            .insert(record.within(binding.not_before, binding.expire_time).under(binding.condition.clone()));
     }
 
     fn drop_binding(&mut self, id: BindingId) {

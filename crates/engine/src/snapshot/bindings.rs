@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
+use crate::condition::Condition;
 use crate::data::Effect;
 use crate::id::BindingId;
 use crate::persistent::{self, Radix, Table, Tree};
@@ -28,6 +29,8 @@ pub(super) struct Entry {
     pub(super) role: u32,
     record: u32,
     pub(super) effect: Effect,
+    /// Whether it has a condition, which its record holds.
+    pub(super) conditional: bool,
     windowed: bool,
 }
 
@@ -67,6 +70,9 @@ pub(super) struct Record {
     pub(super) effect: Effect,
     /// None: always open, as most are.
     window: Option<Arc<Window>>,
+    pub(super) condition: Option<Condition>,
+    /// What of its condition it is charged with: see [`Bindings::bytes`].
+    share: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -94,6 +100,7 @@ pub(super) struct Bindings {
     /// How many there are. Without a single one, the first grant decides.
     denies: u32,
     windows: u32,
+    condition_bytes: usize,
 }
 
 impl Bindings {
@@ -107,8 +114,10 @@ impl Bindings {
         let windowed = binding.window.is_some();
         self.denies += u32::from(effect == Effect::Deny);
         self.windows += u32::from(windowed);
+        let conditional = binding.condition.is_some();
+        self.condition_bytes += binding.share as usize;
         let record = self.records.insert(binding);
-        self.by_subject.get_mut(subject).insert(Entry { scope, role, record, effect, windowed });
+        self.by_subject.get_mut(subject).insert(Entry { scope, role, record, effect, conditional, windowed });
         self.by_role.get_mut(role).insert((scope, record));
     }
 
@@ -119,7 +128,9 @@ impl Bindings {
         self.records.remove(record);
         let Record { subject, role, scope, effect, .. } = binding;
         let windowed = binding.window.is_some();
-        self.by_subject.get_mut(subject).remove(Entry { scope, role, record, effect, windowed });
+        let conditional = binding.condition.is_some();
+        self.condition_bytes -= binding.share as usize;
+        self.by_subject.get_mut(subject).remove(Entry { scope, role, record, effect, conditional, windowed });
         self.by_role.get_mut(role).remove((scope, record));
         self.denies -= u32::from(effect == Effect::Deny);
         self.windows -= u32::from(windowed);
@@ -177,22 +188,34 @@ impl Bindings {
         self.records.vacancy()
     }
 
-    /// About what they take in memory.
+    /// About what they take in memory. Many bindings may share a condition: each is charged with a part, by how many shared it when
+    /// it came.
     pub(super) fn bytes(&self) -> usize {
         let entries = self.records.len() * (size_of::<Entry>() + size_of::<(u32, u32)>());
-        self.records.bytes() + entries + self.windows as usize * (size_of::<Window>() + 16)
+        self.records.bytes() + entries + self.condition_bytes + self.windows as usize * (size_of::<Window>() + 16)
     }
 }
 
 impl Record {
     pub(super) fn new(id: BindingId, [subject, role, scope]: [u32; 3], effect: Effect) -> Self {
-        Self { id, subject, role, scope, effect, window: None }
+        Self { id, subject, role, scope, effect, window: None, condition: None, share: 0 }
     }
 
     pub(super) fn within(mut self, not_before: Option<OffsetDateTime>, expire_time: Option<OffsetDateTime>) -> Self {
         let bounded = not_before.is_some() || expire_time.is_some();
         self.window = bounded.then(|| Arc::new(Window { not_before, expire_time }));
         self
+    }
+
+    pub(super) fn under(mut self, condition: Option<Condition>) -> Self {
+        self.share = condition.as_ref().map_or(0, |condition| (condition.bytes() / condition.shared_by()) as u32);
+        self.condition = condition;
+        self
+    }
+
+    /// Whether nothing but its removal ends it.
+    pub(super) fn is_for_good(&self) -> bool {
+        self.expire_time().is_none() && self.condition.is_none()
     }
 
     pub(super) fn not_before(&self) -> Option<OffsetDateTime> {

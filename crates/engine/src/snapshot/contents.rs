@@ -97,7 +97,7 @@ impl Snapshot {
     /// The resources that are registered directly beneath this one.
     pub fn children_of(&self, resource: &ResourceRef) -> impl Iterator<Item = &ResourceRef> {
         let position = self.resources.position(resource);
-        let children = position.into_iter().flat_map(|position| self.resources.get(position).children());
+        let children = position.into_iter().flat_map(|position| self.resources.children(position));
         children.map(|child| self.resources.id(child))
     }
 
@@ -108,8 +108,7 @@ impl Snapshot {
 
     fn resource_at(&self, position: u32) -> Resource {
         let place = self.resources.get(position);
-        let parent = place.parent().map(|parent| self.resources.id(parent).clone());
-        Resource { resource: place.id.clone(), parent }
+        Resource { resource: place.id.clone(), parent: self.resources.parent_of(position).cloned() }
     }
 
     fn binding_of(&self, record: &Record) -> Binding {
@@ -121,6 +120,7 @@ impl Snapshot {
             effect: record.effect,
             not_before: record.not_before(),
             expire_time: record.expire_time(),
+            condition: record.condition.clone(),
         }
     }
 }

@@ -20,6 +20,9 @@ impl Snapshot {
     /// - no open deny binding that reaches the scope has a pattern which overlaps it, not even one that means nothing yet:
     ///   otherwise the granter's limits would not bind whom they grant to once the catalog grows.
     ///
+    /// What is granted under a condition is not held: whoever passed it on would pass it on without. What is denied under one is
+    /// not held either.
+    ///
     /// Time is not compared: who holds something until tomorrow holds it today. A caller that wants grants to end with their
     /// granter's must bound `expire_time` itself.
     pub fn not_held<'p>(
@@ -33,7 +36,8 @@ impl Snapshot {
         let held = self.held(&standing, now);
         let (mut allowing, mut denying) = (Vec::new(), Vec::new());
         standing.for_each(|_, entry| {
-            if self.bindings.is_open(entry, now) {
+            let counts = !entry.conditional || entry.effect == Effect::Deny;
+            if counts && self.bindings.is_open(entry, now) {
                 match entry.effect {
                     Effect::Allow => allowing.push(entry.role),
                     Effect::Deny => denying.push(entry.role),

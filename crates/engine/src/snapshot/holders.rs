@@ -35,6 +35,7 @@ pub struct Holder {
 impl Snapshot {
     /// The roles that open allow bindings give the subject in the whole organization, directly and through sets, a line for each
     /// binding, sorted by role. Says what they are bound to and no more: suspension and deny bindings do not shorten the list.
+    /// A binding with a condition is left out: a role that depends is not held.
     pub fn roles_of(&self, subject: &SubjectId, now: OffsetDateTime) -> Vec<HeldRole> {
         let Some(position) = self.subjects.position(subject) else { return Vec::new() };
         let mut held: Vec<HeldRole> = self
@@ -48,7 +49,7 @@ impl Snapshot {
     }
 
     /// Who has the role in the whole organization by an open allow binding to it, or to a role that includes it; a line for each
-    /// subject and binding, sorted by subject. Who is suspended or removed is left out.
+    /// subject and binding, sorted by subject. A binding with a condition makes no holder, and a deny with one takes away. Who is suspended or removed is left out.
     ///
     /// A binding that reaches every member is listed once, for `AllMembers`: who the members are is not known here.
     pub fn holders_of(&self, role: RoleId, now: OffsetDateTime) -> Vec<Holder> {
@@ -56,7 +57,7 @@ impl Snapshot {
         let mut granting: HashMap<u32, Vec<&Record>> = HashMap::new();
         for role in self.roles.including(wanted).filter(|role| self.roles.exists(*role)) {
             self.bindings.of_role_at(role, ORGANIZATION, |record| {
-                if record.effect == Effect::Allow && record.is_open(now) {
+                if record.effect == Effect::Allow && record.condition.is_none() && record.is_open(now) {
                     granting.entry(record.subject).or_default().push(record);
                 }
             });
@@ -91,7 +92,7 @@ impl Snapshot {
     fn open_grants(&self, subject: u32, now: OffsetDateTime) -> impl Iterator<Item = &Entry> {
         let entries = self.bindings.entries(subject).take_while(|entry| entry.scope == ORGANIZATION);
         let grants = entries.filter(|entry| entry.effect == Effect::Allow && self.roles.exists(entry.role));
-        grants.filter(move |entry| self.bindings.is_open(entry, now))
+        grants.filter(move |entry| !entry.conditional && self.bindings.is_open(entry, now))
     }
 
     fn held_role(&self, subject: u32, principal: u32, record: &Record) -> HeldRole {

@@ -1,11 +1,11 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use time::OffsetDateTime;
-
 use super::bindings::{ORGANIZATION, resource_of, scope_of};
+use super::circumstances::{Asked, Circumstances};
 use super::resources::ResourcePath;
 use super::{Decision, Snapshot};
+use crate::condition::Meter;
 use crate::data::Effect;
 use crate::id::SubjectId;
 use crate::permission::Permission;
@@ -25,15 +25,18 @@ impl Snapshot {
     /// Complete for the resources that are known: the registered ones, and those that a binding names. Looks at what is at or beneath
     /// the resources that the subject is given something at; at all of them only where it is given something in the whole organization.
     /// Each call looks anew, so large pages cost less.
-    pub fn list_resources(
+    pub fn list_resources<'a>(
         &self,
-        subject: &SubjectId,
+        subject: &'a SubjectId,
         permission: &Permission,
         resource_type: &str,
-        now: OffsetDateTime,
+        circumstances: impl Into<Circumstances<'a>>,
         after: Option<&ResourceRef>,
         limit: usize,
     ) -> Vec<Listed<ResourceRef>> {
+        let (circumstances, meter) = (circumstances.into(), Meter::default());
+        let circumstances = circumstances.metered_by(&meter);
+        let now = circumstances.now;
         let (Some(permission), Ok(asking)) = (self.catalog.position(permission), self.standing(subject, None)) else {
             return Vec::new();
         };
@@ -60,7 +63,8 @@ impl Snapshot {
         });
         first(candidates, limit, |position| {
             let path = self.resources.path_from(position)?;
-            Some(self.decide(&asking.elsewhere(path), permission, now))
+            let resource = Some(&self.resources.get(position).id);
+            Some(self.decide(&asking.elsewhere(path), permission, Asked { subject, resource, circumstances }))
         })
         .map(|(id, decision)| Listed { item: id.clone(), decision })
         .collect()
@@ -71,14 +75,17 @@ impl Snapshot {
     ///
     /// Complete for the subjects that are known: those of whom something is known, and those that a binding or a group names. Looks at
     /// whom the bindings at the resource and above it reach.
-    pub fn list_subjects(
+    pub fn list_subjects<'a>(
         &self,
         permission: &Permission,
-        resource: Option<&ResourceRef>,
-        now: OffsetDateTime,
+        resource: Option<&'a ResourceRef>,
+        circumstances: impl Into<Circumstances<'a>>,
         after: Option<&SubjectId>,
         limit: usize,
     ) -> Vec<Listed<SubjectId>> {
+        let (circumstances, meter) = (circumstances.into(), Meter::default());
+        let circumstances = circumstances.metered_by(&meter);
+        let now = circumstances.now;
         let path = resource.map_or(Some(ResourcePath::ORGANIZATION), |resource| self.resources.path(resource));
         let (Some(permission), Some(path), true) = (self.catalog.position(permission), path, self.active) else {
             return Vec::new();
@@ -99,9 +106,12 @@ impl Snapshot {
             let wanted = is_somebody && subject.state.is_none() && after.is_none_or(|after| subject.id > *after);
             wanted.then_some((&subject.id, position))
         });
-        first(candidates, limit, |position| Some(self.decide(&self.standing_at(Some(position), path), permission, now)))
-            .map(|(id, decision)| Listed { item: *id, decision })
-            .collect()
+        first(candidates, limit, |position| {
+            let asked = Asked { subject: &self.subjects.get(position).id, resource, circumstances };
+            Some(self.decide(&self.standing_at(Some(position), path), permission, asked))
+        })
+        .map(|(id, decision)| Listed { item: *id, decision })
+        .collect()
     }
 }
 

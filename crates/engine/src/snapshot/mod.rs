@@ -3,6 +3,7 @@
 mod apply;
 mod bindings;
 mod check;
+mod circumstances;
 mod contents;
 mod explain;
 mod graph;
@@ -22,7 +23,8 @@ use resources::Resources;
 use roles::Roles;
 use subjects::Subjects;
 
-pub use check::Decision;
+pub use check::{Decision, Permissions};
+pub use circumstances::Circumstances;
 pub use holders::{HeldRole, Holder};
 pub use list::Listed;
 pub use resources::MAX_RESOURCE_DEPTH;

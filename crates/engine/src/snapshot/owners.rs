@@ -12,8 +12,8 @@ use crate::system::OWNER;
 
 impl Snapshot {
     /// Who holds the builtin `owner` itself for good: bound to it in the whole organization, in their own name or through a group, by a
-    /// binding that is open and has no end; not suspended or removed; and nothing of it taken away by a deny binding in the
-    /// whole organization, be it open or yet to begin, for when it begins nobody is asked.
+    /// binding that is open and has neither an end nor a condition; not suspended or removed; and nothing of it taken away by a deny binding in the
+    /// whole organization, be it open or yet to begin, for when it begins nobody is asked, and whatever its condition.
     ///
     /// Whoever holds it only as one of all members is left out, because who the members are may be known elsewhere only; what is denied to
     /// all members is denied to every member here, known or not. Whether the organization is active does not matter.
@@ -23,7 +23,7 @@ impl Snapshot {
         let Some(owner) = self.roles.position(OWNER) else { return BTreeSet::new() };
         let mut bound = Vec::new();
         self.bindings.of_role_at(owner, ORGANIZATION, |record| {
-            if record.effect == Effect::Allow && record.is_open(now) && record.expire_time().is_none() {
+            if record.effect == Effect::Allow && record.is_for_good() && record.is_open(now) {
                 bound.push(record.subject);
             }
         });

@@ -2,7 +2,8 @@ use std::collections::HashSet;
 
 use foldhash::fast::RandomState;
 
-use crate::persistent::{Record, Table, Tree};
+use super::bindings::{ORGANIZATION, scope_of};
+use crate::persistent::{Radix, Record, Table, Tree};
 use crate::resource::ResourceRef;
 
 /// How many levels a resource's place may have, itself counted and the organization not.
@@ -15,25 +16,24 @@ const NONE: u32 = u32::MAX;
 pub(super) struct Place {
     pub(super) id: ResourceRef,
     pub(super) is_registered: bool,
-    parent: u32,
     /// How many bindings name it.
     bindings: u32,
-    /// The resources directly beneath it.
-    children: Tree<u32>,
 }
 
 impl Place {
-    pub(super) fn parent(&self) -> Option<u32> {
-        (self.parent != NONE).then_some(self.parent)
-    }
-
     /// Whether it is one that lists may answer.
     pub(super) fn is_known(&self) -> bool {
         self.is_registered || self.bindings > 0
     }
+}
 
-    pub(super) fn children(&self) -> impl Iterator<Item = u32> {
-        self.children.iter().copied()
+/// The position of a resource's parent.
+#[derive(Debug, Clone, Copy)]
+struct Parent(u32);
+
+impl Default for Parent {
+    fn default() -> Self {
+        Self(NONE)
     }
 }
 
@@ -52,6 +52,10 @@ impl Record for Place {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Resources {
     table: Table<Place>,
+    /// Beside the rest, so that those a check follows are close together.
+    parents: Radix<Parent>,
+    /// The resources directly beneath each.
+    children: Radix<Tree<u32>>,
     /// The length of all ids together.
     text: usize,
 }
@@ -61,14 +65,26 @@ pub(super) struct Resources {
 pub(super) struct ResourcePath {
     positions: [u32; MAX_RESOURCE_DEPTH],
     length: usize,
+    /// A bit for each scope of a binding that may reach here: see [`Self::may_hold`].
+    scopes: u64,
 }
 
 impl ResourcePath {
-    pub(super) const ORGANIZATION: Self = Self { positions: [NONE; MAX_RESOURCE_DEPTH], length: 0 };
+    pub(super) const ORGANIZATION: Self =
+        Self { positions: [NONE; MAX_RESOURCE_DEPTH], length: 0, scopes: bit(ORGANIZATION) };
+
+    /// False for most of the scopes that are not on the path, so that they need not be compared with each place on it.
+    pub(super) fn may_hold(&self, scope: u32) -> bool {
+        self.scopes & bit(scope) != 0
+    }
 
     pub(super) fn positions(&self) -> &[u32] {
         &self.positions[..self.length]
     }
+}
+
+const fn bit(scope: u32) -> u64 {
+    1 << (scope % u64::BITS)
 }
 
 impl Resources {
@@ -82,6 +98,20 @@ impl Resources {
 
     pub(super) fn id(&self, resource: u32) -> &ResourceRef {
         &self.table[resource].id
+    }
+
+    /// [`NONE`] for one that stands directly under the organization.
+    fn parent(&self, resource: u32) -> u32 {
+        self.parents.get(resource).map_or(NONE, |parent| parent.0)
+    }
+
+    pub(super) fn parent_of(&self, resource: u32) -> Option<&ResourceRef> {
+        let parent = self.parent(resource);
+        (parent != NONE).then(|| self.id(parent))
+    }
+
+    pub(super) fn children(&self, resource: u32) -> impl Iterator<Item = u32> {
+        self.children.get(resource).into_iter().flat_map(Tree::iter).copied()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Place)> {
@@ -100,7 +130,8 @@ impl Resources {
         while next != NONE {
             *path.positions.get_mut(path.length)? = next;
             path.length += 1;
-            next = self.table[next].parent;
+            path.scopes |= bit(scope_of(next));
+            next = self.parent(next);
         }
         Some(path)
     }
@@ -111,7 +142,7 @@ impl Resources {
         let mut reached: Vec<u32> = given.into_iter().filter(|position| seen.insert(*position)).collect();
         let mut next = 0;
         while let Some(&position) = reached.get(next) {
-            reached.extend(self.get(position).children().filter(|child| seen.insert(*child)));
+            reached.extend(self.children(position).filter(|child| seen.insert(*child)));
             next += 1;
         }
         reached
@@ -150,15 +181,15 @@ impl Resources {
 
     /// The parent it had.
     fn hang(&mut self, child: u32, parent: u32) -> u32 {
-        let before = self.table[child].parent;
+        let before = self.parent(child);
         if before != parent {
             if before != NONE {
-                self.table.get_mut(before).children.remove(child);
+                self.children.get_mut(before).remove(child);
             }
             if parent != NONE {
-                self.table.get_mut(parent).children.insert(child);
+                self.children.get_mut(parent).insert(child);
             }
-            self.table.get_mut(child).parent = parent;
+            *self.parents.get_mut(child) = Parent(parent);
         }
         before
     }
@@ -168,8 +199,7 @@ impl Resources {
             return position;
         }
         self.text += resource.text_len();
-        let (id, children) = (resource.clone(), Tree::default());
-        self.table.insert(Place { id, is_registered: false, parent: NONE, bindings: 0, children })
+        self.table.insert(Place { id: resource.clone(), is_registered: false, bindings: 0 })
     }
 
     /// The position is given up where nothing names it any more.
@@ -178,7 +208,7 @@ impl Resources {
             return;
         }
         let place = &self.table[position];
-        if !place.is_known() && place.children.is_empty() {
+        if !place.is_known() && self.children(position).next().is_none() {
             self.text -= place.id.text_len();
             self.table.remove(position);
         }
@@ -190,6 +220,6 @@ impl Resources {
 
     /// About what they take in memory.
     pub(super) fn bytes(&self) -> usize {
-        self.table.bytes() + self.text + self.table.len() * size_of::<u32>()
+        self.table.bytes() + self.text + self.table.len() * 2 * size_of::<u32>()
     }
 }

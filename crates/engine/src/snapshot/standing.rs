@@ -4,6 +4,7 @@ use time::OffsetDateTime;
 
 use super::Snapshot;
 use super::bindings::{Bindings, Entry, ORGANIZATION, scope_of};
+use super::circumstances::{Applies, Conditions, applies};
 use super::resources::ResourcePath;
 use crate::data::{Effect, SubjectState};
 use crate::id::SubjectId;
@@ -86,6 +87,9 @@ impl<'a> Standing<'a> {
     }
 
     pub(super) fn reaches(&self, entry: &Entry) -> bool {
+        if !self.path.may_hold(entry.scope) {
+            return false;
+        }
         entry.scope == ORGANIZATION || self.path.positions().iter().any(|at| scope_of(*at) == entry.scope)
     }
 
@@ -117,12 +121,14 @@ impl<'a> Standing<'a> {
 }
 
 impl Snapshot {
-    /// What is granted now and not denied, one bit a permission.
+    /// What is granted now and not denied, one bit a permission, whatever conditions come to: what is granted under one is not
+    /// held, and what is denied under one is denied.
     pub(super) fn held(&self, standing: &Standing<'_>, now: OffsetDateTime) -> Vec<u64> {
         let mut granted = vec![0; self.roles.words()];
         let mut denied = vec![0; self.roles.words()];
         standing.for_each(|_, entry| {
-            if self.bindings.is_open(entry, now) {
+            let counts = !entry.conditional || entry.effect == Effect::Deny;
+            if counts && self.bindings.is_open(entry, now) {
                 let row = match entry.effect {
                     Effect::Allow => &mut granted,
                     Effect::Deny => &mut denied,
@@ -131,6 +137,33 @@ impl Snapshot {
             }
         });
         granted.iter().zip(denied).map(|(granted, denied)| granted & !denied).collect()
+    }
+
+    /// What a check would allow, and what it would answer as conditional; one bit a permission in each.
+    pub(super) fn allowed_or_conditional(
+        &self,
+        standing: &Standing<'_>,
+        now: OffsetDateTime,
+        conditions: &Conditions<'_>,
+    ) -> (Vec<u64>, Vec<u64>) {
+        let row = || vec![0u64; self.roles.words()];
+        let (mut granted, mut maybe_granted, mut denied, mut maybe_denied) = (row(), row(), row(), row());
+        standing.for_each(|_, entry| {
+            if self.bindings.is_open(entry, now) {
+                let row = match (entry.effect, applies(entry.effect, conditions.outcome(self, entry))) {
+                    (Effect::Allow, Applies::Yes) => &mut granted,
+                    (Effect::Allow, Applies::Maybe(_)) => &mut maybe_granted,
+                    (Effect::Deny, Applies::Yes) => &mut denied,
+                    (Effect::Deny, Applies::Maybe(_)) => &mut maybe_denied,
+                    (_, Applies::No) => return,
+                };
+                row.iter_mut().zip(self.roles.row(entry.role)).for_each(|(word, role)| *word |= role);
+            }
+        });
+        let words = 0..granted.len();
+        let allowed: Vec<u64> = words.clone().map(|at| granted[at] & !denied[at] & !maybe_denied[at]).collect();
+        let conditional = words.map(|at| (granted[at] | maybe_granted[at]) & !denied[at] & !allowed[at]).collect();
+        (allowed, conditional)
     }
 }
 

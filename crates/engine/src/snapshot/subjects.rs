@@ -1,12 +1,11 @@
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
 use super::graph::shortest_path;
 use crate::data::SubjectState;
 use crate::id::SubjectId;
-use crate::persistent::{Record, Table, Tree};
+use crate::persistent::{Radix, Record, Short, Table, Tree};
 
 /// Where `AllMembers` stands: first, so that it is there even when nothing names it.
 pub(super) const ALL_MEMBERS: u32 = 0;
@@ -23,23 +22,16 @@ pub(super) struct Subject {
     /// How many of `sets` it is in directly: the first ones, sorted by id.
     direct: u32,
     /// Every set it is in at any depth, nearest first, itself left out.
-    sets: Arc<[u32]>,
-    /// Who is in it directly. All members are not listed here, but by `is_member`.
-    members: Tree<u32>,
+    sets: Short,
 }
 
 impl Subject {
     fn named(id: SubjectId) -> Self {
-        let (sets, members) = (Arc::default(), Tree::default());
-        Self { id, state: None, is_member: false, is_group: false, direct: 0, sets, members }
+        Self { id, state: None, is_member: false, is_group: false, direct: 0, sets: Short::default() }
     }
 
     fn directly_in(&self) -> &[u32] {
         &self.sets[..self.direct as usize]
-    }
-
-    pub(super) fn is_named(&self) -> bool {
-        self.is_member || self.is_group || self.state.is_some() || self.direct > 0 || !self.members.is_empty()
     }
 }
 
@@ -55,8 +47,8 @@ impl Record for Subject {
 #[derive(Debug, Clone)]
 pub(super) struct Subjects {
     table: Table<Subject>,
-    /// What a member in no group is in: all members, and what that is in. One list for all of them.
-    everyones: Arc<[u32]>,
+    /// Who is directly in each group. All members are not listed, but marked.
+    members: Radix<Tree<u32>>,
     /// How long the lists of sets are, all together.
     listed: usize,
 }
@@ -66,7 +58,7 @@ impl Subjects {
         let mut table = Table::default();
         let all = table.insert(Subject::named(SubjectId::AllMembers));
         debug_assert_eq!(all, ALL_MEMBERS);
-        Self { table, everyones: Arc::new([ALL_MEMBERS]), listed: 0 }
+        Self { table, members: Radix::default(), listed: 0 }
     }
 
     pub(super) fn position(&self, subject: &SubjectId) -> Option<u32> {
@@ -94,8 +86,12 @@ impl Subjects {
     pub(super) fn members(&self, set: u32) -> Vec<u32> {
         match set {
             ALL_MEMBERS => self.iter().filter(|(_, subject)| subject.is_member).map(|(at, _)| at).collect(),
-            group => self.table[group].members.iter().copied().collect(),
+            group => self.members.get(group).into_iter().flat_map(Tree::iter).copied().collect(),
         }
+    }
+
+    fn has_members(&self, group: u32) -> bool {
+        self.members.get(group).is_some_and(|members| !members.is_empty())
     }
 
     /// Those given and all that are in them at any depth, each once.
@@ -113,7 +109,7 @@ impl Subjects {
         let mut reached: Vec<u32> = sets.into_iter().filter(|set| seen.insert(*set)).collect();
         let mut next = 0;
         while let Some(&set) = reached.get(next) {
-            if into(set) && (set == ALL_MEMBERS || !self.table[set].members.is_empty()) {
+            if into(set) && (set == ALL_MEMBERS || self.has_members(set)) {
                 reached.extend(self.members(set).into_iter().filter(|member| seen.insert(*member)));
             }
             next += 1;
@@ -133,7 +129,9 @@ impl Subjects {
 
     /// The position is given up where nothing names it any more. Whether a binding does, the caller knows.
     pub(super) fn release(&mut self, position: u32) {
-        if position != ALL_MEMBERS && !self.table[position].is_named() {
+        let subject = &self.table[position];
+        let marked = subject.is_member || subject.is_group || subject.state.is_some();
+        if position != ALL_MEMBERS && !marked && subject.direct == 0 && !self.has_members(position) {
             self.table.remove(position);
         }
     }
@@ -158,7 +156,7 @@ impl Subjects {
 
     /// Puts it into a group. Until [`Self::close`] its sets are but those it is directly in.
     pub(super) fn put_in(&mut self, member: u32, group: u32) {
-        self.table.get_mut(group).members.insert(member);
+        self.members.get_mut(group).insert(member);
         // What is in itself is listed as its member, but adds nothing to what it is in.
         if member != group {
             self.join(member, group);
@@ -166,9 +164,9 @@ impl Subjects {
     }
 
     pub(super) fn take_out(&mut self, member: u32, group: u32) {
-        self.table.get_mut(group).members.remove(member);
-        let direct = self.table[member].directly_in().iter().copied().filter(|set| *set != group).collect();
-        self.set_direct(member, direct);
+        self.members.get_mut(group).remove(member);
+        let direct: Vec<u32> = self.table[member].directly_in().iter().copied().filter(|set| *set != group).collect();
+        self.set_direct(member, &direct);
     }
 
     /// The groups it is directly in.
@@ -182,34 +180,28 @@ impl Subjects {
         // By id, so that explanations do not depend on the order in which memberships came.
         if let Err(at) = direct.binary_search_by_key(&id, |other| self.id(*other)) {
             direct.insert(at, set);
-            self.set_direct(member, direct);
+            self.set_direct(member, &direct);
         }
     }
 
-    fn set_direct(&mut self, member: u32, direct: Vec<u32>) {
+    fn set_direct(&mut self, member: u32, direct: &[u32]) {
         self.table.get_mut(member).direct = direct.len() as u32;
         self.set_sets(member, direct);
     }
 
-    fn set_sets(&mut self, position: u32, sets: Vec<u32>) {
-        let sets: Arc<[u32]> = if *sets == *self.everyones { Arc::clone(&self.everyones) } else { sets.into() };
-        let before = std::mem::replace(&mut self.table.get_mut(position).sets, sets);
-        self.listed = self.listed + self.table[position].sets.len() - before.len();
+    fn set_sets(&mut self, position: u32, sets: &[u32]) {
+        let before = std::mem::replace(&mut self.table.get_mut(position).sets, sets.into());
+        self.listed = self.listed + sets.len() - before.len();
     }
 
     /// Closes the memberships of those whose direct ones changed, and of all that are in them. Some may be gone.
     pub(super) fn close(&mut self, changed: Vec<u32>) {
         let present = changed.into_iter().filter(|position| self.table.get(*position).is_some());
         let affected = self.within(present.collect::<Vec<_>>());
-        if affected.contains(&ALL_MEMBERS) {
-            let mut everyones = vec![ALL_MEMBERS];
-            everyones.extend(self.closed(ALL_MEMBERS));
-            self.everyones = everyones.into();
-        }
         for position in affected {
             let sets = self.closed(position);
             if *sets != *self.table[position].sets {
-                self.set_sets(position, sets);
+                self.set_sets(position, &sets);
             }
         }
     }

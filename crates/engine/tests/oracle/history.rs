@@ -1,8 +1,8 @@
 //! Histories: after every change the snapshot that was changed, the one built anew and the reference agree.
 
 use engine::{
-    Binding, BindingId, Change, Decision, GroupId, Listed, OrganizationData, Permission, Resource, ResourceRef,
-    Snapshot, SubjectId, SubjectState,
+    Binding, BindingId, Change, Circumstances, Decision, GroupId, Listed, OrganizationData, Permission, Resource,
+    ResourceRef, Snapshot, SubjectId, SubjectState,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -11,6 +11,7 @@ use proptest::sample::select;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::conditions::{self, Known};
 use crate::reference::Reference;
 use crate::{steps, world};
 
@@ -66,11 +67,12 @@ pub struct Question {
     permission: Permission,
     place: Option<ResourceRef>,
     now: OffsetDateTime,
+    known: Known,
 }
 
 pub fn question() -> impl Strategy<Value = Question> {
-    (select(crate::everyone()), select(crate::asked()), select(crate::places()), world::moment())
-        .prop_map(|(subject, permission, place, now)| Question { subject, permission, place, now })
+    (select(crate::everyone()), select(crate::asked()), select(crate::places()), world::moment(), conditions::known())
+        .prop_map(|(subject, permission, place, now, known)| Question { subject, permission, place, now, known })
 }
 
 /// What comes next: some changes at once, and what is asked then.
@@ -84,20 +86,27 @@ pub fn step() -> impl Strategy<Value = Step> {
 pub fn verify(changed: &Snapshot, data: &OrganizationData, asked: &[Question]) -> Result<(), TestCaseError> {
     let (built, reference) = (Snapshot::build(data), Reference(data));
     for question in asked {
-        let Question { subject, permission, place, now } = question;
-        let (place, now) = (place.as_ref(), *now);
-        let expected = reference.allowed(*subject, permission.as_str(), place, now);
+        let Question { subject, permission, place, now, known } = question;
+        let (place, now, context) = (place.as_ref(), *now, known.context());
+        let given = Circumstances { context: Some(&context), ..now.into() };
+        let expected = reference.decision(*subject, permission.as_str(), place, now, *known);
         for snapshot in [changed, &built] {
-            let decision = snapshot.check(subject, permission, place, now);
-            prop_assert_eq!(decision.is_allowed(), expected, "{} {} {:?}", subject, permission, place);
-            let listed = snapshot.list_permissions(subject, place, now);
-            prop_assert_eq!(listed.contains(&permission), expected, "{} {} {:?}", subject, permission, place);
+            let decision = snapshot.check(subject, permission, place, given);
+            prop_assert_eq!(&decision, &expected, "{} {} {:?}", subject, permission, place);
+            let listed = snapshot.permissions(subject, place, given);
+            prop_assert_eq!(listed.allowed.contains(&permission), expected.is_allowed(), "{} {}", subject, permission);
+            let is_conditional = matches!(expected, Decision::Conditional { .. });
+            prop_assert_eq!(listed.conditional.contains(&permission), is_conditional, "{} {}", subject, permission);
         }
-        let derivation = changed.explain(subject, permission, place, now);
-        prop_assert_eq!(derivation.decision().is_allowed(), expected);
-        prop_assert_eq!(&derivation, &built.explain(subject, permission, place, now), "explained alike, in each step");
-        steps::verify(&reference, &derivation);
-        prop_assert_eq!(changed.list_permissions(subject, place, now), built.list_permissions(subject, place, now));
+        let derivation = changed.explain(subject, permission, place, given);
+        prop_assert_eq!(derivation.decision(), expected);
+        prop_assert_eq!(
+            &derivation,
+            &built.explain(subject, permission, place, given),
+            "explained alike, in each step"
+        );
+        steps::verify(&reference, &derivation, *known);
+        prop_assert_eq!(changed.permissions(subject, place, given), built.permissions(subject, place, given));
         verify_lists(changed, data, question)?;
         prop_assert_eq!(changed.roles_of(subject, now), built.roles_of(subject, now));
         prop_assert_eq!(changed.lasting_owners(now), steps::lasting_owners(data, now));
@@ -108,40 +117,45 @@ pub fn verify(changed: &Snapshot, data: &OrganizationData, asked: &[Question]) -
 
 /// The lists hold exactly what the reference allows, page for page.
 fn verify_lists(snapshot: &Snapshot, data: &OrganizationData, question: &Question) -> Result<(), TestCaseError> {
-    let Question { subject, permission, place, now } = question;
+    let Question { subject, permission, place, now, known } = question;
+    let context = known.context();
+    let given = Circumstances { context: Some(&context), ..(*now).into() };
     let reference = Reference(data);
     let is_known = |resource: &ResourceRef| {
         data.resources.iter().any(|stored| stored.resource == *resource)
             || data.bindings.iter().any(|binding| binding.resource.as_ref() == Some(resource))
     };
     for resource_type in ["document", "folder"] {
-        let mut expected = world::resources();
-        expected.retain(|resource| {
-            resource.type_name() == resource_type
-                && is_known(resource)
-                && reference.allowed(*subject, permission.as_str(), Some(resource), *now)
+        let mut resources = world::resources();
+        resources.retain(|resource| resource.type_name() == resource_type && is_known(resource));
+        resources.sort();
+        let decided = resources.into_iter().map(|item| {
+            let decision = reference.decision(*subject, permission.as_str(), Some(&item), *now, *known);
+            Listed { item, decision }
         });
-        expected.sort();
+        let expected: Vec<_> = decided.filter(|listed| listed.decision != Decision::Denied).collect();
         let page = |after: Option<&ResourceRef>, limit| {
-            snapshot.list_resources(subject, permission, resource_type, *now, after, limit)
+            snapshot.list_resources(subject, permission, resource_type, given, after, limit)
         };
         prop_assert_eq!(paged(page), expected, "{} {} {}", subject, permission, resource_type);
     }
     // Nobody else can be allowed anything: who is neither named nor known is given nothing.
-    let mut expected = world::subjects();
-    expected.retain(|other| {
-        matches!(other, SubjectId::Member(_) | SubjectId::ServiceAccount(_))
-            && reference.allowed(*other, permission.as_str(), place.as_ref(), *now)
+    let mut subjects = world::subjects();
+    subjects.retain(|other| matches!(other, SubjectId::Member(_) | SubjectId::ServiceAccount(_)));
+    subjects.sort();
+    let decided = subjects.into_iter().map(|item| {
+        let decision = reference.decision(item, permission.as_str(), place.as_ref(), *now, *known);
+        Listed { item, decision }
     });
-    expected.sort();
+    let expected: Vec<_> = decided.filter(|listed| listed.decision != Decision::Denied).collect();
     let page =
-        |after: Option<&SubjectId>, limit| snapshot.list_subjects(permission, place.as_ref(), *now, after, limit);
+        |after: Option<&SubjectId>, limit| snapshot.list_subjects(permission, place.as_ref(), given, after, limit);
     prop_assert_eq!(paged(page), expected, "{} {:?}", permission, place);
     Ok(())
 }
 
 /// Read two at a time, which is what reading all at once gives.
-fn paged<T: Clone + PartialEq + std::fmt::Debug>(page: impl Fn(Option<&T>, usize) -> Vec<Listed<T>>) -> Vec<T> {
+fn paged<T: Clone + PartialEq + std::fmt::Debug>(page: impl Fn(Option<&T>, usize) -> Vec<Listed<T>>) -> Vec<Listed<T>> {
     let mut all: Vec<Listed<T>> = Vec::new();
     loop {
         let next = page(all.last().map(|last| &last.item), 2);
@@ -153,5 +167,5 @@ fn paged<T: Clone + PartialEq + std::fmt::Debug>(page: impl Fn(Option<&T>, usize
     }
     assert_eq!(all, page(None, usize::MAX));
     assert!(all.iter().all(|listed| listed.decision != Decision::Denied));
-    all.into_iter().map(|listed| listed.item).collect()
+    all
 }

@@ -2,12 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panic")]
 
+mod conditions;
 mod history;
 mod reference;
 mod steps;
 mod world;
 
-use engine::{Decision, Permission, PermissionPattern, ResourceRef, Snapshot, SubjectId};
+use engine::{Circumstances, Decision, Permission, PermissionPattern, ResourceRef, Snapshot, SubjectId};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use reference::Reference;
@@ -41,35 +42,48 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn check_lists_and_explanations_agree_with_the_reference(data in world::organization(), now in world::moment()) {
+    fn check_lists_and_explanations_agree_with_the_reference(
+        data in world::organization(), now in world::moment(), known in conditions::known(),
+    ) {
+        let context = known.context();
+        let given = Circumstances { context: Some(&context), ..now.into() };
         let snapshot = Snapshot::build(&data);
         let reference = Reference(&data);
         for subject in everyone() {
             for place in places() {
                 for permission in asked() {
-                    let expected = reference.allowed(subject, permission.as_str(), place.as_ref(), now);
+                    let expected = reference.decision(subject, permission.as_str(), place.as_ref(), now, known);
                     let question = format!("{subject} {permission} {place:?}");
-                    let decision = snapshot.check(&subject, &permission, place.as_ref(), now);
-                    prop_assert_eq!(decision.is_allowed(), expected, "{}", question);
-                    let derivation = snapshot.explain(&subject, &permission, place.as_ref(), now);
+                    let decision = snapshot.check(&subject, &permission, place.as_ref(), given);
+                    prop_assert_eq!(&decision, &expected, "{}", question);
+                    let derivation = snapshot.explain(&subject, &permission, place.as_ref(), given);
                     prop_assert_eq!(derivation.decision(), decision, "{}", question);
-                    steps::verify(&reference, &derivation);
+                    steps::verify(&reference, &derivation, known);
                 }
             }
         }
     }
 
     #[test]
-    fn listed_permissions_are_exactly_the_allowed_ones(data in world::organization(), now in world::moment()) {
+    fn listed_permissions_are_exactly_the_allowed_and_the_conditional_ones(
+        data in world::organization(), now in world::moment(), known in conditions::known(),
+    ) {
+        let context = known.context();
+        let given = Circumstances { context: Some(&context), ..now.into() };
         let snapshot = Snapshot::build(&data);
         let reference = Reference(&data);
         for subject in world::subjects() {
             for place in [None, Some(world::resources().swap_remove(3))] {
-                let listed = snapshot.list_permissions(&subject, place.as_ref(), now);
-                let listed: Vec<String> = listed.into_iter().map(ToString::to_string).collect();
-                let mut expected = reference.known();
-                expected.retain(|known| reference.allowed(subject, known, place.as_ref(), now));
-                prop_assert_eq!(listed, expected, "{} {:?}", subject, place);
+                let permissions = snapshot.permissions(&subject, place.as_ref(), given);
+                let of = |test: fn(&Decision) -> bool| -> Vec<String> {
+                    let mut all = reference.known();
+                    all.retain(|one| test(&reference.decision(subject, one, place.as_ref(), now, known)));
+                    all
+                };
+                let texts = |listed: Vec<&Permission>| -> Vec<String> { listed.into_iter().map(ToString::to_string).collect() };
+                prop_assert_eq!(texts(permissions.allowed), of(Decision::is_allowed), "{} {:?}", subject, place);
+                let conditional = of(|decision| matches!(decision, Decision::Conditional { .. }));
+                prop_assert_eq!(texts(permissions.conditional), conditional, "{} {:?}", subject, place);
             }
         }
     }
@@ -102,7 +116,7 @@ proptest! {
             let mut held: Vec<_> = snapshot.roles_of(&subject, now).iter().map(|held| held.binding).collect();
             held.sort();
             let mut expected: Vec<_> = steps::organization_grants(&data)
-                .filter(|binding| reference.applies(binding, subject, None, now))
+                .filter(|binding| binding.condition.is_none() && reference.applies(binding, subject, None, now))
                 .map(|binding| binding.id)
                 .collect();
             expected.sort();
@@ -172,7 +186,7 @@ fn the_random_worlds_reach_every_verdict() {
     use engine::{Missing, Verdict};
     use proptest::strategy::ValueTree;
     let mut runner = proptest::test_runner::TestRunner::deterministic();
-    let mut seen = [0u32; 11];
+    let mut seen = [0u32; 14];
     for _ in 0..150 {
         let data = world::organization().new_tree(&mut runner).unwrap().current();
         let snapshot = Snapshot::build(&data);
@@ -194,7 +208,10 @@ fn the_random_worlds_reach_every_verdict() {
                         Missing::Expired => 8,
                         Missing::BoundElsewhere => 9,
                         Missing::RoleLacksPermission => 10,
+                        Missing::ConditionFalse => 11,
+                        Missing::ConditionFailed => 12,
                     },
+                    Verdict::Conditional { .. } => 13,
                 };
                 seen[kind] += 1;
                 assert_eq!(kind == 0, derivation.decision() == Decision::Allowed);

@@ -1,11 +1,13 @@
 //! The rules once more, by recursion over the plain data and over texts. Shares no code with the engine but the data types,
 //! knows no positions, bits or closures, and may be slow.
 
-use engine::{Binding, Effect, OrganizationData, ResourceRef, RoleId, SubjectId};
+use engine::{Binding, Decision, Effect, OrganizationData, ResourceRef, RoleId, SubjectId};
 use time::OffsetDateTime;
 
+use crate::conditions::{self, Known, Truth};
 use crate::world;
 
+/// What is held without a condition, and not denied under any, is `allowed`; what a check answers is `decision`.
 pub struct Reference<'a>(pub &'a OrganizationData);
 
 impl Reference<'_> {
@@ -16,11 +18,56 @@ impl Reference<'_> {
         resource: Option<&ResourceRef>,
         now: OffsetDateTime,
     ) -> bool {
-        self.known().iter().any(|known| known == permission)
-            && self.may_act(subject)
-            && resource.is_none_or(|resource| self.depth(resource, 1).is_some())
+        self.may_be_asked(subject, permission, resource)
             && !self.bound(subject, permission, resource, now, Effect::Deny)
             && self.bound(subject, permission, resource, now, Effect::Allow)
+    }
+
+    fn may_be_asked(&self, subject: SubjectId, permission: &str, resource: Option<&ResourceRef>) -> bool {
+        self.0.catalog.permissions().iter().any(|known| known.as_str() == permission)
+            && self.may_act(subject)
+            && resource.is_none_or(|resource| self.depth(resource, 1).is_some())
+    }
+
+    /// What a check answers where so much is known.
+    pub fn decision(
+        &self,
+        subject: SubjectId,
+        permission: &str,
+        resource: Option<&ResourceRef>,
+        now: OffsetDateTime,
+        known: Known,
+    ) -> Decision {
+        let (mut allows, mut denies) = (Vec::new(), Vec::new());
+        let (mut may_allow, mut may_deny) = (Vec::new(), Vec::new());
+        for binding in self.0.bindings.iter().filter(|binding| self.applies(binding, subject, resource, now)) {
+            if !self.may_be_asked(subject, permission, resource) || !self.role_grants(binding.role, permission) {
+                continue;
+            }
+            let truth = match &binding.condition {
+                Some(condition) => conditions::truth(condition, known, now, subject, resource),
+                None => Truth::Is(true),
+            };
+            match (binding.effect, truth) {
+                (Effect::Allow, Truth::Is(true)) => allows.push(binding),
+                (Effect::Deny, Truth::Is(true) | Truth::Fails) => denies.push(binding),
+                (_, Truth::Is(false)) | (Effect::Allow, Truth::Fails) => {}
+                (Effect::Allow, Truth::Needs(names)) => may_allow.push(names),
+                (Effect::Deny, Truth::Needs(names)) => may_deny.push(names),
+            }
+        }
+        if !denies.is_empty() || (allows.is_empty() && may_allow.is_empty()) {
+            return Decision::Denied;
+        }
+        if !allows.is_empty() && may_deny.is_empty() {
+            return Decision::Allowed;
+        }
+        let open = if allows.is_empty() { may_allow } else { Vec::new() };
+        let mut missing: Vec<String> =
+            open.into_iter().chain(may_deny).flatten().map(|name: &str| name.to_owned()).collect();
+        missing.sort();
+        missing.dedup();
+        Decision::Conditional { missing }
     }
 
     pub fn known(&self) -> Vec<String> {
@@ -39,6 +86,9 @@ impl Reference<'_> {
         let mut given = Vec::new();
         let mut refused = Vec::new();
         for binding in self.0.bindings.iter().filter(|binding| self.applies(binding, subject, at, now)) {
+            if binding.effect == Effect::Allow && binding.condition.is_some() {
+                continue;
+            }
             let patterns = self.patterns(binding.role, &mut Vec::new());
             if binding.effect == Effect::Allow { given.extend(patterns) } else { refused.extend(patterns) }
         }
@@ -61,6 +111,7 @@ impl Reference<'_> {
     ) -> bool {
         self.0.bindings.iter().any(|binding| {
             binding.effect == effect
+                && (effect == Effect::Deny || binding.condition.is_none())
                 && self.applies(binding, subject, resource, now)
                 && self.role_grants(binding.role, permission)
         })

@@ -3,25 +3,32 @@
 use std::collections::BTreeSet;
 
 use engine::{
-    Binding, BindingStep, BuiltinRole, Derivation, Effect, Missing, OrganizationData, RoleId, Snapshot, SubjectId,
-    Verdict,
+    Binding, BindingStep, BuiltinRole, Derivation, Effect, Missing, OrganizationData, Outcome, RoleId, Snapshot,
+    SubjectId, Verdict,
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::conditions::{self, Known, Truth};
 use crate::reference::{Reference, text_matches};
 use crate::world;
 
-pub fn verify(reference: &Reference<'_>, derivation: &Derivation) {
+pub fn verify(reference: &Reference<'_>, derivation: &Derivation, known: Known) {
     match &derivation.verdict {
         Verdict::Granted { grants } => {
             assert!(!grants.is_empty());
-            verify_all(reference, derivation, grants, Effect::Allow);
+            assert!(grants.iter().all(|step| step.effect == Effect::Allow));
+            verify_all(reference, derivation, grants, known);
         }
         Verdict::DeniedBy { denials, grants } => {
             assert!(!denials.is_empty());
-            verify_all(reference, derivation, denials, Effect::Deny);
-            verify_all(reference, derivation, grants, Effect::Allow);
+            let steps: Vec<_> = denials.iter().chain(grants).cloned().collect();
+            verify_all(reference, derivation, &steps, known);
+        }
+        Verdict::Conditional { denials, grants, missing } => {
+            assert!(!missing.is_empty() && !grants.is_empty());
+            let steps: Vec<_> = denials.iter().chain(grants).cloned().collect();
+            verify_all(reference, derivation, &steps, known);
         }
         Verdict::NotGranted { nearest, granting_roles } => {
             for role in granting_roles {
@@ -32,7 +39,8 @@ pub fn verify(reference: &Reference<'_>, derivation: &Derivation) {
                 assert_eq!(binding.effect, Effect::Allow);
                 let applies =
                     reference.applies(binding, derivation.subject, derivation.resource.as_ref(), derivation.at);
-                assert_eq!(applies, near.missing == Missing::RoleLacksPermission, "{derivation:?}");
+                let here = [Missing::RoleLacksPermission, Missing::ConditionFalse, Missing::ConditionFailed];
+                assert_eq!(applies, here.contains(&near.missing), "{derivation:?}");
                 assert_eq!(near.step.pattern.is_none(), near.missing == Missing::RoleLacksPermission);
                 let not_begun = binding.not_before.is_some_and(|from| derivation.at < from);
                 let ended = binding.expire_time.is_some_and(|until| derivation.at >= until);
@@ -41,6 +49,8 @@ pub fn verify(reference: &Reference<'_>, derivation: &Derivation) {
                     Missing::NotYetOpen => assert!(not_begun && !ended),
                     Missing::Expired => assert!(!in_window),
                     Missing::BoundElsewhere | Missing::RoleLacksPermission => assert!(in_window),
+                    Missing::ConditionFalse => assert_eq!(near.step.condition, Some(Outcome::False)),
+                    Missing::ConditionFailed => assert!(matches!(near.step.condition, Some(Outcome::Failed(_)))),
                 }
             }
         }
@@ -51,7 +61,9 @@ pub fn verify(reference: &Reference<'_>, derivation: &Derivation) {
     }
 }
 
-fn verify_all(reference: &Reference<'_>, derivation: &Derivation, steps: &[BindingStep], effect: Effect) {
+/// Those that decide and the others are together what reaches the question, and each condition comes to what it should.
+fn verify_all(reference: &Reference<'_>, derivation: &Derivation, deciding: &[BindingStep], known: Known) {
+    let steps: Vec<_> = deciding.iter().chain(&derivation.others).collect();
     let mut named: Vec<_> = steps.iter().map(|step| step.binding).collect();
     named.sort();
     let mut expected: Vec<_> = reference
@@ -59,8 +71,7 @@ fn verify_all(reference: &Reference<'_>, derivation: &Derivation, steps: &[Bindi
         .bindings
         .iter()
         .filter(|binding| {
-            binding.effect == effect
-                && reference.applies(binding, derivation.subject, derivation.resource.as_ref(), derivation.at)
+            reference.applies(binding, derivation.subject, derivation.resource.as_ref(), derivation.at)
                 && reference.role_grants(binding.role, derivation.permission.as_str())
         })
         .map(|binding| binding.id)
@@ -68,8 +79,22 @@ fn verify_all(reference: &Reference<'_>, derivation: &Derivation, steps: &[Bindi
     expected.sort();
     assert_eq!(named, expected, "every binding that applies, once: {derivation:?}");
     for step in steps {
-        verify_step(reference, derivation, step);
+        let binding = verify_step(reference, derivation, step);
         assert!(step.pattern.is_some());
+        let resource = derivation.resource.as_ref();
+        let truth = binding
+            .condition
+            .as_ref()
+            .map(|condition| conditions::truth(condition, known, derivation.at, derivation.subject, resource));
+        let found = step.condition.as_ref().map(|outcome| match outcome {
+            Outcome::True => Truth::Is(true),
+            Outcome::False => Truth::Is(false),
+            Outcome::Failed(_) => Truth::Fails,
+            Outcome::Missing(names) => {
+                Truth::Needs(["a", "b"].into_iter().filter(|name| names.contains(&(*name).to_owned())).collect())
+            }
+        });
+        assert_eq!(found, truth, "{derivation:?}");
     }
 }
 

@@ -13,6 +13,8 @@ use proptest::sample::{select, subsequence};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::conditions;
+
 pub const PATTERNS: [&str; 14] = [
     "*",
     "document:*",
@@ -108,13 +110,14 @@ pub fn binding() -> impl Strategy<Value = Binding> {
     let effect = prop_oneof![5 => Just(Effect::Allow), 1 => Just(Effect::Deny)];
     let edge = || option::weighted(0.2, moment());
     let resource = option::weighted(0.6, select(resources()));
-    (select(subjects()), select(roles()), resource, effect, edge(), edge()).prop_map(
-        |(subject, role, resource, effect, not_before, expire_time)| Binding {
+    (select(subjects()), select(roles()), resource, effect, conditions::condition(), edge(), edge()).prop_map(
+        |(subject, role, resource, effect, condition, not_before, expire_time)| Binding {
             id: BindingId(Uuid::nil()),
             subject,
             role,
             resource,
             effect,
+            condition,
             not_before,
             expire_time,
         },

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use api::gateway::v1::{
-    CompleteEmailSignInRequest, RefreshSessionRequest, SignInResult, SignInWithPasswordRequest, SignOutRequest,
-    StartEmailSignInRequest, StartEmailSignInResponse, WhoAmIRequest, WhoAmIResponse,
+    CompleteEmailSignInRequest, ListOrganizationsRequest, ListOrganizationsResponse, RefreshSessionRequest,
+    SelectOrganizationRequest, SignInResult, SignInWithPasswordRequest, SignOutRequest, SignUpRequest,
+    StartEmailSignInRequest, StartEmailSignInResponse, SwitchOrganizationRequest, WhoAmIRequest, WhoAmIResponse,
     authentication_service_server::AuthenticationService,
 };
 use runtime::{CallContext, Violations};
@@ -38,8 +39,8 @@ impl AuthenticationService for Authentication {
         let (metadata, _, message) = request.into_parts();
         let convert::PasswordSignIn { project, entrance, email_address, password } =
             convert::password_sign_in(&metadata, message)?;
-        let signed = self.sign_in.with_password(&visitor, project, entrance, email_address, &password).await?;
-        Ok(Response::new(convert::signed(signed)))
+        let progress = self.sign_in.with_password(&visitor, project, entrance, email_address, &password).await?;
+        Ok(Response::new(convert::progress(progress)))
     }
 
     async fn start_email_sign_in(
@@ -49,8 +50,9 @@ impl AuthenticationService for Authentication {
         let visitor = convert::visitor(&request);
         self.limits.sign_in_from(visitor.address)?;
         let (metadata, _, message) = request.into_parts();
-        let convert::EmailSignIn { project, entrance, email_address } = convert::email_sign_in(&metadata, message)?;
-        let challenge = self.sign_in.start_email(&visitor, project, entrance, email_address).await?;
+        let convert::EmailSignIn { project, entrance, email_address, sign_up } =
+            convert::email_sign_in(&metadata, message)?;
+        let challenge = self.sign_in.start_email(&visitor, project, entrance, email_address, sign_up).await?;
         Ok(Response::new(StartEmailSignInResponse {
             challenge_id: challenge.challenge_id,
             expire_time: challenge.expire_time,
@@ -71,7 +73,52 @@ impl AuthenticationService for Authentication {
         let code: String = message.code.split_whitespace().collect();
         violations.require((1..=64).contains(&code.len()), "code", "must be 1 to 64 characters");
         let (challenge, code) = violations.all((challenge, Some(code)))?;
-        let signed = self.sign_in.complete_email(&visitor, project, challenge, code).await?;
+        let progress = self.sign_in.complete_email(&visitor, project, challenge, code).await?;
+        Ok(Response::new(convert::progress(progress)))
+    }
+
+    async fn list_organizations(
+        &self,
+        request: Request<ListOrganizationsRequest>,
+    ) -> Result<Response<ListOrganizationsResponse>, Status> {
+        let visitor = convert::visitor(&request);
+        self.limits.sign_in_from(visitor.address)?;
+        let (metadata, _, message) = request.into_parts();
+        let (project, asked) = convert::page_of_choices(&metadata, message)?;
+        let choices = self.sign_in.choices(&visitor.call, project, asked).await?;
+        Ok(Response::new(convert::choices(choices)))
+    }
+
+    async fn select_organization(
+        &self,
+        request: Request<SelectOrganizationRequest>,
+    ) -> Result<Response<SignInResult>, Status> {
+        let visitor = convert::visitor(&request);
+        self.limits.sign_in_from(visitor.address)?;
+        let (metadata, _, message) = request.into_parts();
+        let (project, entrance, token) = convert::selection(&metadata, message)?;
+        let signed = self.sign_in.select(&visitor, project, entrance, token).await?;
+        Ok(Response::new(convert::signed(signed)))
+    }
+
+    async fn sign_up(&self, request: Request<SignUpRequest>) -> Result<Response<SignInResult>, Status> {
+        let visitor = convert::visitor(&request);
+        self.limits.sign_in_from(visitor.address)?;
+        let (metadata, _, message) = request.into_parts();
+        let (project, asked) = convert::sign_up(&metadata, message)?;
+        let signed = self.sign_in.sign_up(&visitor, project, asked).await?;
+        Ok(Response::new(convert::signed(signed)))
+    }
+
+    async fn switch_organization(
+        &self,
+        request: Request<SwitchOrganizationRequest>,
+    ) -> Result<Response<SignInResult>, Status> {
+        let verified = Presented::required(&request)?;
+        let visitor = convert::visitor(&request);
+        self.limits.sign_in_from(visitor.address)?;
+        let entrance = convert::switch(request.into_inner())?;
+        let signed = self.sign_in.switch(&visitor, &verified.caller, entrance).await?;
         Ok(Response::new(convert::signed(signed)))
     }
 

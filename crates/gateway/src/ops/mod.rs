@@ -1,5 +1,6 @@
 //! What the gateway does itself: signing people in, keeping sessions going, giving tokens to programs, and merging the three event logs.
 
+pub mod choice;
 pub mod clients;
 pub mod event_page;
 pub mod events;

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use access::Caller;
-use api::member::v1::{AuthFactor, CreateSessionRequest, SessionGrant};
+use api::member::v1::{AuthFactor, CreateSessionRequest, ExchangeSessionRequest, SessionGrant};
 use runtime::CallContext;
 use tonic::Status;
 
@@ -61,6 +61,22 @@ impl Sessions {
         self.signed(grant)
     }
 
+    /// Begins a session on the strength of what was proven before.
+    pub async fn exchange(
+        &self,
+        visitor: &Visitor,
+        caller: &Caller,
+        request: ExchangeSessionRequest,
+    ) -> Result<Signed, Status> {
+        let request = ExchangeSessionRequest {
+            user_agent: visitor.user_agent.clone(),
+            ip_address: visitor.address.to_string(),
+            ..request
+        };
+        let grant = self.remote.exchange_session(&visitor.call, caller, request).await?;
+        self.signed(grant)
+    }
+
     pub async fn refresh(&self, call: &CallContext, refresh_token: String) -> Result<Signed, Status> {
         let grant = self.remote.refresh_session(call, refresh_token).await?;
         self.signed(grant)
@@ -75,7 +91,7 @@ impl Sessions {
         Ok(())
     }
 
-    fn signed(&self, grant: SessionGrant) -> Result<Signed, Status> {
+    pub(super) fn signed(&self, grant: SessionGrant) -> Result<Signed, Status> {
         if grant.session.is_none() || grant.project_id.is_empty() {
             return Err(refusal::incomplete("a session's grant"));
         }

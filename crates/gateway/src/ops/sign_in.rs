@@ -1,4 +1,4 @@
-//! Signing in to one organization.
+//! Signing in: to one organization, or to the project first, where the person has still to choose.
 //!
 //! Whatever is wrong (the address, the organization, the secret, the member's or organization's state) the answer is the same, and takes
 //! the same work: where there is no organization to enter, the question is still put to member-service, for one that nobody has.
@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use api::{
     member::v1::{
-        StartEmailChallengeRequest, StartEmailChallengeResponse, VerifyEmailChallengeRequest, VerifyPasswordRequest,
+        AuthFactor, ExchangeSessionRequest, IntermediateSessionGrant, StartEmailChallengeRequest,
+        StartEmailChallengeResponse, VerifyEmailChallengeRequest, VerifyPasswordRequest,
     },
     org::v1::{OrganizationEntry, OrganizationState, ProjectState},
 };
@@ -17,7 +18,11 @@ use tonic::Status;
 use uuid::Uuid;
 
 use super::sessions::{Sessions, Signed, Visitor};
-use crate::{limits::Limits, refusal, remote::Remote};
+use crate::{
+    limits::Limits,
+    refusal,
+    remote::{MYSELF, Remote},
+};
 
 /// The header that names the project of a call by nobody in particular.
 pub const PROJECT_HEADER: &str = "guildhall-project-id";
@@ -32,10 +37,10 @@ pub enum Entrance {
 }
 
 /// The organization to ask about.
-struct Target {
+pub(super) struct Target {
     /// The one to enter, or one that nobody has.
-    id: OrganizationId,
-    enterable: bool,
+    pub id: OrganizationId,
+    pub enterable: bool,
 }
 
 /// What is asked about where there is no such organization: nobody's id, and the same one each time, so that tries are counted there as
@@ -50,10 +55,27 @@ fn stand_in(project: ProjectId, entrance: &Entrance) -> OrganizationId {
     OrganizationId::from_uuid(Uuid::from_u128(uuid))
 }
 
+/// How far a sign-in has come.
+#[derive(Debug)]
+pub enum Progress {
+    Signed(Box<Signed>),
+    /// The organization has still to be chosen.
+    Known(IntermediateSessionGrant),
+}
+
+/// What a factor proved, as member-service says.
+struct Proven {
+    project: ProjectId,
+    member_id: String,
+    organization_id: String,
+    auth_factor: Option<AuthFactor>,
+    intermediate: Option<IntermediateSessionGrant>,
+}
+
 #[derive(Debug)]
 pub struct SignIn {
-    remote: Remote,
-    sessions: Arc<Sessions>,
+    pub(super) remote: Remote,
+    pub(super) sessions: Arc<Sessions>,
     limits: Arc<Limits>,
     default_project: Option<ProjectId>,
 }
@@ -72,40 +94,49 @@ impl SignIn {
         &self,
         visitor: &Visitor,
         project: Option<ProjectId>,
-        entrance: Entrance,
+        entrance: Option<Entrance>,
         email_address: String,
         password: &str,
-    ) -> Result<Signed, Status> {
+    ) -> Result<Progress, Status> {
         let project = self.named(project)?;
         self.limits.sign_in_as(project, &email_address)?;
         let target = self.target(&visitor.call, project, entrance).await?;
         let request = VerifyPasswordRequest {
-            organization_id: target.id.to_string(),
+            organization_id: target.as_ref().map(|target| target.id.to_string()).unwrap_or_default(),
             project_id: project.to_string(),
             email_address,
             password: password.chars().take(PASSWORD_CHARACTERS).collect(),
         };
         let proven = self.remote.verify_password(&visitor.call, request).await?;
-        if !target.enterable || proven.member_id.is_empty() {
+        if target.is_some_and(|target| !target.enterable) {
             return Err(refusal::sign_in_failed());
         }
-        self.sessions.begin(visitor, target.id.to_string(), proven.member_id, proven.auth_factor).await
+        let proven = Proven {
+            project,
+            member_id: proven.member_id,
+            organization_id: proven.organization_id,
+            auth_factor: proven.auth_factor,
+            intermediate: proven.intermediate_session,
+        };
+        self.go_on(visitor, proven).await
     }
 
     pub async fn start_email(
         &self,
         visitor: &Visitor,
         project: Option<ProjectId>,
-        entrance: Entrance,
+        entrance: Option<Entrance>,
         email_address: String,
+        sign_up: bool,
     ) -> Result<StartEmailChallengeResponse, Status> {
         let project = self.named(project)?;
         self.limits.sign_in_as(project, &email_address)?;
         let target = self.target(&visitor.call, project, entrance).await?;
         let request = StartEmailChallengeRequest {
-            organization_id: target.id.to_string(),
+            organization_id: target.map(|target| target.id.to_string()).unwrap_or_default(),
             project_id: project.to_string(),
             email_address,
+            sign_up,
         };
         self.remote.start_email_challenge(&visitor.call, request).await
     }
@@ -116,33 +147,75 @@ impl SignIn {
         project: Option<ProjectId>,
         challenge: ChallengeId,
         code: String,
-    ) -> Result<Signed, Status> {
+    ) -> Result<Progress, Status> {
         let project = self.named(project)?;
         self.check_project(&visitor.call, project).await?;
         let request =
             VerifyEmailChallengeRequest { project_id: project.to_string(), challenge_id: challenge.to_string(), code };
         let proven = self.remote.verify_email_challenge(&visitor.call, request).await?;
-        if proven.member_id.is_empty() || proven.organization_id.is_empty() {
-            return Err(refusal::sign_in_failed());
-        }
-        self.sessions.begin(visitor, proven.organization_id, proven.member_id, proven.auth_factor).await
+        let proven = Proven {
+            project,
+            member_id: proven.member_id,
+            organization_id: proven.organization_id,
+            auth_factor: proven.auth_factor,
+            intermediate: proven.intermediate_session,
+        };
+        self.go_on(visitor, proven).await
     }
 
-    fn named(&self, project: Option<ProjectId>) -> Result<ProjectId, Status> {
+    /// Begins the session of a member; lets in to the organization that was named who may become one; or leaves the choice.
+    async fn go_on(&self, visitor: &Visitor, proven: Proven) -> Result<Progress, Status> {
+        let Proven { project, member_id, organization_id, auth_factor, intermediate } = proven;
+        if !member_id.is_empty() {
+            let signed = self.sessions.begin(visitor, organization_id, member_id, auth_factor).await?;
+            return Ok(Progress::Signed(Box::new(signed)));
+        }
+        let intermediate = intermediate.ok_or_else(refusal::sign_in_failed)?;
+        if organization_id.is_empty() {
+            return Ok(Progress::Known(intermediate));
+        }
+        let request = ExchangeSessionRequest {
+            organization_id,
+            project_id: project.to_string(),
+            intermediate_session_token: intermediate.token,
+            ..ExchangeSessionRequest::default()
+        };
+        Ok(Progress::Signed(Box::new(self.sessions.exchange(visitor, &MYSELF, request).await?)))
+    }
+
+    pub(super) fn named(&self, project: Option<ProjectId>) -> Result<ProjectId, Status> {
         project.or(self.default_project).ok_or_else(|| {
             access::invalid_field(PROJECT_HEADER, "must name the project: this installation has no default one")
         })
     }
 
-    async fn check_project(&self, call: &CallContext, id: ProjectId) -> Result<(), Status> {
+    pub(super) async fn check_project(&self, call: &CallContext, id: ProjectId) -> Result<(), Status> {
         let project = self.remote.project(call, id).await?.ok_or_else(|| Refusal::not_found("project"))?;
         match project.state() {
-            ProjectState::Archived => Err(refusal::project_archived()),
+            ProjectState::Archived => Err(access::project_archived()),
             _ => Ok(()),
         }
     }
 
-    async fn target(&self, call: &CallContext, project: ProjectId, entrance: Entrance) -> Result<Target, Status> {
+    /// None where no organization is named.
+    async fn target(
+        &self,
+        call: &CallContext,
+        project: ProjectId,
+        entrance: Option<Entrance>,
+    ) -> Result<Option<Target>, Status> {
+        match entrance {
+            Some(entrance) => self.organization(call, project, entrance).await.map(Some),
+            None => self.check_project(call, project).await.map(|()| None),
+        }
+    }
+
+    pub(super) async fn organization(
+        &self,
+        call: &CallContext,
+        project: ProjectId,
+        entrance: Entrance,
+    ) -> Result<Target, Status> {
         let stand_in = stand_in(project, &entrance);
         let organization = async {
             match entrance {

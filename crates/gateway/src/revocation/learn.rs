@@ -7,7 +7,7 @@ use api::{
     event::v1::{Event, event::Payload},
     member::v1::ServiceAccountState,
 };
-use tenancy::{ApiKeyId, MemberId, OrganizationId, ServiceAccountId, SessionId};
+use tenancy::{ApiKeyId, MemberId, OrganizationId, ProjectId, ServiceAccountId, SessionId};
 use uuid::Uuid;
 
 use super::set::Set;
@@ -20,6 +20,11 @@ pub fn learn(set: &mut Set, event: &Event, now: Instant) {
     match event.kind.as_str() {
         "organization.suspended" | "organization.deleted" if event.service == Service::Org.name() => {
             organization(event).into_iter().for_each(|id| set.refuse_since(id, time, revision, now));
+        }
+        // For good: nothing lets a project in again.
+        "project.archived" if event.service == Service::Org.name() => {
+            let project: Option<ProjectId> = event.project_id.parse().ok();
+            project.into_iter().for_each(|id| set.refuse_since(id.uuid(), time, revision, now));
         }
         // Brought back in the state it was deleted in: while that is SUSPENDED, the services refuse for themselves.
         "organization.reactivated" | "organization.undeleted" if event.service == Service::Org.name() => {
@@ -114,7 +119,7 @@ mod tests {
     use crate::revocation::set::Bearer;
 
     fn refuses(set: &Set, holder: Uuid, by: Uuid) -> bool {
-        set.refuses(&Bearer { holder, organization: None, by, began_at: 0, issued_at: 0 })
+        set.refuses(&Bearer { holder, project: Uuid::nil(), organization: None, by, began_at: 0, issued_at: 0 })
     }
 
     #[test]
@@ -131,6 +136,26 @@ mod tests {
         learn(&mut set, &event, Instant::now());
         assert!(refuses(&set, grace.uuid(), Uuid::now_v7()));
         assert!(!refuses(&set, ada.uuid(), Uuid::now_v7()));
+    }
+
+    #[test]
+    fn an_archived_projects_tokens_are_refused_and_no_others() {
+        let (mut set, archived) = (Set::default(), ProjectId::new());
+        let archive = |service: Service| Event {
+            kind: "project.archived".to_owned(),
+            service: service.name().to_owned(),
+            project_id: archived.to_string(),
+            revision: 2,
+            ..Event::default()
+        };
+        let refuses = |set: &Set, project: ProjectId| {
+            let (holder, by, organization) = (Uuid::now_v7(), Uuid::now_v7(), Some(Uuid::now_v7()));
+            set.refuses(&Bearer { holder, project: project.uuid(), organization, by, began_at: 0, issued_at: 0 })
+        };
+        learn(&mut set, &archive(Service::Member), Instant::now());
+        assert!(!refuses(&set, archived), "org-service alone archives");
+        learn(&mut set, &archive(Service::Org), Instant::now());
+        assert!(refuses(&set, archived) && !refuses(&set, ProjectId::new()));
     }
 
     #[test]

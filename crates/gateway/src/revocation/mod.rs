@@ -1,4 +1,4 @@
-//! What was valid and is no longer: told by member-service's events, and of whole organizations by org-service's, and refused here
+//! What was valid and is no longer: told by member-service's events, and of whole organizations and projects by org-service's, and refused here
 //! within a second.
 //!
 //! Tokens are verified offline, so a token goes on being well-formed after its member was removed. The gateway therefore follows the
@@ -62,15 +62,17 @@ impl Revocations {
     pub fn check(&self, verified: &Verified) -> Result<(), Status> {
         let issued_at = verified.claims.as_ref().map_or(0, |claims| claims.iat);
         let bearer = match verified.caller {
-            Caller::Member { organization, member, session, .. } => Bearer {
+            Caller::Member { project, organization, member, session } => Bearer {
                 holder: member.uuid(),
+                project: project.uuid(),
                 organization: Some(organization.uuid()),
                 by: session.uuid(),
                 began_at: milliseconds_of(session),
                 issued_at,
             },
-            Caller::ServiceAccount { organization, id, key, .. } => Bearer {
+            Caller::ServiceAccount { project, organization, id, key } => Bearer {
                 holder: id.uuid(),
+                project: project.uuid(),
                 organization: organization.map(OrganizationId::uuid),
                 by: key.uuid(),
                 began_at: issued_at.saturating_mul(1000),
@@ -150,7 +152,7 @@ pub async fn follow(source: feed::Source, revocations: Arc<Revocations>, now: Sy
 }
 
 /// Follows org-service's feed, so that no token from before an organization was shut comes back when it is opened again. While it is
-/// shut every service refuses for itself, so nothing hangs on how fresh this is.
+/// shut, as while its project is archived, every service refuses for itself, so nothing hangs on how fresh this is.
 pub async fn follow_organizations(source: feed::Source, revocations: Arc<Revocations>, now: SystemTime) {
     feed::follow(source, start(now), |news| {
         if let News::Event(event) = news {

@@ -20,6 +20,7 @@ const CLOCKS_DIFFER: u64 = 5;
 pub struct Bearer {
     /// The member or service account.
     pub holder: Uuid,
+    pub project: Uuid,
     /// Where it is one. None for a service account of the project.
     pub organization: Option<Uuid>,
     /// The session or API key that the token came from.
@@ -65,6 +66,7 @@ impl Set {
             || refused(&bearer.by)
             || refused(&bearer.holder)
             || bearer.organization.as_ref().is_some_and(refused)
+            || refused(&bearer.project)
     }
 
     /// Refuses all tokens of a session or API key for good.
@@ -72,7 +74,7 @@ impl Set {
         self.refuse_since(id, 0, revision, now);
     }
 
-    /// Refuses all tokens of a member or service account, or of all in an organization, until they are let in again.
+    /// Refuses all tokens of a member or service account, or of all in an organization or a project, until they are let in again.
     pub fn refuse_since(&mut self, id: Uuid, milliseconds: u64, revision: i64, now: Instant) {
         self.put(id, Entry { refused: Refused::Since(milliseconds), revision, learnt_at: now });
     }
@@ -110,7 +112,14 @@ mod tests {
     use super::*;
 
     fn bearer(holder: Uuid, began_at: u64) -> Bearer {
-        Bearer { holder, organization: None, by: Uuid::now_v7(), began_at, issued_at: began_at / 1000 }
+        Bearer {
+            holder,
+            project: Uuid::nil(),
+            organization: None,
+            by: Uuid::now_v7(),
+            began_at,
+            issued_at: began_at / 1000,
+        }
     }
 
     #[test]

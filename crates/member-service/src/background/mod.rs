@@ -1,6 +1,9 @@
 //! What this service does while nobody calls: it sweeps up what has lapsed, sends mail, and reads what the
 //! other services tell.
 
+mod archived;
+mod domains;
+mod foundings;
 mod others;
 mod prospects;
 mod sender;
@@ -8,6 +11,9 @@ mod smtp;
 mod suspended;
 mod sweep;
 
+pub use archived::end_archived_for_ever;
+pub use domains::review_domains_for_ever;
+pub use foundings::complete_foundings_for_ever;
 pub use others::{Organizations, Subjects};
 pub use prospects::take_back_for_ever;
 pub use sender::{SmtpOptions, send_for_ever};

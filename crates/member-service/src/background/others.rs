@@ -1,14 +1,15 @@
 //! What the feeds of the other services mean here. A call tells most of it sooner; the feed tells what a call failed to.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
+use access::Tenant;
 use api::{
     authz::v1::{SubjectState, SubjectStatus, subject::Subject},
-    event::v1::{Event, event::Payload},
-    org::v1::OrganizationState as SpokenState,
+    event::v1::{Event, ProjectChange, event::Payload},
+    org::v1::{Domain, DomainPurpose, DomainState, Organization, OrganizationState as SpokenState, ProjectState},
 };
 use feed::{Applied, Consumer};
-use tenancy::{MemberId, OrganizationScope, OrganizationState, ServiceAccountId, StoreError};
+use tenancy::{MemberId, OrganizationScope, OrganizationState, ProjectScope, ServiceAccountId, StoreError};
 
 use super::origin;
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
     remote::RemoteError,
 };
 
-/// org-service's feed: the states of organizations, and their end.
+/// org-service's feed: the states of organizations and projects, the end of organizations, and what their email domains give.
 #[derive(Debug)]
 pub struct Organizations(pub Arc<Context>);
 
@@ -33,8 +34,14 @@ impl Consumer for Organizations {
                 Err(error) => later(event, &error),
             };
         }
-        let Some((state, scope)) = state_change(event) else { return Applied::Done };
-        match tenant::set_state(&self.0, scope, &origin(), state, event.revision).await {
+        for domain in reviewed_domains(event) {
+            let Some(scope) = scope(event) else { return Applied::Done };
+            if let Err(error) = tenant::review_domain(&self.0, scope, &domain).await {
+                return later(event, &error);
+            }
+        }
+        let Some((state, named)) = state_change(event) else { return Applied::Done };
+        match tenant::set_state(&self.0, named, &origin(), state, event.revision).await {
             Ok(_) => Applied::Done,
             Err(error) => later(event, &error),
         }
@@ -43,8 +50,15 @@ impl Consumer for Organizations {
 
 /// The state that an event of org-service brought about. None where it changed none: a new organization is taken up when it is first
 /// asked for.
-fn state_change(event: &Event) -> Option<(OrganizationState, OrganizationScope)> {
-    let Some(Payload::Organization(change)) = &event.payload else { return None };
+fn state_change(event: &Event) -> Option<(OrganizationState, Tenant)> {
+    let change = match event.payload.as_ref()? {
+        Payload::Organization(change) => change,
+        Payload::Project(ProjectChange { after: Some(after), .. }) if after.state() == ProjectState::Archived => {
+            let scope = ProjectScope::granted(event.project_id.parse().ok()?);
+            return Some((OrganizationState::Suspended, Tenant::Project(scope)));
+        }
+        _ => return None,
+    };
     let (before, after) = (change.before.as_ref()?, change.after.as_ref()?);
     if before.state() == after.state() {
         return None;
@@ -55,7 +69,34 @@ fn state_change(event: &Event) -> Option<(OrganizationState, OrganizationScope)>
         SpokenState::Deleted => OrganizationState::Deleted,
         SpokenState::Unspecified => return None,
     };
-    Some((state, scope(event)?))
+    Some((state, Tenant::Organization(scope(event)?)))
+}
+
+/// The email domains that an event of org-service gives another say: by another state of the domain, or another policy. A claim that
+/// was never verified has none, before or after.
+fn reviewed_domains(event: &Event) -> Vec<String> {
+    match &event.payload {
+        Some(Payload::Domain(change)) => {
+            let verified = |domain: &Option<Domain>| {
+                let email = domain.as_ref().filter(|domain| domain.purpose() == DomainPurpose::Email);
+                email.filter(|domain| domain.state() == DomainState::Verified).map(|domain| domain.name.clone())
+            };
+            let (before, after) = (verified(&change.before), verified(&change.after));
+            if before == after { Vec::new() } else { before.or(after).into_iter().collect() }
+        }
+        Some(Payload::Organization(change)) => {
+            let roles = |organization: &Option<Organization>| {
+                let settings = organization.as_ref().and_then(|organization| organization.settings.clone());
+                settings.unwrap_or_default().domain_role_ids
+            };
+            let (Some(_), before, after) = (&change.before, roles(&change.before), roles(&change.after)) else {
+                return Vec::new();
+            };
+            let domains: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+            domains.into_iter().filter(|domain| before.get(*domain) != after.get(*domain)).cloned().collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// authz-service's feed: removals and suspensions that it was told of by a call of this service which never got further.
@@ -155,8 +196,8 @@ fn unreachable_now(error: &RemoteError) -> Applied {
 mod tests {
     use api::{
         authz::v1::Subject as SubjectMessage,
-        event::v1::{OrganizationChange, SubjectStateChange},
-        org::v1::Organization,
+        event::v1::{DomainChange, OrganizationChange, SubjectStateChange},
+        org::v1::Project,
     };
     use tenancy::{OrganizationId, ProjectId};
 
@@ -181,6 +222,34 @@ mod tests {
         assert_eq!(state_change(&suspended).map(|(state, _)| state), Some(OrganizationState::Suspended));
         assert!(state_change(&change(organization(SpokenState::Active), organization(SpokenState::Active))).is_none());
         assert!(state_change(&change(None, organization(SpokenState::Active))).is_none());
+
+        let project = |state: ProjectState| {
+            let after = Some(Project { state: state.into(), ..Project::default() });
+            event(Payload::Project(ProjectChange { after, ..ProjectChange::default() }))
+        };
+        let archived = state_change(&project(ProjectState::Archived));
+        assert!(matches!(archived, Some((OrganizationState::Suspended, Tenant::Project(_)))), "{archived:?}");
+        assert!(state_change(&project(ProjectState::Active)).is_none());
+    }
+
+    #[test]
+    fn a_domain_has_a_say_once_it_is_verified_and_when_it_is_no_more() {
+        let domain = |state: DomainState, purpose: DomainPurpose| {
+            Some(Domain {
+                name: "acme.test".to_owned(),
+                state: state.into(),
+                purpose: purpose.into(),
+                ..Domain::default()
+            })
+        };
+        let email = |state| domain(state, DomainPurpose::Email);
+        let change = |before, after| reviewed_domains(&event(Payload::Domain(DomainChange { before, after })));
+        assert_eq!(change(email(DomainState::Pending), email(DomainState::Verified)), ["acme.test"]);
+        assert_eq!(change(email(DomainState::Verified), email(DomainState::Failed)), ["acme.test"]);
+        assert_eq!(change(email(DomainState::Verified), None), ["acme.test"]);
+        assert!(change(email(DomainState::Pending), None).is_empty());
+        assert!(change(email(DomainState::Verified), email(DomainState::Verified)).is_empty());
+        assert!(change(domain(DomainState::Verified, DomainPurpose::Host), None).is_empty());
     }
 
     #[test]

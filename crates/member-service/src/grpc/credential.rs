@@ -17,13 +17,14 @@ use crate::{
 
 impl Door {
     /// Where somebody wants in, with what is known of it here.
-    async fn entrance(&self, project: &str, organization: &str) -> Result<Entrance, Status> {
+    async fn entrance(&self, project: &str, organization: &str, sign_up: bool) -> Result<Entrance, Status> {
         let mut violations = Violations::default();
         let project = violations.check("project_id", project.parse::<ProjectId>());
         let organization = match organization {
             "" => Some(None),
             text => violations.check("organization_id", text.parse::<OrganizationId>()).map(Some),
         };
+        violations.require(!sign_up || organization == Some(None), "sign_up", "is for no organization");
         let (project, organization) = violations.all((project, organization))?;
         let organization = match organization {
             None => None,
@@ -31,7 +32,7 @@ impl Door {
             // another.
             Some(id) => Some((id, self.context.database.head(id).await.map_err(access::store)?)),
         };
-        Ok(Entrance { project, organization })
+        Ok(Entrance { project, organization, sign_up })
     }
 }
 
@@ -56,18 +57,18 @@ impl CredentialService for Door {
     ) -> Result<Response<VerifyPasswordResponse>, Status> {
         let granted = self.access.workload(&request)?;
         let request = request.into_inner();
-        let entrance = self.entrance(&request.project_id, &request.organization_id).await?;
+        let entrance = self.entrance(&request.project_id, &request.organization_id, false).await?;
         let address = EmailAddress::parse(&request.email_address).ok();
         let proven = credential::verify_password(&self.context, &granted, entrance, address, request.password)
             .await
             .map_err(refusal::sign_in)?;
-        let (organization, member) = proven.member.unzip();
         Ok(Response::new(VerifyPasswordResponse {
-            identity_id: proven.identity.to_string(),
-            member_id: member.map(|id| id.to_string()).unwrap_or_default(),
-            organization_id: organization.map(|id| id.to_string()).unwrap_or_default(),
+            identity_id: proven.identity.map(|id| id.to_string()).unwrap_or_default(),
+            member_id: proven.member.map(|id| id.to_string()).unwrap_or_default(),
+            organization_id: proven.organization.map(|id| id.to_string()).unwrap_or_default(),
             auth_factor: Some(convert::auth_factor(&proven.factor)),
             mfa_methods: Vec::new(),
+            intermediate_session: proven.intermediate.as_ref().map(convert::intermediate),
         }))
     }
 
@@ -77,7 +78,7 @@ impl CredentialService for Door {
     ) -> Result<Response<StartEmailChallengeResponse>, Status> {
         let granted = self.access.workload(&request)?;
         let request = request.into_inner();
-        let entrance = self.entrance(&request.project_id, &request.organization_id).await?;
+        let entrance = self.entrance(&request.project_id, &request.organization_id, request.sign_up).await?;
         let address = EmailAddress::parse(&request.email_address).ok();
         let started = credential::start_email_challenge(&self.context, &granted, entrance, address)
             .await
@@ -101,13 +102,13 @@ impl CredentialService for Door {
         let proven = credential::verify_email_challenge(&self.context, &granted, project, challenge, &request.code)
             .await
             .map_err(refusal::sign_in)?;
-        let (organization, member) = proven.member.unzip();
         Ok(Response::new(VerifyEmailChallengeResponse {
-            identity_id: proven.identity.to_string(),
-            member_id: member.map(|id| id.to_string()).unwrap_or_default(),
-            organization_id: organization.map(|id| id.to_string()).unwrap_or_default(),
+            identity_id: proven.identity.map(|id| id.to_string()).unwrap_or_default(),
+            member_id: proven.member.map(|id| id.to_string()).unwrap_or_default(),
+            organization_id: proven.organization.map(|id| id.to_string()).unwrap_or_default(),
             auth_factor: Some(convert::auth_factor(&proven.factor)),
             mfa_methods: Vec::new(),
+            intermediate_session: proven.intermediate.as_ref().map(convert::intermediate),
         }))
     }
 }

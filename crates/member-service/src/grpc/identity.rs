@@ -27,7 +27,7 @@ impl Door {
         request: &Request<ListMembershipsRequest>,
         id: IdentityId,
     ) -> Result<Granted<ProjectScope>, Status> {
-        let Ok(granted) = self.access.workload(request) else { return self.access.project(request) };
+        let Ok(granted) = self.access.workload(request) else { return self.access.project(request).await };
         let project = identity::project_of(&self.context, &granted, id).await.map_err(store)?;
         Ok(granted.in_project(project.ok_or_else(|| refusal::missing("identity"))?))
     }
@@ -36,14 +36,14 @@ impl Door {
 #[tonic::async_trait]
 impl IdentityService for Door {
     async fn get_identity(&self, request: Request<GetIdentityRequest>) -> Result<Response<Identity>, Status> {
-        let granted = self.access.project(&request)?;
+        let granted = self.access.project(&request).await?;
         let id = identity_id(&request.get_ref().identity_id)?;
         let found = identity::get(&self.context, &granted, id).await.map_err(store)?;
         Ok(Response::new(convert::identity(&found.ok_or_else(|| refusal::missing("identity"))?)))
     }
 
     async fn lookup_identity(&self, request: Request<LookupIdentityRequest>) -> Result<Response<Identity>, Status> {
-        let granted = self.access.project(&request)?;
+        let granted = self.access.project(&request).await?;
         let request = request.into_inner();
         let mut violations = Violations::default();
         let organization = convert::read_pool(&request.organization_id, &mut violations);
@@ -55,7 +55,7 @@ impl IdentityService for Door {
     }
 
     async fn update_identity(&self, request: Request<UpdateIdentityRequest>) -> Result<Response<Identity>, Status> {
-        let granted = self.access.project(&request)?;
+        let granted = self.access.project(&request).await?;
         let (id, etag, changes) = convert::read_identity_update(request.into_inner())?;
         let updated =
             identity::update(&self.context, &granted, id, &etag, changes).await.map_err(refusal::update_identity)?;
@@ -88,7 +88,7 @@ impl IdentityService for Door {
         &self,
         request: Request<Streaming<ImportIdentitiesRequest>>,
     ) -> Result<Response<ImportIdentitiesResponse>, Status> {
-        let granted = self.access.project(&request)?;
+        let granted = self.access.project(&request).await?;
         let mut stream = request.into_inner();
         let mut import = Import { door: self, granted, pool: None, waiting: Vec::new(), answer: Default::default() };
         let mut index = 0;

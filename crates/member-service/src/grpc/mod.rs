@@ -9,6 +9,7 @@ mod member;
 mod refusal;
 mod service_account;
 mod session;
+mod sign_up;
 mod tenant;
 
 use std::sync::Arc;

@@ -5,22 +5,24 @@ use api::access::v1::ErrorReason;
 use runtime::{Refusal, Violations, internal};
 use serde::de::DeserializeOwned;
 use tenancy::{
-    OrganizationState, Sealer,
+    OrganizationState, Sealer, StoreError,
     page::{Page, PageError, Query},
 };
 use time::OffsetDateTime;
 use tonic::{Code, Status};
 
 use crate::{
-    model::{LimitReached, MAX_LIVE_KEYS, NotInvitable},
+    model::{LimitReached, MAX_LIVE_KEYS, NotInvitable, SecondFactor, SignInMethod, Unmet},
     ops::{
         NotActive,
         credential::{SetPasswordError, SignInError},
+        entry::{EntryError, LookError, SwitchError},
         identity::{ImportError, UpdateError as UpdateIdentityError},
         invitation::{AcceptError, InviteError, ResendError, RevokeError},
         member::{CreateError, ReadError, RemoveError, StateError, UpdateError},
         service_account::AccountError,
         session::{BeginError, EndError, RefreshError},
+        sign_up::SignUpError,
     },
 };
 
@@ -234,9 +236,69 @@ pub fn sign_in(error: SignInError) -> Status {
     }
 }
 
+/// What the organization asks for, for whoever has proven enough to know.
+fn unmet(unmet: Unmet) -> Status {
+    let text = unmet.to_string();
+    let (reason, field, words) = match unmet {
+        Unmet::Method { allowed } => {
+            let words: Vec<&str> = allowed.into_iter().map(SignInMethod::as_str).collect();
+            (ErrorReason::MethodNotAllowed, "allowed_auth_methods", words)
+        }
+        Unmet::SecondFactor { allowed } => {
+            let words: Vec<&str> = allowed.into_iter().map(SecondFactor::as_str).collect();
+            (ErrorReason::MfaRequired, "allowed_mfa_methods", words)
+        }
+    };
+    Refusal::new(Code::FailedPrecondition, reason, text).metadata(field, words.join(", ")).into()
+}
+
+pub fn look(error: LookError) -> Status {
+    match error {
+        LookError::Remote(error) => error.into_status(),
+        LookError::Store(error) => store(error),
+    }
+}
+
+pub fn enter(error: EntryError) -> Status {
+    match error {
+        EntryError::Refused => sign_in_failed(),
+        EntryError::Unmet(unmet) => self::unmet(unmet),
+        EntryError::InvitationNotPending => refuse(Code::FailedPrecondition, ErrorReason::InvitationNotPending, &error),
+        EntryError::InviterLostRights => refuse(Code::FailedPrecondition, ErrorReason::InviterLostRights, &error),
+        EntryError::LimitReached(error) => limit_reached("max_members", error),
+        EntryError::TooLate => refuse(Code::Unavailable, ErrorReason::Unavailable, &error),
+        EntryError::Remote(error) => error.into_status(),
+        EntryError::Store(error) => store(error),
+    }
+}
+
+pub fn switch(error: SwitchError) -> Status {
+    match error {
+        SwitchError::Ended => refuse(Code::Unauthenticated, ErrorReason::CredentialRevoked, &error),
+        SwitchError::Refused => sign_in_failed(),
+        SwitchError::Unmet(unmet) => self::unmet(unmet),
+        SwitchError::Remote(error) => error.into_status(),
+        SwitchError::Store(error) => store(error),
+    }
+}
+
+pub fn sign_up(error: SignUpError) -> Status {
+    match error {
+        SignUpError::Refused => sign_in_failed(),
+        SignUpError::RequestIdReused => store(StoreError::RequestIdReused),
+        SignUpError::Weak(weak) => set_password(SetPasswordError::Weak(weak)),
+        SignUpError::Unmet(unmet) => self::unmet(unmet),
+        SignUpError::Create(error) => create(error),
+        SignUpError::Hash(error) => internal(&error),
+        SignUpError::Remote(error) => error.into_status(),
+        SignUpError::Store(error) => store(error),
+    }
+}
+
 pub fn begin_session(error: BeginError) -> Status {
     match error {
         BeginError::Refused => sign_in_failed(),
+        BeginError::Unmet(unmet) => self::unmet(unmet),
         BeginError::Remote(error) => error.into_status(),
         BeginError::Store(error) => store(error),
     }
@@ -282,6 +344,7 @@ pub fn import(error: ImportError) -> Status {
 pub fn account(error: AccountError) -> Status {
     match error {
         AccountError::ProjectUnknown => missing("project"),
+        AccountError::ProjectArchived => access::project_archived(),
         AccountError::AccountUnknown => missing("service_account"),
         AccountError::KeyUnknown => missing("api_key"),
         AccountError::TooManyKeys => {

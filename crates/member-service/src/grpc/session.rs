@@ -2,20 +2,24 @@
 
 use access::{Granted, store};
 use api::member::v1::{
-    CreateSessionRequest, EndSessionRequest, ListSessionsRequest, ListSessionsResponse, RefreshSessionRequest,
-    RevokeMemberSessionsRequest, RevokeMemberSessionsResponse, RevokeSessionRequest, SessionGrant, end_session_request,
+    CreateSessionRequest, EndSessionRequest, ExchangeSessionRequest, ListEntrancesRequest, ListEntrancesResponse,
+    ListSessionsRequest, ListSessionsResponse, RefreshSessionRequest, RevokeMemberSessionsRequest,
+    RevokeMemberSessionsResponse, RevokeSessionRequest, SessionGrant, end_session_request,
     session_service_server::SessionService,
 };
 use runtime::Violations;
 use tenancy::{
-    ClusterScope, Head, MemberId, OrganizationId, OrganizationScope, SessionId,
+    ClusterScope, Head, MemberId, OrganizationId, OrganizationScope, ProjectId, SessionId,
     page::Query,
     secret::{self, Presented, SecretKind},
 };
 use tonic::{Request, Response, Status};
 
-use super::{Door, convert, refusal};
-use crate::ops::session;
+use super::{Door, convert, convert::Exchanged, refusal};
+use crate::ops::{
+    entry::{self, SwitchError},
+    session,
+};
 
 fn session_id(text: &str) -> Result<SessionId, Status> {
     text.parse().map_err(|error| access::invalid_field("session_id", error))
@@ -130,5 +134,61 @@ impl SessionService for Door {
             }
         }
         Ok(Response::new(()))
+    }
+
+    async fn exchange_session(
+        &self,
+        request: Request<ExchangeSessionRequest>,
+    ) -> Result<Response<SessionGrant>, Status> {
+        let granted = self.access.workload(&request)?;
+        let request = request.into_inner();
+        let (project, exchange) = convert::read_exchange(&request)?;
+        let target = self.access.head(&granted.call, exchange.organization).await?;
+        let target = target.filter(|head| head.project_id == project);
+        let grant = match exchange.from {
+            Exchanged::Intermediate(secret) => {
+                let opened = entry::open(&self.context, &granted, project, &secret).await.map_err(refusal::look)?;
+                let opened = opened.ok_or_else(refusal::sign_in_failed)?;
+                entry::exchange(&self.context, &granted, opened, target, exchange.arrival)
+                    .await
+                    .map_err(refusal::enter)?
+            }
+            Exchanged::Session(organization, session) => {
+                let target = target.ok_or_else(refusal::sign_in_failed)?;
+                let source = self.access.head(&granted.call, organization).await?;
+                let source = source.filter(|head| head.project_id == project);
+                let source = source.ok_or_else(|| refusal::switch(SwitchError::Ended))?;
+                entry::switch(&self.context, &granted, &source, session, &target, exchange.arrival)
+                    .await
+                    .map_err(refusal::switch)?
+            }
+        };
+        Ok(Response::new(convert::grant(&grant)))
+    }
+
+    async fn list_entrances(
+        &self,
+        request: Request<ListEntrancesRequest>,
+    ) -> Result<Response<ListEntrancesResponse>, Status> {
+        let granted = self.access.workload(&request)?;
+        let request = request.into_inner();
+        let mut violations = Violations::default();
+        let project = violations.check("project_id", request.project_id.parse::<ProjectId>());
+        let (project,) = violations.all((project,))?;
+        let secret = secret::parse(SecretKind::IntermediateSession, &request.intermediate_session_token)
+            .map_err(|_| refusal::sign_in_failed())?;
+        let opened = entry::open(&self.context, &granted, project, &secret).await.map_err(refusal::look)?;
+        let opened = opened.ok_or_else(refusal::sign_in_failed)?;
+        let (scope, bound) = (granted.in_project(project).scope, opened.session.id.to_string());
+        let query = Query { method: granted.method().path, scope: scope.into(), filter: &bound };
+        let sealer = self.context.database.sealer();
+        let mut violations = Violations::default();
+        let page = refusal::page(&query, sealer, request.page_size, &request.page_token, &mut violations)?;
+        let (page,) = violations.all((page,))?;
+        let listed = entry::list(&self.context, &granted, &opened, &page).await.map_err(refusal::look)?;
+        Ok(Response::new(ListEntrancesResponse {
+            entrances: listed.rows.iter().map(convert::entrance).collect(),
+            next_page_token: listed.next.map(|cursor| query.token(sealer, &cursor)).unwrap_or_default(),
+        }))
     }
 }

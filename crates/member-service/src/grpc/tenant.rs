@@ -46,7 +46,7 @@ impl TenantService for Door {
         let state = violations.check("state", read_state(request.state()));
         violations.require(request.org_revision > 0, "org_revision", "must be more than 0");
         let (organization, project, state) = violations.all((organization, project, state))?;
-        let granted = granted.in_organization(project, organization);
+        let granted = granted.in_tenant(project, organization);
         let (state, org_revision) =
             tenant::set_state(&self.context, granted.scope, &granted.origin(), state, request.org_revision)
                 .await

@@ -61,6 +61,11 @@ impl EmailAddress {
         Self(text)
     }
 
+    /// What stands before the last `@`.
+    pub fn local(&self) -> &str {
+        self.0.rsplit_once('@').map_or("", |(local, _)| local)
+    }
+
     /// What stands behind the last `@`.
     pub fn domain(&self) -> &str {
         self.0.rsplit_once('@').map_or("", |(_, domain)| domain)

@@ -5,6 +5,7 @@ mod batch;
 mod brand;
 mod email;
 mod foreign_hash;
+mod founding;
 mod identity;
 mod invitation;
 mod member;
@@ -14,11 +15,13 @@ mod password;
 mod policy;
 mod service_account;
 mod session;
+mod sign_in;
 
 pub use batch::{EntryRefusal, GrantRefused, NewMember, Outcome};
 pub use brand::Brand;
 pub use email::EmailAddress;
 pub use foreign_hash::{ForeignHash, HashKind};
+pub use founding::{FoundedKind, Founding, FoundingPlan};
 pub use identity::{AddressTag, Identity, IdentityChanges, IdentityDraft, IdentityState, Person, PictureUri};
 pub use invitation::{Invitation, InvitationDraft, InvitationState, IssuedInvitation};
 pub use member::{Changes, Member, MemberDraft, MemberState, MemberWithRoles, RoleHeld, RoleSource};
@@ -30,6 +33,7 @@ pub use service_account::{
     AccountChanges, AccountState, ApiKey, ApiKeyDraft, IssuedApiKey, MAX_LIVE_KEYS, NewProjectAccount, ServiceAccount,
 };
 pub use session::{AuthFactor, AuthMethod, EndReason, IDLE_TIMEOUT, LIFETIME, Session, SessionChange, SessionGrant};
+pub use sign_in::{Entrance, Intermediate, IssuedIntermediate, SecondFactor, SignInMethod, SignInPolicy, Unmet};
 
 /// What is wrong with a value, in words for its sender. Never repeats the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -148,6 +148,10 @@ impl NewPassword {
         }
     }
 
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+
     pub fn into_text(self) -> String {
         self.0
     }

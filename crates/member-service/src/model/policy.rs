@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::EmailAddress;
+use super::{EmailAddress, SignInPolicy};
 
 /// Who may be invited by email.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -18,6 +18,7 @@ pub enum EmailInvites {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Policy {
     pub email_invites: EmailInvites,
+    pub sign_in: SignInPolicy,
     /// Whoever proves an address under an allowed domain that is also verified becomes a member.
     pub email_jit_provisioning: bool,
     /// As addresses spell them. A name stands for itself, not for its subdomains.
@@ -47,6 +48,11 @@ impl EmailInvites {
 impl Policy {
     pub fn allows_domain(&self, address: &EmailAddress) -> bool {
         self.allowed_email_domains.iter().any(|domain| domain == address.domain())
+    }
+
+    /// Whether whoever proves this address may become a member, if its domain is also verified.
+    pub fn lets_in(&self, address: &EmailAddress) -> bool {
+        self.email_jit_provisioning && self.allows_domain(address)
     }
 
     pub fn allows_invitation(&self, address: &EmailAddress) -> Result<(), NotInvitable> {

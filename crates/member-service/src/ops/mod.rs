@@ -2,6 +2,7 @@
 //! Calls to other services and the hashing of passwords stand before or behind a transaction, never inside.
 
 pub mod credential;
+pub mod entry;
 pub mod identity;
 pub mod identity_batch;
 pub mod invitation;
@@ -9,6 +10,7 @@ pub mod member;
 pub mod prospect;
 pub mod service_account;
 pub mod session;
+pub mod sign_up;
 pub mod tenant;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};

@@ -37,28 +37,31 @@ impl Prospect {
         context: &Context,
         granted: &Granted<OrganizationScope>,
         grantor: &Grantor,
-        roles: Vec<String>,
-        source: RoleSource,
+        grants: Vec<(RoleSource, Vec<String>)>,
     ) -> Result<Self, BindError> {
         let member = MemberId::new();
-        if roles.is_empty() {
+        let grants: Vec<_> = grants.into_iter().filter(|(_, roles)| !roles.is_empty()).collect();
+        if grants.is_empty() {
             return Ok(Self { member, roles: Vec::new(), announced: false });
         }
         let mut tx = context.database.upkeep(granted.scope).await?;
         prospect::announce(tx.connection(), granted.scope, member).await?;
         tx.commit().await?;
         kill_point("bind-roles/announced");
-        match context.remote.grant(granted.into(), granted.scope, member, grantor, roles, source).await {
-            Ok(roles) => {
-                kill_point("bind-roles/bound");
-                Ok(Self { member, roles, announced: true })
+        let mut prospect = Self { member, roles: Vec::new(), announced: true };
+        for (source, roles) in grants {
+            match context.remote.grant(granted.into(), granted.scope, member, grantor, roles, source).await {
+                // All that they hold by now, whatever it was given for.
+                Ok(roles) => prospect.roles = roles,
+                Err(error) => {
+                    // Also where it failed: the answer may have been lost, not the grant.
+                    prospect.withdraw(context, granted).await;
+                    return Err(error.into());
+                }
             }
-            Err(error) => {
-                // Also where it failed: the answer may have been lost, not the grant.
-                Self { member, roles: Vec::new(), announced: true }.withdraw(context, granted).await;
-                Err(error.into())
-            }
+            kill_point("bind-roles/bound");
         }
+        Ok(prospect)
     }
 
     /// In the write that inserts the member. False where the sweep was quicker: then there must be no member.

@@ -1,12 +1,12 @@
 //! What org-service tells of organizations.
 
-use access::Granted;
+use access::{Granted, Tenant};
 use tenancy::{ClusterScope, Head, OrganizationId, OrganizationScope, OrganizationState, Origin, StoreError};
 
 use super::Context;
 use crate::{
     model::Usage,
-    store::{session, usage},
+    store::{domain_review, session, usage},
 };
 
 /// What of the organization's limits is in use. One that this service has not heard of uses nothing.
@@ -26,24 +26,34 @@ pub async fn usage(
 /// Takes note of a state as of a revision of org-service, and says which state is in force. Older news change nothing.
 ///
 /// Whatever shuts an organization ends its sessions, so that none comes back when it is opened again. org-service's own event is the
-/// record of both.
+/// record of both. A project itself is SUSPENDED when it is archived: its organizations' sessions open nothing from then on, and a
+/// sweep takes them away, for they may be many.
 pub async fn set_state(
     context: &Context,
-    scope: OrganizationScope,
+    tenant: Tenant,
     origin: &Origin,
     state: OrganizationState,
     revision: i64,
 ) -> Result<(OrganizationState, i64), StoreError> {
-    let organization = scope.organization_id();
+    let organization = tenant.key();
     // Whoever asks org-service at this moment may take up the state from before: it must find a newer one here.
-    context.database.admit(scope.project_id(), organization, state, revision).await?;
-    let mut tx = context.database.write(scope, origin, None).await?;
+    context.database.admit(tenant.project_id(), organization, state, revision).await?;
+    let mut tx = context.database.write(tenant, origin, None).await?;
     tx.set_state(state, revision).await?;
     let head = Head::find(tx.connection(), organization).await?.ok_or(StoreError::TenantUnknown)?;
     if head.state != OrganizationState::Active {
         session::delete_all(tx.connection(), organization).await?;
     }
-    tx.commit((head.state, head.state_revision)).await
+    let in_force = tx.commit((head.state, head.state_revision)).await?;
+    runtime::kill_point("note-state/committed");
+    Ok(in_force)
+}
+
+/// Has the roles of members under an email domain looked at anew, in the background.
+pub async fn review_domain(context: &Context, scope: OrganizationScope, domain: &str) -> Result<(), StoreError> {
+    let mut tx = context.database.upkeep(scope).await?;
+    domain_review::begin(tx.connection(), scope, domain).await?;
+    tx.commit().await
 }
 
 /// Erases every trace of an organization that org-service has purged: its people, what they signed in with, what waits to be sent. Its

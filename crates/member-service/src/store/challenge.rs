@@ -5,13 +5,15 @@ use sqlx::PgConnection;
 use tenancy::{ChallengeId, IdentityId, OrganizationId, ProjectId, ProjectScope, StoreError};
 use time::OffsetDateTime;
 
-use crate::model::AddressTag;
+use crate::model::{AddressTag, EmailAddress};
 
 #[derive(Debug)]
 pub struct NewChallenge {
     pub challenge_id: ChallengeId,
     pub address_tag: AddressTag,
     pub identity_id: Option<IdentityId>,
+    /// None: nobody gets a mail.
+    pub email_address: Option<EmailAddress>,
     pub code_tag: [u8; 32],
     pub expire_time: OffsetDateTime,
 }
@@ -20,13 +22,15 @@ pub struct NewChallenge {
 pub async fn replace(connection: &mut PgConnection, tenant: Tenant, new: &NewChallenge) -> Result<(), StoreError> {
     sqlx::query!(
         "with ended as (delete from challenge where organization_id = $1 and address_tag = $4)
-         insert into challenge (organization_id, project_id, challenge_id, address_tag, identity_id, code_tag, expire_time)
-         values ($1, $2, $3, $4, $5, $6, $7)",
+         insert into challenge (organization_id, project_id, challenge_id, address_tag, identity_id, email_address, code_tag,
+             expire_time)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)",
         tenant.key().uuid(),
         tenant.project_id().uuid(),
         new.challenge_id.uuid(),
         &new.address_tag.0,
         new.identity_id.map(IdentityId::uuid),
+        new.email_address.as_ref().map(EmailAddress::as_str),
         &new.code_tag,
         new.expire_time
     )
@@ -42,6 +46,8 @@ pub struct Tried {
     pub tenant: OrganizationId,
     pub address_tag: AddressTag,
     pub identity_id: Option<IdentityId>,
+    /// None: nobody got a mail.
+    pub email_address: Option<EmailAddress>,
     pub code_tag: Vec<u8>,
 }
 
@@ -55,7 +61,7 @@ pub async fn take_try(
     let row = sqlx::query!(
         "update challenge set tries = tries + 1
          where project_id = $1 and challenge_id = $2 and tries < $3 and expire_time > now()
-         returning organization_id, address_tag, identity_id, code_tag",
+         returning organization_id, address_tag, identity_id, email_address, code_tag",
         project.project_id().uuid(),
         challenge.uuid(),
         most
@@ -67,6 +73,7 @@ pub async fn take_try(
         tenant: OrganizationId::from_uuid(row.organization_id),
         address_tag: AddressTag(row.address_tag.try_into().map_err(|_| StoreError::Corrupt("challenge.address_tag"))?),
         identity_id: row.identity_id.map(IdentityId::from_uuid),
+        email_address: row.email_address.map(EmailAddress::stored),
         code_tag: row.code_tag,
     }))
 }

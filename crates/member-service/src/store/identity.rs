@@ -161,20 +161,16 @@ pub async fn insert(
     Ok(inserted == 1)
 }
 
-/// Writes everything that an update changes, and the address to all members that the transaction's scope shows. False where the pool
+/// Writes everything that an update changes. The address of the members changes with it, by their foreign key. False where the pool
 /// has the address.
 pub async fn update(connection: &mut PgConnection, pool: Tenant, identity: &Identity) -> Result<bool, StoreError> {
     let retired: Vec<String> =
         identity.retired_email_addresses.iter().map(|address| address.as_str().to_owned()).collect();
     let updated = sqlx::query!(
-        "with members as (
-             update member set email_address = $4 where project_id = $2 and identity_id = $3 and email_address <> $4
-         )
-         update identity set email_address = $4, email_verified = $5, retired_email_addresses = $6, display_name = $7,
-             picture_uri = $8, state = $9, revision = $10, update_time = $11
-         where organization_id = $1 and identity_id = $3",
+        "update identity set email_address = $3, email_verified = $4, retired_email_addresses = $5, display_name = $6,
+             picture_uri = $7, state = $8, revision = $9, update_time = $10
+         where organization_id = $1 and identity_id = $2",
         pool.key().uuid(),
-        pool.project_id().uuid(),
         identity.identity_id.uuid(),
         identity.email_address.as_str(),
         identity.email_verified,

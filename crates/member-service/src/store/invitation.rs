@@ -94,6 +94,26 @@ pub async fn open(
     }
 }
 
+/// The one that waits for an address.
+pub async fn pending_for(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    address: &EmailAddress,
+) -> Result<Option<Invitation>, StoreError> {
+    sqlx::query_as!(
+        Row,
+        "select organization_id, invitation_id, email_address, role_ids, inviter, inviter_is_project, state, expire_time, message,
+             member_id, sends, send_time, revision, create_time, update_time
+         from invitation where organization_id = $1 and email_address = $2 and state = 'PENDING' and expire_time > now()",
+        organization.uuid(),
+        address.as_str()
+    )
+    .fetch_optional(connection)
+    .await?
+    .map(Invitation::try_from)
+    .transpose()
+}
+
 /// As the contract's states go: expiry is told from the clock.
 pub async fn list(
     connection: &mut PgConnection,

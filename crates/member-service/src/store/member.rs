@@ -65,6 +65,9 @@ pub enum WriteError {
     EmailTaken,
     #[error("a member of the organization has this external_id")]
     ExternalIdTaken,
+    /// The identity has another address than a moment ago, when it was found by this one.
+    #[error("the identity's address has changed")]
+    AddressMoved,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -75,6 +78,7 @@ impl From<sqlx::Error> for WriteError {
             // One identity has one address: whichever of the two is found first, the person is here already.
             Some("member_email_key" | "member_identity_key") => Self::EmailTaken,
             Some("member_external_id_key") => Self::ExternalIdTaken,
+            Some("member_address_fkey") => Self::AddressMoved,
             _ => Self::Store(error.into()),
         }
     }
@@ -152,6 +156,32 @@ pub async fn list(
     .await?;
     let members = rows.into_iter().map(Member::try_from).collect::<Result<Vec<_>, _>>()?;
     Ok(Listed::from_rows(members, page.size, |member| member.member_id))
+}
+
+/// Those whose address is under a domain, in the order of their ids.
+pub async fn of_domain(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    domain: &str,
+    after: Option<MemberId>,
+    limit: i64,
+) -> Result<Vec<Member>, StoreError> {
+    let rows = sqlx::query_as!(
+        Row,
+        "select organization_id, member_id, identity_id, email_address, display_name, external_id, state,
+             state_revision, is_breakglass, trusted_metadata, untrusted_metadata, epoch, last_sign_in_time, revision, create_time,
+             update_time
+         from member
+         where organization_id = $1 and split_part(email_address, '@', 2) = $2 and ($3::uuid is null or member_id > $3)
+         order by member_id limit $4",
+        organization.uuid(),
+        domain,
+        after.map(MemberId::uuid),
+        limit
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(Member::try_from).collect()
 }
 
 /// The members that a person is in a project, but for deleted organizations.

@@ -2,8 +2,12 @@
 
 pub mod attempt;
 pub mod challenge;
+pub mod domain_review;
+pub mod entrance;
+pub mod founding;
 pub mod identity;
 pub mod identity_batch;
+pub mod intermediate;
 pub mod invitation;
 pub mod member;
 pub mod outbox;

@@ -36,13 +36,16 @@ pub async fn put(
 }
 
 /// Takes what is due on loan: it becomes due again, later with each try, unless it is removed meanwhile. Other senders pass it over.
+/// Nothing of an archived project is due any more.
 pub async fn take_due(connection: &mut PgConnection, limit: i64) -> Result<Vec<Mail>, StoreError> {
     let rows = sqlx::query!(
         "-- cluster: the sender serves every tenant
          update outbox as o set tries = o.tries + 1,
              next_try_time = now() + least(interval '1 minute' * power(2, o.tries), interval '1 hour')
-         from (select organization_id, mail_id from outbox where next_try_time <= now() and give_up_time > now()
-               order by next_try_time limit $1 for update skip locked) as due
+         from (select w.organization_id, w.mail_id from outbox w
+               where w.next_try_time <= now() and w.give_up_time > now() and not exists (
+                   select from head p where p.organization_id = w.project_id and p.state <> 'ACTIVE')
+               order by w.next_try_time limit $1 for update of w skip locked) as due
          where o.organization_id = due.organization_id and o.mail_id = due.mail_id
          returning o.organization_id, o.mail_id, o.content, o.tries",
         limit

@@ -3,7 +3,7 @@
 use access::Tenant;
 use sqlx::PgConnection;
 use tenancy::{
-    ApiKeyId, OrganizationId, OrganizationState, ProjectId, ServiceAccountId, StoreError,
+    ApiKeyId, OrganizationId, ProjectId, ServiceAccountId, StoreError,
     page::{Listed, Page},
     secret::{Presented, SecretHash},
 };
@@ -298,7 +298,8 @@ pub struct Authenticated {
     pub last_used_time: Option<OffsetDateTime>,
 }
 
-/// Looks a presented key up in the tenant that it names. None where it opens nothing, whatever the reason.
+/// Looks a presented key up in the tenant that it names. None where it opens nothing, whatever the reason. Whether the tenant is
+/// active is not looked at here.
 pub async fn authenticate(
     connection: &mut PgConnection,
     tenant: Tenant,
@@ -307,10 +308,9 @@ pub async fn authenticate(
     let row = sqlx::query!(
         r#"select k.secret_hash, k.last_used_time, k.api_key_id,
                a.organization_id, a.project_id, a.service_account_id, a.display_name, a.state, a.state_revision, a.revision,
-               a.create_time, a.update_time, h.state as tenant_state
+               a.create_time, a.update_time
            from api_key k
            join service_account a on a.organization_id = k.organization_id and a.service_account_id = k.service_account_id
-           join head h on h.organization_id = k.organization_id
            where k.organization_id = $1 and k.api_key_id = $2 and k.revoke_time is null
                and (k.expire_time is null or k.expire_time > now())"#,
         tenant.key().uuid(),
@@ -330,8 +330,7 @@ pub async fn authenticate(
         create_time: row.create_time,
         update_time: row.update_time,
     })?;
-    let active = OrganizationState::parse(&row.tenant_state)? == OrganizationState::Active
-        && account.state == AccountState::Active;
+    let active = account.state == AccountState::Active;
     Ok((active && presented.hash.matches(&row.secret_hash)).then_some(Authenticated {
         account,
         project_id: ProjectId::from_uuid(row.project_id),

@@ -2,9 +2,10 @@
 
 use access::{Access, invalid_field, store};
 use api::org::v1::{
-    OrganizationEntry, OrganizationKind, ProjectEntry, PromoteOrganizationRequest, PromoteOrganizationResponse,
-    ResolveEmailDomainRequest, ResolveHostRequest, ResolveOrganizationRequest, ResolveOrganizationSlugRequest,
-    ResolveProjectRequest, directory_service_server::DirectoryService,
+    BatchResolveOrganizationsRequest, BatchResolveOrganizationsResponse, FoundOrganizationRequest, OrganizationEntry,
+    OrganizationKind, ProjectEntry, PromoteOrganizationRequest, PromoteOrganizationResponse, ResolveEmailDomainRequest,
+    ResolveHostRequest, ResolveOrganizationRequest, ResolveOrganizationSlugRequest, ResolveProjectRequest,
+    directory_service_server::DirectoryService,
 };
 use runtime::{Refusal, Violations};
 use tenancy::{Database, ProjectId, Scope};
@@ -12,7 +13,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     convert,
-    refusal::{missing, promote},
+    refusal::{create, missing, promote},
 };
 use crate::{
     model::{AskedName, HostBase},
@@ -94,6 +95,30 @@ impl DirectoryService for Directory {
         let scope = granted.in_project(project).scope;
         let entry = ops::domain::resolve_email_domain(&self.database, scope, project, &name).await.map_err(store)?;
         Ok(Response::new(convert::entry(&entry.ok_or_else(missing)?)))
+    }
+
+    async fn batch_resolve_organizations(
+        &self,
+        request: Request<BatchResolveOrganizationsRequest>,
+    ) -> Result<Response<BatchResolveOrganizationsResponse>, Status> {
+        let granted = self.access.workload(&request)?;
+        let (project, ids) = convert::read_batch_resolve(&request.into_inner())?;
+        let scope = granted.in_project(project).scope;
+        let entries = ops::directory::organizations(&self.database, scope, &ids).await.map_err(store)?;
+        Ok(Response::new(BatchResolveOrganizationsResponse {
+            organizations: entries.iter().map(convert::entry).collect(),
+        }))
+    }
+
+    async fn found_organization(
+        &self,
+        request: Request<FoundOrganizationRequest>,
+    ) -> Result<Response<OrganizationEntry>, Status> {
+        let granted = self.access.workload(&request)?;
+        let (project, foundation) = convert::read_foundation(request.into_inner())?;
+        let scope = granted.in_project(project).scope;
+        let entry = ops::organization::found(&self.database, scope, &granted.origin(), foundation).await;
+        Ok(Response::new(convert::entry(&entry.map_err(create)?.ok_or_else(missing)?)))
     }
 
     async fn resolve_project(&self, request: Request<ResolveProjectRequest>) -> Result<Response<ProjectEntry>, Status> {

@@ -10,10 +10,11 @@ use crate::model;
 pub fn payload(kind: &str, json: &str) -> Option<Payload> {
     match kind.split('.').next()? {
         "project" => {
-            let change: Change<model::Project> = serde_json::from_str(json).ok()?;
+            let change: model::ProjectChange = serde_json::from_str(json).ok()?;
             Some(Payload::Project(ProjectChange {
                 before: change.before.as_ref().map(convert::project),
                 after: change.after.as_ref().map(convert::project),
+                reason: change.reason,
             }))
         }
         // Nothing is told of what was erased.

@@ -42,7 +42,7 @@ impl OrganizationService for Organizations {
         &self,
         request: Request<CreateOrganizationRequest>,
     ) -> Result<Response<Organization>, Status> {
-        let granted = self.access.project(&request)?;
+        let granted = self.access.project(&request).await?;
         let request = request.into_inner();
         let once = granted.once(&request.request_id, &request)?;
         let (display_name, draft) = convert::read_create(request)?;
@@ -76,7 +76,7 @@ impl OrganizationService for Organizations {
         &self,
         request: Request<BatchGetOrganizationsRequest>,
     ) -> Result<Response<BatchGetOrganizationsResponse>, Status> {
-        let granted = self.access.project(&request)?;
+        let granted = self.access.project(&request).await?;
         let ids = convert::read_batch(&request.into_inner())?;
         let views = organization::get_several(&self.database, granted.scope, &ids).await.map_err(store)?;
         let views = views.map_err(missing_at)?;
@@ -89,7 +89,7 @@ impl OrganizationService for Organizations {
         &self,
         request: Request<LookupOrganizationRequest>,
     ) -> Result<Response<Organization>, Status> {
-        let granted = self.access.project(&request)?;
+        let granted = self.access.project(&request).await?;
         let key = convert::key(request.into_inner())?;
         let view = organization::lookup(&self.database, granted.scope, &key, self.vanity_base.as_ref())
             .await
@@ -101,7 +101,7 @@ impl OrganizationService for Organizations {
         &self,
         request: Request<ListOrganizationsRequest>,
     ) -> Result<Response<ListOrganizationsResponse>, Status> {
-        let granted = self.access.project(&request)?;
+        let granted = self.access.project(&request).await?;
         let request = request.into_inner();
         let mut violations = Violations::default();
         let filter = convert::filter(&request, &mut violations);

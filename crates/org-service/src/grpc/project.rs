@@ -2,8 +2,8 @@
 
 use access::{Access, invalid_field, store};
 use api::org::v1::{
-    CreateProjectRequest, GetProjectRequest, ListProjectsRequest, ListProjectsResponse, Project, UpdateProjectRequest,
-    project_service_server::ProjectService,
+    ArchiveProjectRequest, CreateProjectRequest, GetProjectRequest, ListProjectsRequest, ListProjectsResponse, Project,
+    UpdateProjectRequest, project_service_server::ProjectService,
 };
 use runtime::{Refusal, Violations};
 use tenancy::{Database, ProjectId, page::Query};
@@ -11,14 +11,15 @@ use tonic::{Request, Response, Status};
 
 use super::{
     convert,
-    refusal::{page, update_project},
+    refusal::{archive_project, page, update_project},
 };
-use crate::ops::project;
+use crate::{ops::project, remote::Others};
 
 #[derive(Debug)]
 pub struct Projects {
     pub access: Access,
     pub database: Database,
+    pub others: Others,
 }
 
 #[tonic::async_trait]
@@ -70,6 +71,17 @@ impl ProjectService for Projects {
         let project = project::update(&self.database, granted.scope, &granted.origin(), once.as_ref(), command)
             .await
             .map_err(update_project)?;
+        Ok(Response::new(convert::project(&project)))
+    }
+
+    async fn archive_project(&self, request: Request<ArchiveProjectRequest>) -> Result<Response<Project>, Status> {
+        let granted = self.access.operator(&request)?;
+        let request = request.into_inner();
+        let once = granted.once(&request.request_id, &request)?;
+        let command = convert::read_archive_project(request)?;
+        let project = project::archive(&self.database, &self.others, &granted, once.as_ref(), command)
+            .await
+            .map_err(archive_project)?;
         Ok(Response::new(convert::project(&project)))
     }
 }

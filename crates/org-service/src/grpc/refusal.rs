@@ -36,6 +36,7 @@ pub fn create(error: CreateError) -> Status {
         CreateError::LimitReached { limit, used } => {
             Refusal::limit_reached("max_organizations", limit.into(), used).into()
         }
+        CreateError::NameMissing => access::invalid_field("display_name", &error),
         CreateError::SlugTaken => taken(ErrorReason::SlugTaken, &error),
         CreateError::ExternalIdTaken => taken(ErrorReason::ExternalIdTaken, &error),
         CreateError::Store(error) => store(error),
@@ -97,6 +98,15 @@ pub fn update_project(error: project::UpdateError) -> Status {
         Archived => archived(&error),
         EtagMismatch => etag_mismatch(&error),
         IdleTimeoutTooLong => access::invalid_field(DEFAULT_IDLE_TIMEOUT, &error),
+        Store(error) => store(error),
+    }
+}
+
+pub fn archive_project(error: project::ArchiveError) -> Status {
+    use project::ArchiveError::*;
+    match error {
+        Unknown => Refusal::not_found("project").into(),
+        EtagMismatch => etag_mismatch(&error),
         Store(error) => store(error),
     }
 }

@@ -28,7 +28,9 @@ pub use limits::{LimitInForce, LimitSource, LimitValues, LimitsInForce, ProjectL
 pub use metadata::Metadata;
 pub use names::{DisplayName, ExternalId, Plan, Reason, fold};
 pub use organization::{Draft, InForce, Kind, Organization, OrganizationChange, OrganizationView};
-pub use project::{Audience, HostName, Project, ProjectDraft, ProjectState, SigningAlgorithm, TokenSettings, UserPool};
+pub use project::{
+    Audience, HostName, Project, ProjectChange, ProjectDraft, ProjectState, SigningAlgorithm, TokenSettings, UserPool,
+};
 pub use role_reference::RoleReference;
 pub use settings::{
     AuthMethod, AuthMethodsPolicy, EmailInvitesPolicy, EmailJitPolicy, MfaMethod, MfaPolicy, Settings, SettingsInForce,

@@ -99,6 +99,16 @@ pub struct Project {
     pub update_time: OffsetDateTime,
 }
 
+/// The payload of a project's events.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ProjectChange {
+    pub before: Option<Project>,
+    pub after: Option<Project>,
+    /// As the caller gave it; empty where none was asked for.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
 impl Project {
     /// This project with the named fields of `draft`, named by their paths in the contract.
     pub fn with(&self, draft: ProjectDraft, named: impl Fn(&str) -> bool) -> Self {

@@ -1,13 +1,15 @@
 //! The operator's work on projects.
 
+use access::Granted;
 use tenancy::{
-    Change, ClusterScope, Database, NewEvent, Once, Origin, ProjectId, ProjectScope, StoreError,
+    ClusterScope, Database, NewEvent, Once, OrganizationState, Origin, ProjectId, ProjectScope, StoreError,
     mask::{Mask, etag_matches},
     page::{Listed, Page},
 };
 
 use crate::{
-    model::{DisplayName, Project, ProjectDraft, ProjectState},
+    model::{DisplayName, Project, ProjectChange, ProjectDraft, ProjectState, Reason},
+    remote::Others,
     store::project,
 };
 
@@ -40,7 +42,8 @@ pub async fn create(
     };
     project::insert(tx.connection(), &project).await?;
     let subjects = vec![project.project_id.to_string()];
-    let event = NewEvent::new("project.created", subjects, &Change::created(&project));
+    let change = ProjectChange { before: None, after: Some(project.clone()), reason: String::new() };
+    let event = NewEvent::new("project.created", subjects, &change);
     tx.found_project(project.project_id, event).await?;
     tx.commit(project).await
 }
@@ -118,7 +121,61 @@ pub async fn update(
     after.revision = tx.revision();
     after.update_time = tenancy::event::now();
     project::update(tx.connection(), &after).await?;
-    let change = Change { before: Some(before), after: Some(after.clone()) };
+    let change = ProjectChange { before: Some(before), after: Some(after.clone()), reason: String::new() };
     tx.append(NewEvent::new("project.updated", vec![after.project_id.to_string()], &change));
     Ok(tx.commit(after).await?)
+}
+
+#[derive(Debug, Clone)]
+pub struct Archive {
+    pub project: ProjectId,
+    /// Empty: any.
+    pub etag: String,
+    pub reason: Reason,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    #[error("no such project")]
+    Unknown,
+    #[error("the project changed since the etag was read")]
+    EtagMismatch,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Takes a project out of use, for good. What says so everywhere is the project's own head, in the way that an organization's says
+/// whether it is suspended: one write here, and the other services learn of it by a call right after, and by the feed should the call
+/// be lost. An archived project is left as it is.
+pub async fn archive(
+    database: &Database,
+    others: &Others,
+    granted: &Granted<ClusterScope>,
+    once: Option<&Once>,
+    archive: Archive,
+) -> Result<Project, ArchiveError> {
+    let id = archive.project;
+    let mut tx = database.write(granted.in_project(id).scope, &granted.origin(), once).await?;
+    if let Some(first) = tx.first_answer()? {
+        return Ok(first);
+    }
+    let before = project::find(tx.connection(), id).await?.ok_or(ArchiveError::Unknown)?;
+    if !etag_matches(&archive.etag, before.revision) {
+        return Err(ArchiveError::EtagMismatch);
+    }
+    if before.state == ProjectState::Archived {
+        return Ok(tx.commit(before).await?);
+    }
+    let revision = tx.revision();
+    let after =
+        Project { state: ProjectState::Archived, revision, update_time: tenancy::event::now(), ..before.clone() };
+    project::update(tx.connection(), &after).await?;
+    tx.set_state(OrganizationState::Suspended, revision).await?;
+    let change = ProjectChange { before: Some(before), after: Some(after.clone()), reason: archive.reason.into() };
+    tx.append(NewEvent::new("project.archived", vec![id.to_string()], &change));
+    let after = tx.commit(after).await?;
+    runtime::kill_point("archive-project/committed");
+    let own = granted.in_organization(id, id.into()).scope;
+    others.tell_state(&granted.caller, &granted.call, own, OrganizationState::Suspended, revision).await;
+    Ok(after)
 }

@@ -93,6 +93,21 @@ pub async fn organization(connection: &mut PgConnection, id: OrganizationId) -> 
         .transpose()
 }
 
+/// Those of a project that are there.
+pub async fn organizations(
+    connection: &mut PgConnection,
+    project: ProjectId,
+    ids: &[OrganizationId],
+) -> Result<Vec<Entry>, StoreError> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    select!("where o.project_id = $1 and o.organization_id = any ($2)", project.uuid(), &ids)
+        .fetch_all(connection)
+        .await?
+        .into_iter()
+        .map(Entry::try_from)
+        .collect()
+}
+
 /// By the slug of now: a former one finds nothing.
 pub async fn organization_by_slug(
     connection: &mut PgConnection,

@@ -230,18 +230,20 @@ pub struct Due {
 }
 
 /// Takes looks that have fallen due on loan: they fall due again unless their outcome is noted meanwhile. Other replicas pass them
-/// over. For an organization that is not active nobody looks: it is asked about again in an hour.
+/// over. For an organization that is not active, or not in an active project, nobody looks: it is asked about again in an hour.
 pub async fn take_due(connection: &mut PgConnection, limit: i64) -> Result<Vec<Due>, StoreError> {
     let rows = sqlx::query!(
-        "-- cluster: the looks serve every tenant
+        r#"-- cluster: the looks serve every tenant
          update domain as d
          set next_look_time = now() + case when due.state = 'ACTIVE' then interval '2 minutes' else interval '1 hour' end
-         from (select l.organization_id, l.domain_id, o.state
+         from (select l.organization_id, l.domain_id,
+                   case when p.state = 'ACTIVE' then o.state else 'SUSPENDED' end as state
                from domain l join organization o on o.organization_id = l.organization_id
+                   join project p on p.organization_id = l.project_id
                where l.next_look_time <= now()
                order by l.next_look_time limit $1 for update of l skip locked) as due
          where d.organization_id = due.organization_id and d.domain_id = due.domain_id
-         returning d.project_id, d.organization_id, d.domain_id, due.state",
+         returning d.project_id, d.organization_id, d.domain_id, due.state as "state!""#,
         limit
     )
     .fetch_all(connection)

@@ -1,10 +1,15 @@
 use std::collections::HashMap;
 
 use api::authz::v1::{self as proto, near_miss::Found};
-use engine::{BindingId, BindingStep, Missing, NearMiss, RoleId, Verdict};
+use engine::{BindingId, BindingStep, Missing, NearMiss, Outcome, RoleId, Verdict};
 
 use super::{binding, resource, subject, tokens::Tokens};
-use crate::{model::Binding, ops::explain::Explained, snapshots::State};
+use crate::{
+    grpc::question,
+    model::Binding,
+    ops::{binding::NewBinding, contextual, explain::Explained},
+    snapshots::State,
+};
 
 const MAX_DERIVATIONS: usize = 100;
 const MAX_NEAR_MISSES: usize = 10;
@@ -12,18 +17,24 @@ const MAX_NEAR_MISSES: usize = 10;
 /// The rows and names that steps refer to.
 struct Names<'a> {
     bindings: &'a HashMap<BindingId, Binding>,
+    contextual: &'a [NewBinding],
     state: &'a State,
     tokens: &'a Tokens<'a>,
 }
 
 pub fn to_proto(explained: &Explained, tokens: &Tokens<'_>) -> proto::ExplainResponse {
-    let Explained { derivation, bindings, state } = explained;
-    let names = Names { bindings, state, tokens };
-    let applies = |step: &BindingStep| names.derivation(step, proto::DerivationOutcome::Applies);
+    let Explained { derivation, bindings, contextual, state, meter: _ } = explained;
+    let names = Names { bindings, contextual, state, tokens };
+    let derived = |step: &BindingStep| names.derivation(step, outcome(step));
+    let mut missing_context = Vec::new();
     let (cause, derivations, near_misses) = match &derivation.verdict {
-        Verdict::Granted { grants } => (proto::Cause::Granted, grants.iter().map(applies).collect(), Vec::new()),
+        Verdict::Granted { grants } => (proto::Cause::Granted, grants.iter().map(derived).collect(), Vec::new()),
         Verdict::DeniedBy { denials, grants } => {
-            (proto::Cause::Forbidden, denials.iter().chain(grants).map(applies).collect(), Vec::new())
+            (proto::Cause::Forbidden, denials.iter().chain(grants).map(derived).collect(), Vec::new())
+        }
+        Verdict::Conditional { denials, grants, missing } => {
+            missing_context.clone_from(missing);
+            (proto::Cause::MissingContext, denials.iter().chain(grants).map(derived).collect(), Vec::new())
         }
         Verdict::NotGranted { nearest, granting_roles } => {
             let near = nearest.iter().map(|near| names.near_miss(near, derivation.permission.as_str()));
@@ -36,13 +47,13 @@ pub fn to_proto(explained: &Explained, tokens: &Tokens<'_>) -> proto::ExplainRes
         Verdict::ResourceMisplaced => (proto::Cause::ResourceMisplaced, Vec::new(), Vec::new()),
     };
     let mut derivations: Vec<proto::Derivation> = derivations;
+    derivations.extend(derivation.others.iter().map(derived));
     derivations.truncate(MAX_DERIVATIONS);
-    let allowed = derivation.decision().is_allowed();
-    let decision = if allowed { proto::Decision::Allowed } else { proto::Decision::Denied };
+    let decision = derivation.decision();
     proto::ExplainResponse {
-        decision: decision.into(),
-        allowed,
-        missing_context: Vec::new(),
+        decision: question::decision(&decision).into(),
+        allowed: decision.is_allowed(),
+        missing_context,
         revision: state.token().to_owned(),
         cause: cause.into(),
         derivations,
@@ -50,8 +61,21 @@ pub fn to_proto(explained: &Explained, tokens: &Tokens<'_>) -> proto::ExplainRes
     }
 }
 
+/// What the condition of a binding in its window says.
+fn outcome(step: &BindingStep) -> proto::DerivationOutcome {
+    match &step.condition {
+        None | Some(Outcome::True) => proto::DerivationOutcome::Applies,
+        Some(Outcome::False) => proto::DerivationOutcome::ConditionFalse,
+        Some(Outcome::Failed(_)) => proto::DerivationOutcome::ConditionFailed,
+        Some(Outcome::Missing(_)) => proto::DerivationOutcome::MissingContext,
+    }
+}
+
 impl Names<'_> {
     fn binding(&self, id: BindingId) -> Option<proto::Binding> {
+        if let Some(binding) = contextual::position(id).and_then(|at| self.contextual.get(at)) {
+            return Some(binding::contextual_to_proto(binding, |key| self.state.role(key)));
+        }
         self.bindings.get(&id).cloned().map(|found| binding::to_proto(found, self.tokens))
     }
 
@@ -61,6 +85,11 @@ impl Names<'_> {
     }
 
     fn derivation(&self, step: &BindingStep, outcome: proto::DerivationOutcome) -> proto::Derivation {
+        let (missing_context, condition_error) = match &step.condition {
+            Some(Outcome::Missing(names)) => (names.clone(), String::new()),
+            Some(Outcome::Failed(error)) => (Vec::new(), error.clone()),
+            Some(Outcome::True | Outcome::False) | None => (Vec::new(), String::new()),
+        };
         proto::Derivation {
             binding: self.binding(step.binding),
             outcome: outcome.into(),
@@ -68,8 +97,8 @@ impl Names<'_> {
             role_path: step.role_path.iter().map(|role| self.role(*role)).collect(),
             matched_permission: step.pattern.as_ref().map(ToString::to_string).unwrap_or_default(),
             resource_path: step.resource_path.iter().map(resource::of_reference).collect(),
-            missing_context: Vec::new(),
-            condition_error: String::new(),
+            missing_context,
+            condition_error,
         }
     }
 
@@ -77,6 +106,14 @@ impl Names<'_> {
         let step = &near.step;
         let role = || self.role(step.role_path.first().copied().unwrap_or(RoleId(uuid::Uuid::nil())));
         let (found, suggestion) = match near.missing {
+            Missing::ConditionFalse => (
+                Found::Inactive(self.derivation(step, outcome(step))),
+                "A binding would permit it, and its condition is false here.".to_owned(),
+            ),
+            Missing::ConditionFailed => (
+                Found::Inactive(self.derivation(step, outcome(step))),
+                "A binding would permit it, and its condition fails: see condition_error.".to_owned(),
+            ),
             Missing::NotYetOpen => (
                 Found::Inactive(self.derivation(step, proto::DerivationOutcome::NotYet)),
                 "A binding that permits it is yet to begin: wait for its not_before.".to_owned(),

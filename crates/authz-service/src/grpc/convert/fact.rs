@@ -77,6 +77,7 @@ fn of_binding(binding: Binding) -> proto::Binding {
         role_id: RoleId::from_uuid(binding.role.0).to_string(),
         resource: binding.resource.as_ref().map(resource::of_reference),
         effect: effect.into(),
+        condition: binding.condition.as_ref().map(|condition| condition.source().to_owned()).unwrap_or_default(),
         not_before: binding.not_before.map(time::to_proto),
         expire_time: binding.expire_time.map(time::to_proto),
         ..proto::Binding::default()

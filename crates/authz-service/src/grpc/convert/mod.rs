@@ -2,6 +2,7 @@
 
 pub mod binding;
 pub mod catalog;
+pub mod context;
 pub mod explain;
 pub mod fact;
 pub mod group;

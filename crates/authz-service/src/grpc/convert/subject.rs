@@ -3,7 +3,7 @@ use std::collections::HashSet;
 use api::{
     authz::v1::{self as proto, subject::Subject as Kind},
     event::v1::Actor as ProtoActor,
-    org::v1::OrganizationState as ProtoState,
+    org::v1::{OrganizationState as ProtoState, ProjectState},
 };
 use runtime::Violations;
 use tenancy::{Actor, GroupId, OrganizationState, mask};
@@ -151,6 +151,14 @@ pub fn organization_state(state: ProtoState) -> Option<OrganizationState> {
         ProtoState::Suspended => Some(OrganizationState::Suspended),
         ProtoState::Deleted => Some(OrganizationState::Deleted),
         ProtoState::Unspecified => None,
+    }
+}
+
+/// What a project's own head says of the project.
+pub fn project_state_to_proto(state: OrganizationState) -> ProjectState {
+    match state {
+        OrganizationState::Active => ProjectState::Active,
+        OrganizationState::Suspended | OrganizationState::Deleted => ProjectState::Archived,
     }
 }
 

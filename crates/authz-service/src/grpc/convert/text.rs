@@ -28,7 +28,9 @@ pub fn external_id(violations: &mut Violations, field: &str, text: &str) -> Opti
 fn one_line(text: &str, least: usize, most: usize) -> Result<String, String> {
     let fault = || Err(format!("must be {least} to {most} characters, not blank, without control characters"));
     // Marks that turn the direction of writing make one name look like another.
-    let misleading = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let misleading = |c: char| {
+        c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
     let count = text.chars().count();
     if count < least || count > most || text.trim().is_empty() || text.chars().any(misleading) {
         return fault();

@@ -7,6 +7,7 @@ mod member;
 mod metadata;
 mod service_account;
 mod session;
+mod sign_up;
 mod time;
 
 pub use batch::{outcome, read_batch};
@@ -20,7 +21,10 @@ pub use service_account::{
     api_key, authenticated, issued_api_key, project_account, read_account_update, read_api_key, read_display_name,
     service_account,
 };
-pub use session::{auth_factor, end_reason, grant, read_beginning, session};
+pub use session::{
+    Exchanged, auth_factor, end_reason, entrance, grant, intermediate, read_beginning, read_exchange, session,
+};
+pub use sign_up::read_application;
 pub use time::timestamp;
 
 use runtime::Violations;

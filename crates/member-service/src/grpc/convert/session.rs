@@ -2,16 +2,22 @@
 
 use std::net::IpAddr;
 
-use api::member::v1::{self as proto, AuthFactorMethod, CreateSessionRequest, SessionEndReason};
+use api::member::v1::{
+    self as proto, AuthFactorMethod, CreateSessionRequest, EntranceRight, ExchangeSessionRequest, SessionEndReason,
+};
 use runtime::Violations;
 use secrecy::ExposeSecret;
-use tenancy::mask;
+use tenancy::{
+    OrganizationId, ProjectId, SessionId, mask,
+    secret::{self, Presented, SecretKind},
+};
 use tonic::Status;
 
 use super::{member, time::read_time, timestamp};
 use crate::{
-    model::{AuthFactor, AuthMethod, EndReason, Fault, Session, SessionGrant, cut},
-    ops::session::Beginning,
+    grpc::refusal,
+    model::{AuthFactor, AuthMethod, EndReason, Entrance, Fault, IssuedIntermediate, Session, SessionGrant, cut},
+    ops::{entry::Arrival, session::Beginning},
 };
 
 const MAX_FACTORS: usize = 8;
@@ -96,10 +102,81 @@ pub fn read_beginning(request: &CreateSessionRequest) -> Result<Beginning, Statu
     let mut auth_factors: Vec<AuthFactor> =
         factors.filter_map(|(at, f)| violations.check(format!("auth_factors[{at}]"), read_factor(f))).collect();
     auth_factors.sort_by_key(|factor| factor.time);
-    let ip_address = match request.ip_address.as_str() {
+    let arrival = read_arrival(&request.user_agent, &request.ip_address, &mut violations);
+    let (member, Arrival { user_agent, ip_address }) = violations.all((member, arrival))?;
+    Ok(Beginning { member, auth_factors, user_agent, ip_address, no_later_than: None })
+}
+
+pub fn read_arrival(user_agent: &str, ip_address: &str, violations: &mut Violations) -> Option<Arrival> {
+    let ip_address = match ip_address {
         "" => Some(String::new()),
         text => violations.check("ip_address", text.parse::<IpAddr>()).map(|ip| ip.to_string()),
     };
-    let (member, ip_address) = violations.all((member, ip_address))?;
-    Ok(Beginning { member, auth_factors, user_agent: cut(&request.user_agent, USER_AGENT_BYTES), ip_address })
+    Some(Arrival { user_agent: cut(user_agent, USER_AGENT_BYTES), ip_address: ip_address? })
+}
+
+pub fn intermediate(issued: &IssuedIntermediate) -> proto::IntermediateSessionGrant {
+    proto::IntermediateSessionGrant {
+        token: issued.token.expose_secret().to_owned(),
+        expire_time: Some(timestamp(issued.expire_time)),
+        email_address: issued.email_address.as_str().to_owned(),
+    }
+}
+
+pub fn entrance(entrance: &Entrance) -> proto::Entrance {
+    let (organization, right, member, invitation) = match entrance {
+        Entrance::Member(organization, member) => {
+            (organization, EntranceRight::Member, member.to_string(), String::new())
+        }
+        Entrance::Invited(organization, invitation) => {
+            (organization, EntranceRight::Invited, String::new(), invitation.to_string())
+        }
+        Entrance::Joinable(organization) => (organization, EntranceRight::Joinable, String::new(), String::new()),
+    };
+    proto::Entrance {
+        organization_id: organization.to_string(),
+        right: right.into(),
+        member_id: member,
+        invitation_id: invitation,
+    }
+}
+
+/// What is exchanged.
+pub enum Exchanged {
+    Intermediate(Presented),
+    /// A session, at its organization.
+    Session(OrganizationId, SessionId),
+}
+
+pub struct Exchange {
+    pub organization: OrganizationId,
+    pub from: Exchanged,
+    pub arrival: Arrival,
+}
+
+pub fn read_exchange(request: &ExchangeSessionRequest) -> Result<(ProjectId, Exchange), Status> {
+    let mut violations = Violations::default();
+    let project = violations.check("project_id", request.project_id.parse());
+    let organization = violations.check("organization_id", request.organization_id.parse());
+    let arrival = read_arrival(&request.user_agent, &request.ip_address, &mut violations);
+    let (token, session) = (&request.intermediate_session_token, &request.source_session_id);
+    if token.is_empty() == session.is_empty() {
+        violations.add("intermediate_session_token", "must be given, or source_session_id, and not both");
+    }
+    let source = match session.as_str() {
+        "" => Some(None),
+        text => {
+            let organization = violations.check("source_organization_id", request.source_organization_id.parse());
+            let session = violations.check("source_session_id", text.parse());
+            organization.zip(session).map(|(organization, session)| Some(Exchanged::Session(organization, session)))
+        }
+    };
+    let (project, organization, arrival, source) = violations.all((project, organization, arrival, source))?;
+    let from = match source {
+        Some(session) => session,
+        None => secret::parse(SecretKind::IntermediateSession, token)
+            .map(Exchanged::Intermediate)
+            .map_err(|_| refusal::sign_in_failed())?,
+    };
+    Ok((project, Exchange { organization, from, arrival }))
 }

@@ -11,7 +11,11 @@ use super::{Entrance, MAX_TRIES, Proven, SignInError, WINDOW, active_member, tag
 use crate::{
     mail,
     model::{AuthFactor, AuthMethod, Brand, EmailAddress, IdentityState},
-    ops::{Context, identity as identities},
+    ops::{
+        Context,
+        entry::{Candidate, Proof, issue, may_go_anywhere, right},
+        identity as identities,
+    },
     store::{
         attempt::{self, Kind},
         challenge::{self, NewChallenge, Tried},
@@ -48,27 +52,39 @@ pub async fn start_email_challenge(
     if count.tries > MAX_TRIES {
         return Err(SignInError::RateLimited { until: count.window_end });
     }
-    let able = known.map(|known| known.identity).filter(|identity| identity.state == IdentityState::Active);
-    let (mut receiver, mut brand) = (able.filter(|_| target.open), Brand::default());
-    if let Some(organization) = target.organization {
-        let someone = receiver.as_ref().map_or_else(tenancy::IdentityId::new, |identity| identity.identity_id);
-        let member = active_member(context, granted, entrance.project, organization, someone).await?;
-        receiver = receiver.filter(|_| member.is_some());
-        let named = context.remote.organization(granted.into(), organization).await?;
-        brand = named.map(|named| named.brand).unwrap_or_default();
+    let suspended = known.as_ref().is_some_and(|known| known.identity.state == IdentityState::Suspended);
+    let identity = known.map(|known| known.identity);
+    // As if the code had come back: whoever could enter with it is sent one.
+    let candidate = Candidate { identity, address, proven: true };
+    let (mut able, mut brand) = (target.open && !suspended, Brand::default());
+    match target.organization {
+        Some(organization) => {
+            let granted = granted.in_organization(entrance.project, organization);
+            let named = context.remote.organization((&granted).into(), organization).await?;
+            let policy = named.as_ref().map(|named| named.policy.clone()).unwrap_or_default();
+            able &= right(context, &granted, &policy, &candidate).await?.is_some();
+            brand = named.map(|named| named.brand).unwrap_or_default();
+        }
+        None => {
+            // Asked of everybody, so that the answer takes as long.
+            let awaited = may_go_anywhere(context, granted, entrance.project, &candidate.address).await?;
+            able &= entrance.sign_up || candidate.identity.is_some() || awaited;
+        }
     }
+    let Candidate { identity, address, .. } = candidate;
     let code = six_digits();
     let new = NewChallenge {
         challenge_id: started.challenge,
         address_tag,
-        identity_id: receiver.as_ref().map(|identity| identity.identity_id),
+        identity_id: identity.filter(|_| able).map(|identity| identity.identity_id),
+        email_address: able.then(|| address.clone()),
         code_tag: context.database.sealer().tag("code", &code_message(started.challenge, &code)),
         expire_time: started.expire_time,
     };
     let mut tx = context.database.upkeep(target.tenant).await?;
     challenge::replace(tx.connection(), target.tenant, &new).await?;
     // Written also for nobody, as a mail whose time is over: it is never sent, and the answer takes as long.
-    let give_up_time = if receiver.is_some() { started.expire_time } else { OffsetDateTime::UNIX_EPOCH };
+    let give_up_time = if able { started.expire_time } else { OffsetDateTime::UNIX_EPOCH };
     let mail = mail::sign_in_code(&address, &brand, &code, LIFETIME.whole_minutes());
     mail.put(tx.connection(), context.database.sealer(), target.tenant, give_up_time).await?;
     tx.commit().await?;
@@ -91,7 +107,7 @@ pub async fn verify_email_challenge(
     let tried = challenge::take_try(tx.connection(), scope, challenge, TRIES).await?.ok_or(SignInError::Failed)?;
     let message = code_message(challenge, &code);
     let right = context.database.sealer().verify("code", &message, &tried.code_tag).is_ok();
-    let pool = if shared {
+    let pool = if shared || tried.tenant == OrganizationId::from(project) {
         Tenant::Project(scope)
     } else {
         Tenant::Organization(granted.in_organization(project, tried.tenant).scope)
@@ -115,22 +131,39 @@ async fn enter(
     pool: Tenant,
     tried: Tried,
 ) -> Result<Proven, SignInError> {
-    let someone = tried.identity_id.ok_or(SignInError::Failed)?;
+    let address = tried.email_address.ok_or(SignInError::Failed)?;
     let mut read = context.database.read(pool).await?;
-    let person = identity::get(read.connection(), pool, someone).await?;
+    let person = match tried.identity_id {
+        Some(someone) => Some(identity::get(read.connection(), pool, someone).await?.ok_or(SignInError::Failed)?),
+        None => identity::by_address(read.connection(), pool, &address).await?.map(|known| known.identity),
+    };
     read.finish().await?;
-    let person = person.filter(|person| person.state == IdentityState::Active).ok_or(SignInError::Failed)?;
-    identities::verify(context, pool, &granted.origin(), person, true).await?;
-    let named = (tried.tenant != OrganizationId::from(project)).then_some(tried.tenant);
-    let member = match named {
-        None => None,
-        Some(organization) => {
-            let member = active_member(context, granted, project, organization, someone).await?;
-            Some((organization, member.ok_or(SignInError::Failed)?.member_id))
+    if person.as_ref().is_some_and(|person| person.state != IdentityState::Active || person.email_address != address) {
+        return Err(SignInError::Failed);
+    }
+    let identity = person.as_ref().map(|person| person.identity_id);
+    if let Some(person) = person {
+        identities::verify(context, pool, &granted.origin(), person, true).await?;
+    }
+    let organization = (tried.tenant != OrganizationId::from(project)).then_some(tried.tenant);
+    let member = match (organization, identity) {
+        (Some(organization), Some(identity)) => {
+            active_member(context, granted, project, organization, identity).await?.map(|member| member.member_id)
         }
+        _ => None,
     };
     let factor = AuthFactor { method: AuthMethod::EmailCode, time: now() };
-    Ok(Proven { identity: someone, member, factor })
+    let intermediate = match member {
+        Some(_) => None,
+        None => {
+            let tenant = match organization {
+                Some(organization) => Tenant::Organization(granted.in_organization(project, organization).scope),
+                None => Tenant::Project(granted.in_project(project).scope),
+            };
+            Some(issue(context, tenant, Proof { identity, address: &address, verified: true, factor }).await?)
+        }
+    };
+    Ok(Proven { identity, organization, member, factor, intermediate })
 }
 
 fn code_message(challenge: ChallengeId, code: &str) -> Vec<u8> {

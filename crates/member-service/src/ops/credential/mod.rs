@@ -18,7 +18,8 @@ use uuid::Uuid;
 use super::Context;
 use crate::{
     hashing::HashError,
-    model::{AddressTag, AuthFactor, EmailAddress, Member, MemberState},
+    model::{AddressTag, AuthFactor, EmailAddress, IssuedIntermediate, Member, MemberState},
+    ops::entry::LookError,
     remote::RemoteError,
     store::member::{self, Key},
 };
@@ -44,21 +45,37 @@ pub enum SignInError {
     Store(#[from] StoreError),
 }
 
+impl From<LookError> for SignInError {
+    fn from(error: LookError) -> Self {
+        match error {
+            LookError::Remote(error) => Self::Remote(error),
+            LookError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
 /// Where somebody wants in.
 #[derive(Debug)]
 pub struct Entrance {
     pub project: ProjectId,
     /// The organization with what is known of it here; None where none was named.
     pub organization: Option<(OrganizationId, Option<Head>)>,
+    /// Nowhere yet: they may be new. Only where no organization is named.
+    pub sign_up: bool,
 }
 
 /// Who somebody has proven to be.
 #[derive(Debug)]
 pub struct Proven {
-    pub identity: IdentityId,
-    /// In the organization that was named.
-    pub member: Option<(OrganizationId, MemberId)>,
+    /// None: the address is proven, and nobody has it.
+    pub identity: Option<IdentityId>,
+    /// The organization that was named.
+    pub organization: Option<OrganizationId>,
+    /// There.
+    pub member: Option<MemberId>,
     pub factor: AuthFactor,
+    /// How they go on who are no members there, or named none.
+    pub intermediate: Option<IssuedIntermediate>,
 }
 
 /// Where an entrance leads.
@@ -78,10 +95,11 @@ impl Entrance {
         let shared = shared.ok_or(SignInError::Failed)?;
         let project = Tenant::Project(granted.in_project(self.project).scope);
         let Some((organization, head)) = &self.organization else {
-            if !shared {
+            if !shared && !self.sign_up {
                 return Err(SignInError::OrganizationRequired);
             }
-            return Ok(Target { pool: project, tenant: project, organization: None, open: true });
+            let archived = context.database.head(project.key()).await?.is_some_and(|head| head.archived);
+            return Ok(Target { pool: project, tenant: project, organization: None, open: !archived });
         };
         let here = head.as_ref().filter(|head| head.project_id == self.project);
         let open = here.is_some_and(|head| head.state == OrganizationState::Active);

@@ -9,6 +9,7 @@ use crate::{
     model::{AuthFactor, AuthMethod, EmailAddress, Identity, IdentityState, MAX_CHARACTERS, NewPassword, WeakPassword},
     ops::{
         Context, NotActive, active,
+        entry::{Proof, issue},
         identity::{append_update, changed},
     },
     remote::RemoteError,
@@ -106,11 +107,8 @@ pub async fn verify_password(
         Some(organization) => active_member(context, granted, entrance.project, organization, someone).await?,
         None => None,
     };
-    let enters = target.open && (target.organization.is_none() || member.is_some());
-    let able = identity.is_some_and(|identity| identity.state == IdentityState::Active);
-    if !(right && enters && able) {
-        return Err(SignInError::Failed);
-    }
+    let able = identity.filter(|identity| identity.state == IdentityState::Active && right && target.open);
+    let identity = able.ok_or(SignInError::Failed)?;
     let rehashed = match imported {
         Some((checked, password)) => Some((checked, context.hasher.hash(password).await?)),
         None => None,
@@ -121,9 +119,20 @@ pub async fn verify_password(
     }
     attempt::forgive(tx.connection(), pool, Kind::Password, address_tag).await?;
     tx.commit().await?;
+    let factor = AuthFactor { method: AuthMethod::Password, time: now() };
+    let intermediate = match &member {
+        Some(_) => None,
+        // A password proves no address.
+        None => {
+            let proof = Proof { identity: Some(someone), address: &identity.email_address, verified: false, factor };
+            Some(issue(context, target.tenant, proof).await?)
+        }
+    };
     Ok(Proven {
-        identity: someone,
-        member: member.map(|member| (member.organization_id, member.member_id)),
-        factor: AuthFactor { method: AuthMethod::Password, time: now() },
+        identity: Some(someone),
+        organization: target.organization,
+        member: member.map(|member| member.member_id),
+        factor,
+        intermediate,
     })
 }

@@ -11,7 +11,7 @@ use super::{append_update, changed};
 use crate::{
     model::{EndReason, Identity, IdentityChanges, IdentityState},
     ops::{Context, NotActive, active, append_session_end},
-    store::{challenge, identity, session},
+    store::{challenge, identity, intermediate, session},
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -59,12 +59,13 @@ pub async fn update(
     }
     let suspended = after.state == IdentityState::Suspended;
     if suspended || after.email_address != before.email_address {
-        // A code that is on its way to the address before.
+        // A code that is on its way to the address before, and what came of one.
         challenge::end_everywhere(tx.connection(), project, id).await?;
+        intermediate::end_everywhere(tx.connection(), project, id).await?;
     }
     append_update(&mut tx, before, after.clone());
     let after = tx.commit(after).await?;
-    runtime::kill_point("suspend_identity/written");
+    runtime::kill_point("suspend-identity/committed");
     if suspended && let Err(error) = end_all_sessions(context, granted, id).await {
         tracing::warn!(error = %runtime::Chain(&error), identity = %id, "sessions of a suspended person are left to the sweep");
     }

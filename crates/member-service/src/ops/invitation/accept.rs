@@ -13,13 +13,13 @@ use tenancy::{
 
 use super::create::may_still_invite;
 use crate::{
-    model::{Invitation, InvitationState, LimitReached, MemberWithRoles, Metadata, Name, RoleSource},
+    model::{EmailAddress, Invitation, InvitationState, LimitReached, MemberWithRoles, Metadata, Name, RoleSource},
     ops::{
         Context, Errand, NotActive, active, identity,
         member::{MemberParts, insert},
         prospect::{BindError, Prospect},
     },
-    remote::{Grantor, RemoteError},
+    remote::{Grantor, OrganizationEntry, RemoteError},
     store::{
         invitation,
         member::{self, Key, WriteError},
@@ -67,6 +67,7 @@ impl From<WriteError> for AcceptError {
             WriteError::EmailTaken => Self::EmailTaken,
             // A new member by invitation has none.
             WriteError::ExternalIdTaken => Self::Store(StoreError::Corrupt("member_external_id_key")),
+            WriteError::AddressMoved => Self::TooLate,
             WriteError::Store(error) => Self::Store(error),
         }
     }
@@ -99,39 +100,79 @@ pub async fn accept(
         Looked::Pending(invitation) => invitation,
     };
     is_theirs(context, anyone, &invitation).await?;
+    join(context, &granted, once, &invitation, acceptance.display_name, limit).await
+}
+
+/// Accepts an invitation without its secret, for somebody who has proven in another way that the address it went to is theirs.
+pub async fn accept_proven(
+    context: &Context,
+    granted: &Granted<OrganizationScope>,
+    invitation: Invitation,
+    entry: &OrganizationEntry,
+) -> Result<MemberWithRoles, AcceptError> {
+    let _turn = context.errands.take(Errand::Acceptance(invitation.invitation_id)).await?;
+    let limit = entry.limits.max_members;
+    look_at_room(context, granted, &invitation.email_address, limit).await?;
+    join(context, granted, None, &invitation, Name::default(), limit).await
+}
+
+/// Makes a member of whoever an invitation was sent to.
+async fn join(
+    context: &Context,
+    granted: &Granted<OrganizationScope>,
+    once: Option<&Once>,
+    invitation: &Invitation,
+    display_name: Name,
+    limit: Option<i64>,
+) -> Result<MemberWithRoles, AcceptError> {
     let inviter = invitation.inviter.parse().map_err(|_| StoreError::Corrupt("invitation.inviter"))?;
     let grantor = Grantor { actor: inviter, is_project: invitation.inviter_is_project };
-    if !may_still_invite(context, &granted, &grantor).await? {
+    if !may_still_invite(context, granted, &grantor).await? {
         return Err(AcceptError::InviterLostRights);
     }
-    let pool = context.pool(&granted).await?;
-    // The secret reached the address: it is proven, whoever turns out to have been first.
-    let (address, name) = (&invitation.email_address, &acceptance.display_name);
-    let person = identity::find_or_create(context, pool, &granted.origin(), address, name, true).await?;
+    let pool = context.pool(granted).await?;
+    // Whoever accepts has read the mail that went to the address, or has proven it otherwise, whoever turns out to have been first.
+    let address = &invitation.email_address;
+    let person = identity::find_or_create(context, pool, &granted.origin(), address, &display_name, true).await?;
     kill_point("accept-invitation/identity-made");
     let roles = invitation.role_ids.iter().map(ToString::to_string).collect();
-    let prospect = Prospect::bind(context, &granted, &grantor, roles, RoleSource::Invitation).await?;
+    let prospect = Prospect::bind(context, granted, &grantor, vec![(RoleSource::Invitation, roles)]).await?;
     let parts = MemberParts {
         member_id: prospect.member,
         identity_id: person.identity_id,
         email_address: person.email_address,
-        display_name: if acceptance.display_name.is_empty() { person.display_name } else { acceptance.display_name },
+        display_name: if display_name.is_empty() { person.display_name } else { display_name },
         external_id: None,
         is_breakglass: false,
         trusted_metadata: Metadata::default(),
         untrusted_metadata: Metadata::default(),
     };
-    match write(context, &granted, once, &invitation, parts, limit, &prospect).await {
+    match write(context, granted, once, invitation, parts, limit, &prospect).await {
         Ok(made) if made.member.member_id == prospect.member => {
             kill_point("accept-invitation/committed");
-            context.remote.confirm((&granted).into(), granted.scope, &made.member).await;
+            context.remote.confirm(granted.into(), granted.scope, &made.member).await;
             Ok(made)
         }
         outcome => {
-            prospect.withdraw(context, &granted).await;
+            prospect.withdraw(context, granted).await;
             outcome
         }
     }
+}
+
+/// Refuses at once what would be refused after steps in other services.
+async fn look_at_room(
+    context: &Context,
+    granted: &Granted<OrganizationScope>,
+    address: &EmailAddress,
+    limit: Option<i64>,
+) -> Result<(), AcceptError> {
+    let organization = granted.scope.organization_id();
+    let mut read = context.database.read(granted.scope).await?;
+    let taken = member::find(read.connection(), organization, &Key::Email(address.clone())).await?.is_some();
+    let mut room = room_for_members(read.connection(), organization, limit).await?;
+    read.finish().await?;
+    if taken { Err(AcceptError::EmailTaken) } else { Ok(room.take()?) }
 }
 
 /// Whoever is signed in as a member joins by invitations for their own address alone: a link that somebody else was sent must not turn

@@ -5,7 +5,7 @@ mod create;
 mod resend;
 mod revoke;
 
-pub use accept::{AcceptError, Acceptance, accept};
+pub use accept::{AcceptError, Acceptance, accept, accept_proven};
 pub use create::{InviteError, create};
 pub use resend::{ResendError, resend};
 pub use revoke::{RevokeError, revoke};

@@ -6,8 +6,8 @@ use tenancy::{Change, Head, IdentityId, MemberId, NewEvent, Once, OrganizationSc
 
 use crate::{
     model::{
-        EmailAddress, ExternalId, LimitReached, Member, MemberDraft, MemberState, MemberWithRoles, Metadata, Name,
-        Person, RoleSource,
+        EmailAddress, ExternalId, Identity, LimitReached, Member, MemberDraft, MemberState, MemberWithRoles, Metadata,
+        Name, Person, RoleSource,
     },
     ops::{
         Context, Errand, NotActive, active, identity,
@@ -44,6 +44,7 @@ impl From<WriteError> for CreateError {
         match error {
             WriteError::EmailTaken => Self::EmailTaken,
             WriteError::ExternalIdTaken => Self::ExternalIdTaken,
+            WriteError::AddressMoved => Self::TooLate,
             WriteError::Store(error) => Self::Store(error),
         }
     }
@@ -81,9 +82,33 @@ pub async fn create(
     let identity =
         identity::find_or_create(context, pool, &origin, &draft.email_address, &draft.display_name, false).await?;
     kill_point("add-member/identity-made");
-    let prospect = Prospect::bind(context, granted, &Grantor::of(&granted.caller), roles, RoleSource::Direct).await?;
-    let parts = MemberParts::of(prospect.member, &Person::from(&identity), draft);
-    match write(context, granted, once, parts, identity.email_verified, limit, &prospect).await {
+    let newcomer = Newcomer { person: identity, draft, grants: vec![(RoleSource::Direct, roles)], limit };
+    add(context, granted, once, &Grantor::of(&granted.caller), newcomer).await
+}
+
+/// A person who is to be a member, by whatever way they come.
+#[derive(Debug)]
+pub struct Newcomer {
+    pub person: Identity,
+    pub draft: MemberDraft,
+    /// Their roles, and what for.
+    pub grants: Vec<(RoleSource, Vec<String>)>,
+    /// Of `max_members`.
+    pub limit: Option<i64>,
+}
+
+/// Binds the roles, then inserts the member, then tells authz-service that they are there.
+pub async fn add(
+    context: &Context,
+    granted: &Granted<OrganizationScope>,
+    once: Option<&Once>,
+    grantor: &Grantor,
+    newcomer: Newcomer,
+) -> Result<MemberWithRoles, CreateError> {
+    let Newcomer { person, draft, grants, limit } = newcomer;
+    let prospect = Prospect::bind(context, granted, grantor, grants).await?;
+    let parts = MemberParts::of(prospect.member, &Person::from(&person), draft);
+    match write(context, granted, once, parts, person.email_verified, limit, &prospect).await {
         Ok(made) if made.member.member_id == prospect.member => {
             kill_point("add-member/committed");
             context.remote.confirm(granted.into(), granted.scope, &made.member).await;
@@ -98,7 +123,7 @@ pub async fn create(
 }
 
 /// Refuses at once what would be refused after steps in other services.
-async fn look(
+pub(in crate::ops) async fn look(
     context: &Context,
     scope: OrganizationScope,
     address: &EmailAddress,

@@ -2,6 +2,7 @@
 
 mod batch;
 mod create;
+mod domain_roles;
 mod read;
 mod remove;
 mod rows;
@@ -10,7 +11,9 @@ mod update;
 
 pub use batch::create_many;
 pub use create::{CreateError, create};
-pub(super) use create::{MemberParts, insert};
+pub(super) use create::{MemberParts, Newcomer, add, insert, look};
+pub use domain_roles::{ReviewError, review_some};
+pub(super) use domain_roles::{still_those_of_domain, with_those_of_domain};
 pub use read::{ReadError, RoleFilter, get, list};
 
 pub use crate::store::member::{Filter, Key};

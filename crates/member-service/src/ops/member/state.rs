@@ -40,7 +40,9 @@ impl From<WriteError> for StateError {
     fn from(error: WriteError) -> Self {
         match error {
             // Neither is written by a change of state.
-            WriteError::EmailTaken | WriteError::ExternalIdTaken => Self::Store(StoreError::Corrupt("member key")),
+            WriteError::EmailTaken | WriteError::ExternalIdTaken | WriteError::AddressMoved => {
+                Self::Store(StoreError::Corrupt("member key"))
+            }
             WriteError::Store(error) => Self::Store(error),
         }
     }

@@ -61,7 +61,9 @@ pub async fn update(
     let member = Member { revision: tx.revision(), update_time: now(), ..member };
     member::update(tx.connection(), &member).await.map_err(|error| match error {
         // The address is not written here.
-        WriteError::EmailTaken => UpdateError::Store(StoreError::Corrupt("member_email_key")),
+        WriteError::EmailTaken | WriteError::AddressMoved => {
+            UpdateError::Store(StoreError::Corrupt("member_email_key"))
+        }
         WriteError::ExternalIdTaken => UpdateError::ExternalIdTaken,
         WriteError::Store(error) => UpdateError::Store(error),
     })?;

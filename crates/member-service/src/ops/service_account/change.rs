@@ -40,7 +40,7 @@ pub async fn update(
     let begun = match (tenant, to) {
         (Tenant::Organization(scope), Some(AccountState::Suspended)) => {
             tell(context, granted, scope, id, AccountState::Suspended, told, true).await?;
-            runtime::kill_point("suspend_service_account/told");
+            runtime::kill_point("suspend-account/told");
             true
         }
         _ => false,
@@ -63,7 +63,7 @@ pub async fn update(
     }
     let account = write(&mut tx, tenant, before.clone(), ServiceAccount { display_name, state, ..before }).await?;
     let account = tx.commit(account).await?;
-    runtime::kill_point("update_service_account/written");
+    runtime::kill_point("suspend-account/committed");
     // A suspension that took a later revision than it was told with, and every reactivation.
     if let (Tenant::Organization(scope), Some(state)) = (tenant, to)
         && (state == AccountState::Active || account.state_revision > told)
@@ -96,7 +96,7 @@ pub async fn delete(
         let (actor, told) = (Actor::ServiceAccount(id), head.revision + 1);
         let (organization, project) = (scope.organization_id(), scope.project_id());
         context.remote.remove_subject(granted.into(), organization, project, &actor, told, true).await?;
-        runtime::kill_point("delete_service_account/told");
+        runtime::kill_point("remove-account/told");
     }
     Ok(remove(context, tenant, &granted.origin(), once, id).await?)
 }

@@ -3,7 +3,8 @@
 use access::{Granted, Tenant};
 use secrecy::{ExposeSecret, SecretString};
 use tenancy::{
-    ApiKeyId, Change, ClusterScope, NewEvent, Once, OrganizationId, ProjectId, ServiceAccountId, StoreError, Write,
+    ApiKeyId, Change, ClusterScope, NewEvent, Once, OrganizationId, OrganizationState, ProjectId, ServiceAccountId,
+    StoreError, Write,
     event::now,
     page::{Listed, Page},
     secret::{self, Presented, SecretHash, SecretKind},
@@ -97,7 +98,9 @@ pub async fn authenticate(
 ) -> Result<Option<Authenticated>, StoreError> {
     let named = OrganizationId::from_uuid(presented.tenant);
     // Asked for here alone: whoever has accounts here is known here, and a made-up secret costs no call to another service.
-    let tenant = match context.database.head(named).await? {
+    let head = context.database.head(named).await?;
+    let open = head.as_ref().is_some_and(|head| head.state == OrganizationState::Active);
+    let tenant = match head {
         Some(head) if named == head.project_id.into() => Tenant::Project(granted.in_project(head.project_id).scope),
         Some(head) => Tenant::Organization(granted.in_organization(head.project_id, named).scope),
         // Nobody's: the same statement, for the same time.
@@ -106,7 +109,7 @@ pub async fn authenticate(
     let mut read = context.database.read(tenant).await?;
     let found = service_account::authenticate(read.connection(), tenant, presented).await?;
     read.finish().await?;
-    let fits = |found: &Authenticated| client.is_none_or(|client| client == found.account.service_account_id);
+    let fits = |found: &Authenticated| open && client.is_none_or(|client| client == found.account.service_account_id);
     let Some(found) = found.filter(fits) else { return Ok(None) };
     if let Err(error) = mark_used(context, tenant, &found).await {
         tracing::warn!(error = %runtime::Chain(&error), key = %found.api_key_id, "the last use of a key is not noted");

@@ -29,6 +29,8 @@ use key::{FreshKey, insert_key};
 pub enum AccountError {
     #[error("no such project")]
     ProjectUnknown,
+    #[error("the project is archived")]
+    ProjectArchived,
     #[error("no such service account")]
     AccountUnknown,
     #[error("no such API key")]
@@ -111,6 +113,9 @@ pub async fn create_for_project(
     let mut tx = context.database.write(tenant, &granted.origin(), once).await?;
     if let Some(first) = tx.first_answer()? {
         return Ok(first);
+    }
+    if tx.head().archived {
+        return Err(AccountError::ProjectArchived);
     }
     let account = insert(&mut tx, tenant, display_name).await?;
     let fresh = FreshKey::new(tenant);

@@ -7,9 +7,15 @@ use tenancy::{
     secret::{self, SecretKind},
 };
 
+use time::OffsetDateTime;
+
 use crate::{
-    model::{AuthFactor, LIFETIME, MemberState, MemberWithRoles, Session, SessionChange, SessionGrant},
-    ops::{Context, verified},
+    model::{AuthFactor, LIFETIME, MemberState, MemberWithRoles, Session, SessionChange, SessionGrant, Unmet},
+    ops::{
+        Context,
+        member::{ReviewError, with_those_of_domain},
+        verified,
+    },
     remote::RemoteError,
     store::{
         member::{self, Key},
@@ -23,9 +29,20 @@ pub enum BeginError {
     #[error("the member may not sign in")]
     Refused,
     #[error(transparent)]
+    Unmet(#[from] Unmet),
+    #[error(transparent)]
     Remote(#[from] RemoteError),
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<ReviewError> for BeginError {
+    fn from(error: ReviewError) -> Self {
+        match error {
+            ReviewError::Remote(error) => Self::Remote(error),
+            ReviewError::Store(error) => Self::Store(error),
+        }
+    }
 }
 
 /// Who signs in, by what, from where.
@@ -35,6 +52,8 @@ pub struct Beginning {
     pub auth_factors: Vec<AuthFactor>,
     pub user_agent: String,
     pub ip_address: String,
+    /// The session ends then at the latest.
+    pub no_later_than: Option<OffsetDateTime>,
 }
 
 pub async fn begin(
@@ -49,6 +68,8 @@ pub async fn begin(
         context.remote.roles(granted.into(), organization, &subjects)
     )?;
     let named = named.ok_or(BeginError::Refused)?;
+    let roles = roles.into_iter().next().unwrap_or_default();
+    let roles = with_those_of_domain(context, granted, &named.policy, beginning.member, roles).await?;
     let pool = context.pool(granted).await?;
     let session_id = SessionId::new();
     let issued = secret::issue(SecretKind::RefreshToken, organization.uuid(), session_id.uuid());
@@ -57,7 +78,9 @@ pub async fn begin(
     let member = member::find(tx.connection(), organization, &Key::Id(beginning.member)).await?;
     let open = tx.head().state == OrganizationState::Active;
     let member = member.filter(|member| open && member.state == MemberState::Active).ok_or(BeginError::Refused)?;
+    named.policy.sign_in.met_by(&beginning.auth_factors, member.is_breakglass)?;
     let now = now();
+    let expire_time = beginning.no_later_than.map_or(now + LIFETIME, |latest| latest.min(now + LIFETIME));
     let session = Session {
         session_id,
         identity_id: member.identity_id,
@@ -68,7 +91,7 @@ pub async fn begin(
         user_agent: beginning.user_agent,
         ip_address: beginning.ip_address,
         last_active_time: now,
-        expire_time: now + LIFETIME,
+        expire_time,
         revision: tx.revision(),
         create_time: now,
     };
@@ -84,11 +107,7 @@ pub async fn begin(
     Ok(SessionGrant {
         project_id: scope.project_id(),
         session,
-        member: MemberWithRoles {
-            email_verified: verified.contains(&member.identity_id),
-            member,
-            roles: roles.into_iter().next().unwrap_or_default(),
-        },
+        member: MemberWithRoles { email_verified: verified.contains(&member.identity_id), member, roles },
         refresh_token: issued.text,
     })
 }

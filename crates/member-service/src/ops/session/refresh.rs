@@ -3,7 +3,7 @@
 //! No tenant write: the session's row is locked, not the organization's head. What another service must be asked for is asked before
 //! the token is used up, so that a call that fails can be made again with the same token.
 
-use access::Granted;
+use access::{Granted, Tenant};
 use tenancy::{
     Actor, ClusterScope, Head, IdentityId, MemberId, OrganizationId, OrganizationScope, OrganizationState, SessionId,
     StoreError,
@@ -13,10 +13,14 @@ use tenancy::{
 use time::Duration;
 
 use crate::{
-    model::{EndReason, Member, MemberState, MemberWithRoles, SessionGrant},
-    ops::{Context, append_session_end, verified},
+    model::{EndReason, Identity, IdentityState, Member, MemberState, MemberWithRoles, SessionGrant},
+    ops::{
+        Context, append_session_end,
+        member::{ReviewError, still_those_of_domain},
+    },
     remote::RemoteError,
     store::{
+        identity,
         member::{self, Key},
         session::{self, Standing},
     },
@@ -35,6 +39,15 @@ pub enum RefreshError {
     Store(#[from] StoreError),
 }
 
+impl From<ReviewError> for RefreshError {
+    fn from(error: ReviewError) -> Self {
+        match error {
+            ReviewError::Remote(error) => Self::Remote(error),
+            ReviewError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
 /// `head` is what is known of the organization that the token names.
 pub async fn refresh(
     context: &Context,
@@ -51,7 +64,9 @@ pub async fn refresh(
     }
     let (member, person) = member.ok_or(RefreshError::Refused)?;
     let roles = context.remote.roles(Into::into(&granted), organization, &[Actor::Member(member)]).await?;
-    let verified = verified(context, context.pool(&granted).await?, &[person]).await?;
+    let roles = roles.into_iter().next().unwrap_or_default();
+    let roles = still_those_of_domain(context, &granted, member, roles).await?;
+    let person = person_of(context, context.pool(&granted).await?, person).await?.ok_or(RefreshError::Refused)?;
 
     let issued = secret::issue(SecretKind::RefreshToken, organization.uuid(), id.uuid());
     let mut tx = context.database.upkeep(granted.scope).await?;
@@ -73,13 +88,18 @@ pub async fn refresh(
     Ok(SessionGrant {
         project_id: granted.scope.project_id(),
         session,
-        member: MemberWithRoles {
-            email_verified: verified.contains(&member.identity_id),
-            member,
-            roles: roles.into_iter().next().unwrap_or_default(),
-        },
+        member: MemberWithRoles { email_verified: person.email_verified, member, roles },
         refresh_token: issued.text,
     })
+}
+
+/// Whose session it is, if they were not suspended. What is known of them stands with their pool, outside the organization's rows; a
+/// suspension ends their sessions soon afterwards, and until then none is refreshed.
+async fn person_of(context: &Context, pool: Tenant, id: IdentityId) -> Result<Option<Identity>, StoreError> {
+    let mut read = context.database.read(pool).await?;
+    let person = identity::get(read.connection(), pool, id).await?;
+    read.finish().await?;
+    Ok(person.filter(|person| person.state == IdentityState::Active))
 }
 
 /// What the token is to its session, and whose the session is, if they may be refreshed.

@@ -4,6 +4,7 @@ mod branding;
 mod choices;
 pub mod connection;
 pub mod domain;
+mod foundation;
 mod limits;
 mod metadata;
 mod organization;
@@ -11,13 +12,14 @@ mod project;
 mod settings;
 mod time;
 
+pub use foundation::{read_batch_resolve, read_foundation};
 pub use organization::{
     IDLE_TIMEOUT, effective, entry, filter, key, organization, organization_alone, organization_in_use, read_batch,
     read_create, read_state_change, read_update,
 };
 pub use project::{
-    DEFAULT_IDLE_TIMEOUT, project, project_entry, read_create as read_create_project,
-    read_update as read_update_project, state_filter,
+    DEFAULT_IDLE_TIMEOUT, project, project_entry, read_archive as read_archive_project,
+    read_create as read_create_project, read_update as read_update_project, state_filter,
 };
 
 use runtime::Violations;

@@ -10,8 +10,8 @@ use super::{
     time::{duration, read_seconds, timestamp},
 };
 use crate::{
-    model::{Audience, DisplayName, HostName, Project, ProjectDraft, ProjectState, TokenSettings},
-    ops::project::Update,
+    model::{Audience, DisplayName, HostName, Project, ProjectDraft, ProjectState, Reason, TokenSettings},
+    ops::project::{Archive, Update},
 };
 
 /// What an update mask may name, besides the fields of the defaults.
@@ -124,6 +124,14 @@ pub fn read_update(request: proto::UpdateProjectRequest) -> Result<(ProjectId, U
     let draft = draft(&mut reading, from);
     reading.violations.finish()?;
     Ok((id, Update { draft, mask, etag }))
+}
+
+pub fn read_archive(request: proto::ArchiveProjectRequest) -> Result<Archive, Status> {
+    let mut violations = Violations::default();
+    let project = violations.check("project_id", request.project_id.parse());
+    let reason = violations.check("reason", Reason::parse(&request.reason));
+    let (project, reason) = violations.all((project, reason))?;
+    Ok(Archive { project, etag: request.etag.unwrap_or_default(), reason })
 }
 
 fn read_token_settings(reading: &mut Reading<'_>, from: proto::TokenSettings) -> TokenSettings {

@@ -22,6 +22,9 @@ pub enum CreateError {
     LimitReached { limit: i32, used: i64 },
     #[error("the slug is, or was, another organization's in this project")]
     SlugTaken,
+    /// Of a TEAM, which nobody is the name of.
+    #[error("is required for a TEAM")]
+    NameMissing,
     #[error("another organization of this project has the external_id")]
     ExternalIdTaken,
     #[error(transparent)]
@@ -55,9 +58,18 @@ pub async fn create(
     if project.state == ProjectState::Archived {
         return Err(CreateError::ProjectArchived);
     }
-    leave_room(&mut tx, &project).await?;
+    let organization = made(&project, OrganizationId::new(), display_name, draft);
+    let view = insert(&mut tx, &project, organization).await?;
+    Ok(tx.commit(view).await?)
+}
 
-    let organization = made(&project, display_name, draft);
+/// In a write of the project: the organization's row, its slug, its own chain with its first event.
+pub(super) async fn insert(
+    tx: &mut Write,
+    project: &Project,
+    organization: Organization,
+) -> Result<OrganizationView, CreateError> {
+    leave_room(tx, project).await?;
     let id = organization.organization_id;
     if !slug::claim(tx.connection(), project.project_id, id, &organization.slug).await? {
         return Err(CreateError::SlugTaken);
@@ -67,7 +79,7 @@ pub async fn create(
     let limits = LimitsInForce::of(&organization.limits, &plan.unwrap_or(NO_LIMITS), &project.limits.organization);
     let change = OrganizationChange { before: None, after: Some(organization.clone()), reason: String::new() };
     tx.found(id, event("organization.created", id, &change)).await?;
-    Ok(tx.commit(OrganizationView { organization, limits }).await?)
+    Ok(OrganizationView { organization, limits })
 }
 
 const NO_LIMITS: LimitValues = LimitValues {
@@ -83,8 +95,12 @@ async fn leave_room(tx: &mut Write, project: &Project) -> Result<(), CreateError
     if used < i64::from(limit) { Ok(()) } else { Err(CreateError::LimitReached { limit, used }) }
 }
 
-fn made(project: &Project, display_name: DisplayName, draft: Draft) -> Organization {
-    let organization_id = OrganizationId::new();
+pub(super) fn made(
+    project: &Project,
+    organization_id: OrganizationId,
+    display_name: DisplayName,
+    draft: Draft,
+) -> Organization {
     let time = tenancy::event::now();
     Organization {
         organization_id,

@@ -1,6 +1,7 @@
 //! Organizations: made, read, changed, shut and opened again.
 
 mod create;
+mod found;
 mod promote;
 mod purge;
 mod read;
@@ -8,6 +9,7 @@ mod state;
 mod update;
 
 pub use create::{CreateError, create};
+pub use found::{Foundation, found};
 pub use promote::{PromoteError, promote};
 pub use purge::{due, purge};
 pub use read::{Key, get, get_several, list, lookup};

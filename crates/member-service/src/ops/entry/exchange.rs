@@ -1,0 +1,168 @@
+//! From an intermediate session to a member session.
+
+use access::Granted;
+use runtime::kill_point;
+use tenancy::{ClusterScope, Head, OrganizationScope, OrganizationState, StoreError};
+
+use super::{
+    LookError, Opened, Right,
+    intermediate::{spend, try_once},
+    newcomer::{join, right},
+};
+use crate::{
+    model::{LimitReached, SessionGrant, Unmet},
+    ops::{
+        Context,
+        invitation::{AcceptError, accept_proven},
+        member::CreateError,
+        session::{BeginError, Beginning, begin},
+    },
+    remote::RemoteError,
+    store::member::{self, Key},
+};
+
+#[derive(Debug, thiserror::Error)]
+pub enum EntryError {
+    /// The intermediate session is not good, the organization is not there or not active, or there is no right to enter.
+    #[error("the person may not enter")]
+    Refused,
+    #[error(transparent)]
+    Unmet(#[from] Unmet),
+    #[error("the invitation was accepted, revoked, or has expired")]
+    InvitationNotPending,
+    #[error("the inviter may no longer grant what the invitation promises")]
+    InviterLostRights,
+    #[error("max_members is reached")]
+    LimitReached(#[from] LimitReached),
+    #[error("the call took too long to be completed")]
+    TooLate,
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<LookError> for EntryError {
+    fn from(error: LookError) -> Self {
+        match error {
+            LookError::Remote(error) => Self::Remote(error),
+            LookError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl From<BeginError> for EntryError {
+    fn from(error: BeginError) -> Self {
+        match error {
+            BeginError::Refused => Self::Refused,
+            BeginError::Unmet(unmet) => Self::Unmet(unmet),
+            BeginError::Remote(error) => Self::Remote(error),
+            BeginError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl From<CreateError> for EntryError {
+    fn from(error: CreateError) -> Self {
+        match error {
+            // Somebody with the same address was quicker, or the organization was shut: both are looked at once more by the next try.
+            CreateError::EmailTaken | CreateError::NotActive(_) => Self::Refused,
+            CreateError::ExternalIdTaken => Self::Store(StoreError::Corrupt("member_external_id_key")),
+            CreateError::LimitReached(reached) => Self::LimitReached(reached),
+            CreateError::TooLate => Self::TooLate,
+            CreateError::Remote(error) => Self::Remote(error),
+            CreateError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl From<AcceptError> for EntryError {
+    fn from(error: AcceptError) -> Self {
+        match error {
+            AcceptError::Unknown | AcceptError::EmailTaken | AcceptError::ForAnother | AcceptError::NotActive(_) => {
+                Self::Refused
+            }
+            AcceptError::NotPending => Self::InvitationNotPending,
+            AcceptError::InviterLostRights => Self::InviterLostRights,
+            AcceptError::LimitReached(reached) => Self::LimitReached(reached),
+            AcceptError::TooLate => Self::TooLate,
+            AcceptError::Remote(error) => Self::Remote(error),
+            AcceptError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+/// Where a session comes from.
+#[derive(Debug)]
+pub struct Arrival {
+    pub user_agent: String,
+    pub ip_address: String,
+}
+
+/// Enters an organization. `head` is what is known of it; None where it is not there, which costs a try as any other. The intermediate session is used up by the session that begins; whatever is
+/// refused before that leaves it good for another try.
+pub async fn exchange(
+    context: &Context,
+    cluster: &Granted<ClusterScope>,
+    opened: Opened,
+    head: Option<Head>,
+    arrival: Arrival,
+) -> Result<SessionGrant, EntryError> {
+    if !try_once(context, &opened).await? {
+        return Err(EntryError::Refused);
+    }
+    // One that names an organization opens that one, and one without a pool opens none.
+    let leads_to = |head: &Head| !opened.is_bound() || opened.tenant.key() == head.organization_id;
+    let open = |head: &Head| head.project_id == opened.project && head.state == OrganizationState::Active;
+    let head = head.filter(|head| open(head) && leads_to(head) && opened.pool.is_some()).ok_or(EntryError::Refused)?;
+    let granted = cluster.in_organization(opened.project, head.organization_id);
+    let member = enter(context, &granted, &opened).await?;
+    if !spend(context, opened.tenant, opened.session.id).await? {
+        return Err(EntryError::Refused);
+    }
+    let beginning = Beginning {
+        member,
+        auth_factors: opened.session.auth_factors,
+        user_agent: arrival.user_agent,
+        ip_address: arrival.ip_address,
+        no_later_than: None,
+    };
+    Ok(begin(context, &granted, beginning).await?)
+}
+
+/// The member that the person is, or becomes.
+async fn enter(
+    context: &Context,
+    granted: &Granted<OrganizationScope>,
+    opened: &Opened,
+) -> Result<tenancy::MemberId, EntryError> {
+    let organization = granted.scope.organization_id();
+    let entry = context.remote.organization(granted.into(), organization).await?.ok_or(EntryError::Refused)?;
+    let candidate = &opened.candidate;
+    let right = right(context, granted, &entry.policy, candidate).await?.ok_or(EntryError::Refused)?;
+    let is_breakglass = matches!(&right, Right::Member(member) if member.is_breakglass);
+    entry.policy.sign_in.met_by(&opened.session.auth_factors, is_breakglass)?;
+    let joined = match right {
+        Right::Member(member) => return Ok(member.member_id),
+        Right::Invited(invitation) => {
+            accept_proven(context, granted, *invitation, &entry).await.map_err(EntryError::from)
+        }
+        Right::Joinable => join(context, granted, &entry, candidate).await.map_err(EntryError::from),
+    };
+    match joined {
+        Ok(made) => {
+            kill_point("enter/joined");
+            Ok(made.member.member_id)
+        }
+        // The same person twice at once: whoever comes second finds themselves a member.
+        Err(EntryError::Refused | EntryError::InvitationNotPending) => {
+            let mut read = context.database.read(granted.scope).await?;
+            let key = Key::Email(candidate.address.clone());
+            let member = member::find(read.connection(), organization, &key).await?;
+            read.finish().await?;
+            let active = |member: &crate::model::Member| member.state == crate::model::MemberState::Active;
+            Ok(member.filter(active).ok_or(EntryError::Refused)?.member_id)
+        }
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,92 @@
+//! From a member session to one at another organization of the same person.
+
+use access::Granted;
+use tenancy::{ClusterScope, Head, OrganizationState, SessionId, StoreError};
+
+use super::Arrival;
+use crate::{
+    model::{IdentityState, MemberState, SessionGrant, Unmet},
+    ops::{
+        Context,
+        session::{BeginError, Beginning, begin},
+    },
+    remote::RemoteError,
+    store::{
+        identity,
+        member::{self, Key},
+        session,
+    },
+};
+
+#[derive(Debug, thiserror::Error)]
+pub enum SwitchError {
+    #[error("the session has ended")]
+    Ended,
+    #[error("the person may not enter")]
+    Refused,
+    #[error(transparent)]
+    Unmet(#[from] Unmet),
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<BeginError> for SwitchError {
+    fn from(error: BeginError) -> Self {
+        match error {
+            BeginError::Refused => Self::Refused,
+            BeginError::Unmet(unmet) => Self::Unmet(unmet),
+            BeginError::Remote(error) => Self::Remote(error),
+            BeginError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+/// Begins a session at the organization of `target`, on the strength of one at that of `source`, which goes on. The new one ends no later:
+/// what was proven grows no younger by going to and fro.
+pub async fn switch(
+    context: &Context,
+    cluster: &Granted<ClusterScope>,
+    source: &Head,
+    session: SessionId,
+    target: &Head,
+    arrival: Arrival,
+) -> Result<SessionGrant, SwitchError> {
+    let project = source.project_id;
+    if source.state != OrganizationState::Active {
+        return Err(SwitchError::Ended);
+    }
+    let here = cluster.in_organization(project, source.organization_id).scope;
+    let mut read = context.database.read(here).await?;
+    let from = session::live(read.connection(), source.organization_id, session).await?;
+    let member = match &from {
+        Some(from) => member::find(read.connection(), source.organization_id, &Key::Id(from.member_id)).await?,
+        None => None,
+    };
+    read.finish().await?;
+    let active = member.is_some_and(|member| member.state == MemberState::Active);
+    let from = from.filter(|_| active).ok_or(SwitchError::Ended)?;
+
+    let shared = context.remote.shares_pool(cluster.into(), project).await?.unwrap_or(false);
+    let open = target.project_id == project && target.state == OrganizationState::Active;
+    if !(shared && open) {
+        return Err(SwitchError::Refused);
+    }
+    let pool = access::Tenant::Project(cluster.in_project(project).scope);
+    let mut read = context.database.read(pool).await?;
+    let person = identity::get(read.connection(), pool, from.identity_id).await?;
+    let member = member::find(read.connection(), target.organization_id, &Key::Identity(from.identity_id)).await?;
+    read.finish().await?;
+    if person.is_none_or(|person| person.state != IdentityState::Active) {
+        return Err(SwitchError::Ended);
+    }
+    let beginning = Beginning {
+        member: member.ok_or(SwitchError::Refused)?.member_id,
+        no_later_than: Some(from.expire_time),
+        auth_factors: from.auth_factors,
+        user_agent: arrival.user_agent,
+        ip_address: arrival.ip_address,
+    };
+    Ok(begin(context, &cluster.in_organization(project, target.organization_id), beginning).await?)
+}
