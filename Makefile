@@ -39,7 +39,11 @@ sqlx:
 sqlx-check:
 	cargo run --quiet --package local-postgres --example checked-sql -- check
 
-# The engine against its reference: a million steps of random histories, or STEPS of them. `make test` takes a few thousand.
+# Long runs of what `test` does briefly. The engine against its reference: a million steps of random histories, or STEPS of them. Three
+# processes in a storm, until 100,000 answers have been judged, or CHECKS of them.
 STEPS ?= 1000000
+CHECKS ?= 100000
 proof:
 	GUILDHALL_PROOF_STEPS=$(STEPS) cargo test --release --locked --package engine --test oracle changed_and_rebuilt
+	cargo build --workspace --bins --locked
+	GUILDHALL_PROOF_CHECKS=$(CHECKS) cargo test --locked --package e2e --test e2e replicas::storm -- --nocapture

@@ -42,6 +42,7 @@ mod purge;
 mod purge_authz;
 mod readme;
 mod repeats;
+mod replicas;
 mod service_accounts;
 mod sessions;
 mod signing_up;

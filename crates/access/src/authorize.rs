@@ -1,12 +1,12 @@
 //! From a request to the scope that its caller may act in.
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use api::{Addressed, Audience, Method};
 use runtime::{CallContext, Channel};
 use tenancy::{
     Actor, ClusterScope, Database, Head, Once, OrganizationId, OrganizationScope, OrganizationState, Origin, ProjectId,
-    ProjectScope, Scope,
+    ProjectScope,
 };
 use tonic::{Request, Status};
 
@@ -19,56 +19,9 @@ use crate::{
     refusal::{
         invalid_field, not_active, permission_missing, project_archived, store, unauthenticated, wrong_audience,
     },
-    signing::{KeyError, SigningKey},
-    trust::{Trust, TrustError},
-    verify::Verifier,
+    tenant::Tenant,
+    verify::{Verifier, now},
 };
-
-/// How a process proves who it is, and whom it believes.
-#[derive(Debug, Clone, clap::Args)]
-pub struct AccessOptions {
-    /// This process's Ed25519 private key: a PEM file, PKCS #8.
-    #[arg(long, env = "GUILDHALL_SIGNING_KEY", value_name = "FILE")]
-    pub signing_key: PathBuf,
-    /// The directory of the public keys of all processes, `<name>.jwks.json` each. Read again every 30 seconds.
-    #[arg(long, env = "GUILDHALL_TRUST", value_name = "DIRECTORY")]
-    pub trust: PathBuf,
-    /// The issuer that access tokens must name: the gateway's public address.
-    #[arg(long, env = "GUILDHALL_ISSUER", value_name = "URL")]
-    pub issuer: String,
-    /// The audience that access tokens must name.
-    #[arg(long, env = "GUILDHALL_AUDIENCE", default_value = "guildhall")]
-    pub audience: String,
-}
-
-impl AccessOptions {
-    pub fn signing_key(&self) -> Result<Arc<SigningKey>, KeyError> {
-        SigningKey::read(&self.signing_key).map(Arc::new)
-    }
-
-    pub fn verifier(&self, service: Service) -> Result<Arc<Verifier>, TrustError> {
-        let trust = Trust::read(&self.trust)?;
-        Ok(Arc::new(Verifier::new(service, trust, &self.issuer, &self.audience)))
-    }
-
-    /// Every fault of these options, for `check-config`.
-    pub fn faults(&self) -> Vec<String> {
-        let mut faults = Vec::new();
-        if let Err(error) = SigningKey::read(&self.signing_key) {
-            faults.push(format!("--signing-key: {}", runtime::Chain(&error)));
-        }
-        if let Err(error) = Trust::read(&self.trust) {
-            faults.push(format!("--trust: {}", runtime::Chain(&error)));
-        }
-        if self.issuer.is_empty() {
-            faults.push("--issuer: must not be empty".to_owned());
-        }
-        if self.audience.is_empty() {
-            faults.push("--audience: must not be empty".to_owned());
-        }
-        faults
-    }
-}
 
 /// One service's door: who calls, and the scope that they may act in.
 #[derive(Clone)]
@@ -94,39 +47,17 @@ pub struct Granted<S> {
     pub scope: S,
     pub call: CallContext,
     method: &'static Method,
+    expires_at: u64,
 }
 
-/// What belongs to an organization or, where the request names none, to the project itself.
+/// What somebody already holds of an organization, no older than they may use it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tenant {
-    Organization(OrganizationScope),
-    Project(ProjectScope),
-}
-
-impl Tenant {
-    pub fn project_id(&self) -> ProjectId {
-        match self {
-            Self::Organization(scope) => scope.project_id(),
-            Self::Project(scope) => scope.project_id(),
-        }
-    }
-
-    /// The key that the rows stand under.
-    pub fn key(&self) -> OrganizationId {
-        match self {
-            Self::Organization(scope) => scope.organization_id(),
-            Self::Project(scope) => scope.own_key(),
-        }
-    }
-}
-
-impl From<Tenant> for Scope {
-    fn from(tenant: Tenant) -> Self {
-        match tenant {
-            Tenant::Organization(scope) => scope.into(),
-            Tenant::Project(scope) => scope.into(),
-        }
-    }
+pub struct Known {
+    pub project: ProjectId,
+    /// The one in force.
+    pub state: OrganizationState,
+    /// Whether the project is archived.
+    pub archived: bool,
 }
 
 impl<S> Granted<S> {
@@ -167,7 +98,7 @@ impl<S> Granted<S> {
     }
 
     fn with<T>(self, scope: T) -> Granted<T> {
-        Granted { caller: self.caller, scope, call: self.call, method: self.method }
+        Granted { caller: self.caller, scope, call: self.call, method: self.method, expires_at: self.expires_at }
     }
 }
 
@@ -206,7 +137,13 @@ impl Granted<ClusterScope> {
     /// What a service does of itself, in the way that it serves calls.
     pub fn of_background(service: Service) -> Self {
         let caller = Caller::Workload { service, on_behalf_of: None };
-        Self { caller, scope: ClusterScope::granted(), call: CallContext::background(), method: &BACKGROUND }
+        Self {
+            caller,
+            scope: ClusterScope::granted(),
+            call: CallContext::background(),
+            method: &BACKGROUND,
+            expires_at: u64::MAX,
+        }
     }
 
     /// The operator's or a service's work in one project.
@@ -253,12 +190,12 @@ impl Access {
     /// Who called which method, as the layer left it. A method of another audience than its handler asks for is refused: a
     /// handler cannot take a wider scope than the contract says.
     fn authenticated<T>(&self, request: &Request<T>, audiences: &[Audience]) -> Result<Granted<()>, Status> {
-        let Authenticated { caller, method } =
+        let Authenticated { caller, method, expires_at } =
             request.extensions().get::<Authenticated>().cloned().ok_or_else(unauthenticated)?;
         if !audiences.contains(&method.audience) && !matches!(caller, Caller::Workload { .. }) {
             return Err(wrong_audience(method));
         }
-        Ok(Granted { caller, scope: (), call: CallContext::of(request), method })
+        Ok(Granted { caller, scope: (), call: CallContext::of(request), method, expires_at })
     }
 
     /// The organization that the request names, for methods of the audiences ORGANIZATION and PROJECT.
@@ -267,6 +204,32 @@ impl Access {
         let organization = named_organization(request.get_ref())?;
         let scope = self.enter(&granted, organization, request.get_ref().self_id(), false).await?;
         Ok(granted.with(scope))
+    }
+
+    /// As [`Access::organization`], for questions that may be answered by what is already known of the organization: what it is comes
+    /// from there. A caller's own right, where they need one, is asked for as ever.
+    pub async fn organization_known<T: Addressed>(
+        &self,
+        request: &Request<T>,
+        known: Option<Known>,
+    ) -> Result<Granted<OrganizationScope>, Status> {
+        // Of a deleted one there may be more to say: whether it is there at all.
+        let Some(known) = known.filter(|known| known.state != OrganizationState::Deleted) else {
+            return self.organization(request).await;
+        };
+        let granted = self.authenticated(request, &[Audience::Organization, Audience::Project])?;
+        let organization = named_organization(request.get_ref())?;
+        foreign(&granted, organization)?;
+        let scope = self.let_in(&granted, organization, known, request.get_ref().self_id(), false).await?;
+        Ok(granted.with(scope))
+    }
+
+    /// Whether the caller of a stream may still go on with it: what was decided when it began, decided again, and the credential's end.
+    pub async fn still(&self, granted: &Granted<OrganizationScope>) -> Result<(), Status> {
+        if now() >= granted.expires_at {
+            return Err(unauthenticated());
+        }
+        self.enter(&granted.clone().with(()), granted.scope.organization_id(), None, false).await.map(|_| ())
     }
 
     /// As [`Access::organization`], but a project's credential is let in to a deleted one too: for org-service, whose contract says
@@ -361,47 +324,52 @@ impl Access {
         self_id: Option<&str>,
         deleted_too: bool,
     ) -> Result<OrganizationScope, Status> {
-        let missing = || Status::from(runtime::Refusal::not_found("organization"));
-        // A token of one organization learns of no other, not even by how long the answer takes.
-        if let Caller::Member { organization: own, .. } | Caller::ServiceAccount { organization: Some(own), .. } =
-            &granted.caller
-            && *own != organization
-        {
-            return Err(missing());
-        }
+        foreign(granted, organization)?;
         let head = self.head(&granted.call, organization).await?.ok_or_else(missing)?;
+        let known = Known { project: head.project_id, state: head.state, archived: head.archived };
+        self.let_in(granted, organization, known, self_id, deleted_too).await
+    }
+
+    async fn let_in(
+        &self,
+        granted: &Granted<()>,
+        organization: OrganizationId,
+        known: Known,
+        self_id: Option<&str>,
+        deleted_too: bool,
+    ) -> Result<OrganizationScope, Status> {
         // A project's own head stands under the project's uuid, which spelled as an organization's id names none.
-        if organization == head.project_id.into() {
+        if organization == known.project.into() {
             return Err(missing());
         }
-        let scope = OrganizationScope::granted(head.project_id, organization);
+        let scope = OrganizationScope::granted(known.project, organization);
         match &granted.caller {
             // A service answers for whom it lets in; it is told apart by its name in the method's rule.
             Caller::Workload { .. } => return Ok(scope),
             Caller::ServiceAccount { organization: None, project, .. } => {
                 // Only what brings a deleted organization back, and the project's own list, still see it.
-                let gone = head.state == OrganizationState::Deleted
+                let gone = known.state == OrganizationState::Deleted
                     && granted.method.audience != Audience::Project
                     && !deleted_too;
                 return match () {
-                    () if *project != head.project_id => Err(missing()),
-                    () if head.archived => Err(project_archived()),
+                    () if *project != known.project => Err(missing()),
+                    () if known.archived => Err(project_archived()),
                     () if gone => Err(missing()),
                     () => Ok(scope),
                 };
             }
             Caller::Member { project, .. } | Caller::ServiceAccount { project, .. } => {
-                if *project != head.project_id || head.state == OrganizationState::Deleted {
+                if *project != known.project || known.state == OrganizationState::Deleted {
                     return Err(missing());
                 }
             }
             Caller::Operator | Caller::Anonymous => return Err(wrong_audience(granted.method)),
         }
-        if head.archived {
+        if known.archived {
             return Err(project_archived());
         }
-        if head.state != OrganizationState::Active {
-            return Err(not_active(head.state));
+        if known.state != OrganizationState::Active {
+            return Err(not_active(known.state));
         }
         if granted.method.audience != Audience::Organization {
             return Err(wrong_audience(granted.method));
@@ -423,6 +391,22 @@ impl Access {
         permission: &'static str,
     ) -> Result<bool, Status> {
         self.permissions.holds(call, scope, actor, permission).await
+    }
+}
+
+fn missing() -> Status {
+    runtime::Refusal::not_found("organization").into()
+}
+
+/// A token of one organization learns of no other, not even by how long the answer takes.
+fn foreign(granted: &Granted<()>, organization: OrganizationId) -> Result<(), Status> {
+    match &granted.caller {
+        Caller::Member { organization: own, .. } | Caller::ServiceAccount { organization: Some(own), .. }
+            if *own != organization =>
+        {
+            Err(missing())
+        }
+        _ => Ok(()),
     }
 }
 

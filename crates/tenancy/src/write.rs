@@ -11,10 +11,11 @@ use sqlx::{PgConnection, Postgres, Transaction};
 use time::{Duration, OffsetDateTime};
 
 use crate::{
-    ClusterScope, Database, Event, EventId, Head, NewEvent, OrganizationId, OrganizationScope, OrganizationState,
-    Origin, ProjectId, ProjectScope, Scope, Sealer, StoreError,
-    event::{now, sha256},
+    ClusterScope, Database, Head, Moment, NewEvent, OrganizationId, OrganizationScope, OrganizationState, Origin,
+    ProjectId, ProjectScope, Scope, Sealer, StoreError,
+    hints::{Committed, Listener},
     purge::PURGED,
+    seal::{Chain, seal_chain},
     turns::Turn,
 };
 
@@ -112,13 +113,6 @@ impl Once {
     }
 }
 
-/// One tenant's end of the event chain, and what this write adds to it.
-#[derive(Debug)]
-struct Chain {
-    head: Head,
-    events: Vec<NewEvent>,
-}
-
 /// An open write. Dropped, it changes nothing.
 #[derive(Debug)]
 pub struct Write {
@@ -131,6 +125,8 @@ pub struct Write {
     once: Option<Once>,
     answered: Option<Vec<u8>>,
     sealer: Arc<Sealer>,
+    listener: Arc<Listener>,
+    beside: Option<i64>,
 }
 
 impl Write {
@@ -140,7 +136,7 @@ impl Write {
         scope: Scope,
         origin: Origin,
         once: Option<Once>,
-        sealer: Arc<Sealer>,
+        database: &Database,
     ) -> Result<Self, StoreError> {
         let head = match scope {
             Scope::Organization(scope) => Head::lock(&mut transaction, scope.organization_id()).await?,
@@ -156,7 +152,9 @@ impl Write {
             origin,
             once,
             answered: None,
-            sealer,
+            sealer: database.sealer.clone(),
+            listener: database.listener().clone(),
+            beside: None,
         };
         write.replay().await?;
         Ok(write)
@@ -223,6 +221,16 @@ impl Write {
 
     pub fn organization_id(&self) -> OrganizationId {
         self.head().organization_id
+    }
+
+    /// The scope of the organization that was opened.
+    pub fn scope(&self) -> OrganizationScope {
+        OrganizationScope::granted(self.project_id(), self.organization_id())
+    }
+
+    /// Notes the revision of something else that this write holds still until it ends, for who is told of it.
+    pub fn beside(&mut self, revision: i64) {
+        self.beside = Some(revision);
     }
 
     pub fn origin(&self) -> &Origin {
@@ -334,12 +342,15 @@ impl Write {
         if let Some(once) = self.once.take() {
             self.keep(&once, &answer).await?;
         }
-        for chain in std::mem::take(&mut self.chains) {
-            if !chain.events.is_empty() {
-                seal_chain(&mut self.transaction, chain, &self.origin).await?;
-            }
+        let moved: Vec<Chain> = self.chains.drain(..).filter(|chain| !chain.events.is_empty()).collect();
+        for chain in &moved {
+            seal_chain(&mut self.transaction, chain, &self.origin).await?;
         }
+        let (moment, beside) = (Moment::now(), self.beside);
         self.transaction.commit().await?;
+        for Chain { head, events } in moved {
+            self.listener.tell(Committed { revision: head.revision + 1, head, events, moment, beside });
+        }
         Ok(answer)
     }
 
@@ -369,74 +380,4 @@ fn open_answer<T: DeserializeOwned>(sealer: &Sealer, tenant: OrganizationId, sea
     let answer =
         sealer.open(ANSWER, tenant.uuid().as_bytes(), sealed).map_err(|_| StoreError::Corrupt("sealed answer"))?;
     serde_json::from_slice(&answer).map_err(|_| StoreError::Corrupt("kept answer"))
-}
-
-/// Gives a chain's events their place and their hashes, and moves the head: one statement.
-async fn seal_chain(connection: &mut PgConnection, chain: Chain, origin: &Origin) -> Result<(), StoreError> {
-    let Chain { head, events } = chain;
-    let revision = head.revision + 1;
-    let time = now();
-    let mut previous = head.event_hash;
-    let mut sealed = Vec::with_capacity(events.len());
-    for (ordinal, new) in (0..).zip(events) {
-        let mut event = Event {
-            event_id: EventId::new(),
-            organization_id: head.organization_id,
-            project_id: head.project_id,
-            revision,
-            ordinal,
-            kind: new.kind.to_owned(),
-            actor: origin.actor.to_string(),
-            on_behalf_of: origin.on_behalf_of.as_ref().map(ToString::to_string),
-            subject_ids: new.subject_ids,
-            payload_hash: sha256(new.payload.as_bytes()).to_vec(),
-            payload: Some(new.payload),
-            request_id: origin.request_id.clone(),
-            trace_id: origin.trace_id.clone(),
-            time,
-            previous_hash: previous,
-            hash: Vec::new(),
-        };
-        event.hash = event.computed_hash().to_vec();
-        previous = event.hash.clone();
-        sealed.push(event);
-    }
-    // Arrays of arrays must be rectangular in PostgreSQL, so the subject ids travel as JSON.
-    let subjects: Vec<serde_json::Value> = sealed.iter().map(|e| e.subject_ids.clone().into()).collect();
-    let payloads: Vec<String> = sealed.iter().map(|e| e.payload.clone().unwrap_or_default()).collect();
-    sqlx::query!(
-        "with moved as (
-             update head set revision = $3, event_hash = $4,
-                 feed_transaction = greatest(feed_transaction, pg_current_xact_id()::text::bigint)
-             where organization_id = $1
-             returning feed_transaction
-         )
-         insert into event (organization_id, project_id, revision, ordinal, event_id, kind, actor, on_behalf_of, subject_ids,
-             payload, payload_hash, request_id, trace_id, time, previous_hash, hash, feed_transaction)
-         select $1, $2, $3, e.ordinal, e.event_id, e.kind, $5, $6, array(select jsonb_array_elements_text(e.subject_ids)),
-             e.payload, e.payload_hash, $7, $8, $9, e.previous_hash, e.hash, moved.feed_transaction
-         from moved, unnest($10::int[], $11::uuid[], $12::text[], $13::jsonb[], $14::text[], $15::bytea[], $16::bytea[], $17::bytea[])
-             as e (ordinal, event_id, kind, subject_ids, payload, payload_hash, previous_hash, hash)
-         order by e.ordinal",
-        head.organization_id.uuid(),
-        head.project_id.uuid(),
-        revision,
-        previous,
-        origin.actor.to_string(),
-        origin.on_behalf_of.as_ref().map(ToString::to_string),
-        origin.request_id,
-        origin.trace_id,
-        time,
-        &sealed.iter().map(|e| e.ordinal).collect::<Vec<_>>(),
-        &sealed.iter().map(|e| e.event_id.uuid()).collect::<Vec<_>>(),
-        &sealed.iter().map(|e| e.kind.clone()).collect::<Vec<_>>(),
-        &subjects,
-        &payloads,
-        &sealed.iter().map(|e| e.payload_hash.clone()).collect::<Vec<_>>(),
-        &sealed.iter().map(|e| e.previous_hash.clone()).collect::<Vec<_>>(),
-        &sealed.iter().map(|e| e.hash.clone()).collect::<Vec<_>>()
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
 }

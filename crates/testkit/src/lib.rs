@@ -10,6 +10,10 @@ pub mod postgres;
 mod binaries;
 mod cluster;
 mod mail;
+mod proxy;
+mod replica;
 
 pub use cluster::{Access, Cluster, DatabaseUrls};
 pub use mail::Mail;
+pub use proxy::Proxy;
+pub use replica::Replica;

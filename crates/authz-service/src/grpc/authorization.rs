@@ -3,7 +3,8 @@ use api::authz::v1::{
     ExplainRequest, ExplainResponse, ExportOrganizationRequest, ExportOrganizationResponse, ImportOrganizationRequest,
     ImportOrganizationResponse, ListPermissionsRequest, ListPermissionsResponse, ListResourcesRequest,
     ListResourcesResponse, ListSubjectsRequest, ListSubjectsResponse, RunAssertionsRequest, RunAssertionsResponse,
-    SimulateRequest, SimulateResponse, authorization_service_server::AuthorizationService,
+    SimulateRequest, SimulateResponse, WatchRevisionsRequest, WatchRevisionsResponse,
+    authorization_service_server::AuthorizationService,
 };
 use engine::{Circumstances, Decision, Meter, Permission, Snapshot};
 use runtime::Violations;
@@ -40,7 +41,7 @@ fn unexplained(error: Unexplained) -> Status {
 #[tonic::async_trait]
 impl AuthorizationService for Server {
     async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
-        let granted = self.access.organization(&request).await?;
+        let granted = self.questioner(&request).await?;
         let asked = request.get_ref();
         let mut faults = Vec::new();
         let who = Parts {
@@ -66,7 +67,7 @@ impl AuthorizationService for Server {
     }
 
     async fn batch_check(&self, request: Request<BatchCheckRequest>) -> Result<Response<BatchCheckResponse>, Status> {
-        let granted = self.access.organization(&request).await?;
+        let granted = self.questioner(&request).await?;
         let asked = request.get_ref();
         let mut violations = Violations::default();
         text::count(&mut violations, "checks", asked.checks.len(), 1, MAX_CHECKS);
@@ -109,7 +110,7 @@ impl AuthorizationService for Server {
         &self,
         request: Request<ListPermissionsRequest>,
     ) -> Result<Response<ListPermissionsResponse>, Status> {
-        let granted = self.access.organization(&request).await?;
+        let granted = self.questioner(&request).await?;
         let asked = request.get_ref();
         let mut faults = Vec::new();
         let who = Parts {
@@ -196,6 +197,14 @@ impl AuthorizationService for Server {
         request: Request<RunAssertionsRequest>,
     ) -> Result<Response<RunAssertionsResponse>, Status> {
         self.assertions(request).await
+    }
+
+    async fn watch_revisions(
+        &self,
+        request: Request<WatchRevisionsRequest>,
+    ) -> Result<Response<BoxStream<WatchRevisionsResponse>>, Status> {
+        let granted = self.access.organization(&request).await?;
+        self.watch(granted, request.into_inner())
     }
 
     async fn simulate(&self, request: Request<SimulateRequest>) -> Result<Response<SimulateResponse>, Status> {

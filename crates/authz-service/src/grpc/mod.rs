@@ -11,11 +11,13 @@ mod import;
 mod lists;
 mod outlet;
 mod question;
+mod questioner;
 mod refusal;
 mod resource;
 mod role;
 mod subject;
 mod transfer;
+mod watch;
 
 use access::{Access, Caller, Granted, Tenant, store, unauthenticated};
 use api::authz::v1::{
@@ -49,6 +51,7 @@ pub struct Server {
     exports: Exports,
     imports: Imports,
     searches: Searches,
+    streams: watch::Streams,
 }
 
 impl Server {
@@ -60,6 +63,7 @@ impl Server {
             exports: Exports::default(),
             imports: Imports::default(),
             searches: Searches::default(),
+            streams: watch::Streams::default(),
         }
     }
 

@@ -140,6 +140,7 @@ pub fn snapshot(error: SnapshotError) -> Status {
             let reason = ErrorReason::RevisionFromFuture;
             Refusal::new(Code::FailedPrecondition, reason, error.to_string()).into()
         }
+        SnapshotError::Unproven => Refusal::new(Code::Unavailable, ErrorReason::Unavailable, error.to_string()).into(),
         SnapshotError::Store(error) => store(error),
     }
 }

@@ -143,6 +143,7 @@ fn store_error(error: SnapshotError) -> StoreError {
     match error {
         SnapshotError::Store(error) => error,
         SnapshotError::Foreign | SnapshotError::FromFuture => StoreError::Corrupt("revision"),
+        SnapshotError::Unproven => StoreError::Busy,
     }
 }
 

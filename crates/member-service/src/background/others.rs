@@ -6,9 +6,7 @@ use access::Tenant;
 use api::{
     authz::v1::{SubjectState, SubjectStatus, subject::Subject},
     event::v1::{Event, ProjectChange, event::Payload},
-    org::v1::{
-        Domain, DomainPurpose, DomainState, Organization, OrganizationState as SpokenState, ProjectState,
-    },
+    org::v1::{Domain, DomainPurpose, DomainState, Organization, OrganizationState as SpokenState, ProjectState},
 };
 use feed::{Applied, Consumer};
 use tenancy::{MemberId, OrganizationScope, OrganizationState, ProjectScope, ServiceAccountId, StoreError};

@@ -5,6 +5,7 @@ pub mod catalog;
 pub mod change;
 pub mod context;
 pub mod explain;
+pub mod fact;
 pub mod group;
 pub mod resource;
 pub mod role;
