@@ -22,6 +22,8 @@ const LIST_MEMBERS: &str = "guildhall.member.v1.MemberService/ListMembers";
 const LIST_ORGANIZATIONS: &str = "guildhall.org.v1.OrganizationService/ListOrganizations";
 /// The contract's own default.
 const PAGE: usize = 50;
+/// The most that a page may hold: to walk to the middle.
+const STRIDE: usize = 500;
 
 /// One page, of the short list and of the long one.
 struct Pair {
@@ -72,9 +74,10 @@ async fn members(house: &House, run: &Run<'_>) -> Result<Vec<Pair>, Failure> {
         let ids: Vec<Uuid> = (0..count).map(|n| id::nth(&mut rng, n)).collect();
         crowd::members(&mut database, project, organization, seed, &ids).await?;
         let organization_id = OrganizationId::from_uuid(organization).to_string();
-        let request = |page_token: &str, prefix: &str| {
+        let request = |size: usize, page_token: &str, prefix: &str| {
             let request = ListMembersRequest {
                 organization_id: organization_id.clone(),
+                page_size: size as i32,
                 page_token: page_token.to_owned(),
                 email_address_prefix: prefix.to_owned(),
                 ..Default::default()
@@ -83,15 +86,15 @@ async fn members(house: &House, run: &Run<'_>) -> Result<Vec<Pair>, Failure> {
         };
         let connection = Connection::open(at).await?;
         let mut page_token = String::new();
-        for _ in 0..count / PAGE / 2 {
-            let page: ListMembersResponse = connection.ask(&request(&page_token, "")?).await?;
+        for _ in 0..(count / 2).div_ceil(STRIDE) {
+            let page: ListMembersResponse = connection.ask(&request(STRIDE.min(count / 2), &page_token, "")?).await?;
             page_token = page.next_page_token;
         }
         // Ninety and more have it, at the end of either list.
         let prefix = format!("person-{:05}", (count - 1) / 100);
-        first.push(request("", "")?);
-        middle.push(request(&page_token, "")?);
-        prefixed.push(request("", &prefix)?);
+        first.push(request(PAGE, "", "")?);
+        middle.push(request(PAGE, &page_token, "")?);
+        prefixed.push(request(PAGE, "", &prefix)?);
         for call in [&first, &middle, &prefixed].map(|calls| &calls[number]) {
             let page: ListMembersResponse = connection.ask(call).await?;
             full("members", page.members.len())?;
@@ -114,8 +117,9 @@ async fn organizations(house: &House, run: &Run<'_>) -> Result<Vec<Pair>, Failur
     let of = [(few.uuid(), other.token.clone(), run.plan.few), (project(house)?, house.token().await?, run.plan.many)];
     for (number, (project, token, count)) in of.into_iter().enumerate() {
         crowd::organizations(&mut database, project, run.seed ^ (0x200 + number as u64), count).await?;
-        let request = |page_token: &str, prefix: &str| {
+        let request = |size: usize, page_token: &str, prefix: &str| {
             let request = ListOrganizationsRequest {
+                page_size: size as i32,
                 page_token: page_token.to_owned(),
                 display_name_prefix: prefix.to_owned(),
                 ..Default::default()
@@ -124,14 +128,14 @@ async fn organizations(house: &House, run: &Run<'_>) -> Result<Vec<Pair>, Failur
         };
         let connection = Connection::open(at).await?;
         let mut page_token = String::new();
-        for _ in 0..count / PAGE / 2 {
-            let page: ListOrganizationsResponse = connection.ask(&request(&page_token, "")?).await?;
+        for _ in 0..(count / 2).div_ceil(STRIDE) {
+            let page: ListOrganizationsResponse = connection.ask(&request(STRIDE.min(count / 2), &page_token, "")?).await?;
             page_token = page.next_page_token;
         }
         let prefix = format!("Load {:05}", (count - 1) / 100);
-        first.push(request("", "")?);
-        middle.push(request(&page_token, "")?);
-        prefixed.push(request("", &prefix)?);
+        first.push(request(PAGE, "", "")?);
+        middle.push(request(PAGE, &page_token, "")?);
+        prefixed.push(request(PAGE, "", &prefix)?);
         for call in [&first, &middle, &prefixed].map(|calls| &calls[number]) {
             let page: ListOrganizationsResponse = connection.ask(call).await?;
             full("organizations", page.organizations.len())?;
