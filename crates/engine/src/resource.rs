@@ -1,6 +1,7 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -8,11 +9,11 @@ use crate::name::{MAX_RESOURCE_ID_LENGTH, NameError, check_type, shown};
 
 /// One resource of the project's own world, named by its type and the project's id for it: `document/42`.
 ///
-/// The id is opaque to us and compared byte for byte. Types hold no `/`, so the text form has one reading.
+/// The id is opaque to us and compared byte for byte. Types hold no `/`, so the text form has one reading. Cloning shares the text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ResourceRef {
-    text: Box<str>,
+    text: Arc<str>,
     slash: usize,
 }
 
@@ -27,6 +28,10 @@ impl ResourceRef {
 
     pub fn type_name(&self) -> &str {
         &self.text[..self.slash]
+    }
+
+    pub(crate) fn text_len(&self) -> usize {
+        self.text.len()
     }
 
     pub fn id(&self) -> &str {
@@ -59,7 +64,7 @@ impl TryFrom<String> for ResourceRef {
 
 impl From<ResourceRef> for String {
     fn from(resource: ResourceRef) -> Self {
-        resource.text.into()
+        resource.to_string()
     }
 }
 

@@ -1,12 +1,12 @@
+use std::cmp::Ordering;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::resources::Resources;
-use super::roles::Roles;
-use super::subjects::Subjects;
-use crate::data::{Binding, Effect};
+use crate::data::Effect;
 use crate::id::BindingId;
+use crate::persistent::{self, Radix, Table, Tree};
 
 /// The scope of a binding to the organization. Sorts before every resource's position plus one.
 pub(super) const ORGANIZATION: u32 = 0;
@@ -16,88 +16,194 @@ pub(super) fn scope_of(resource: u32) -> u32 {
     resource + 1
 }
 
-/// What a check reads of a binding.
+/// The position of the resource that a scope names; none: the organization.
+pub(super) fn resource_of(scope: u32) -> Option<u32> {
+    scope.checked_sub(1)
+}
+
+/// What a check reads of a binding. Of one subject they are sorted by scope.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Entry {
     pub(super) scope: u32,
     pub(super) role: u32,
+    record: u32,
     pub(super) effect: Effect,
     windowed: bool,
-    record: u32,
 }
 
-/// What an explanation reads of it, and a check only when it has a window.
-#[derive(Debug, Clone, Copy)]
+impl Entry {
+    fn rank(&self) -> (u32, u32) {
+        (self.scope, self.record)
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.rank() == other.rank()
+    }
+}
+
+impl Eq for Entry {}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.rank().cmp(&other.rank())
+    }
+}
+
+/// The whole of a binding, with what it names by position.
+#[derive(Debug, Clone)]
 pub(super) struct Record {
     pub(super) id: BindingId,
-    pub(super) not_before: Option<OffsetDateTime>,
-    pub(super) expire_time: Option<OffsetDateTime>,
+    pub(super) subject: u32,
+    pub(super) role: u32,
+    pub(super) scope: u32,
+    pub(super) effect: Effect,
+    /// None: always open, as most are.
+    window: Option<Arc<Window>>,
 }
 
-/// Each subject's own bindings, sorted by scope. Those of a group are stored with the group, not with each member: a group
-/// of ten thousand is given a role by one entry.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    not_before: Option<OffsetDateTime>,
+    expire_time: Option<OffsetDateTime>,
+}
+
+impl persistent::Record for Record {
+    type Key = BindingId;
+
+    fn key(&self) -> &BindingId {
+        &self.id
+    }
+}
+
+/// Every binding, found by its subject for a check and by its role for a list. Those of a group are stored with the group, not with
+/// each member: a group of ten thousand is given a role by one entry.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Bindings {
-    by_subject: Vec<Option<Arc<[Entry]>>>,
-    records: Vec<Record>,
-    /// Without a single deny binding, the first grant decides.
-    any_denies: bool,
+    by_subject: Radix<Tree<Entry>>,
+    /// Scope and record of each.
+    by_role: Radix<Tree<(u32, u32)>>,
+    records: Table<Record>,
+    /// How many there are. Without a single one, the first grant decides.
+    denies: u32,
+    windows: u32,
 }
 
 impl Bindings {
-    /// Leaves out what names a role that is not there.
-    pub(super) fn build(stored: &[Binding], roles: &Roles, subjects: &Subjects, resources: &Resources) -> Self {
-        let mut records = Vec::with_capacity(stored.len());
-        let mut collected: Vec<Vec<Entry>> = vec![Vec::new(); subjects.ids().len()];
-        for binding in stored {
-            let scope = match &binding.resource {
-                None => Some(ORGANIZATION),
-                Some(resource) => resources.position(resource).map(scope_of),
-            };
-            let (Some(role), Some(subject), Some(scope)) =
-                (roles.position(binding.role), subjects.position(&binding.subject), scope)
-            else {
-                continue;
-            };
-            collected[subject as usize].push(Entry {
-                scope,
-                role,
-                effect: binding.effect,
-                windowed: binding.not_before.is_some() || binding.expire_time.is_some(),
-                record: records.len() as u32,
-            });
-            records.push(Record { id: binding.id, not_before: binding.not_before, expire_time: binding.expire_time });
-        }
-        let any_denies = collected.iter().flatten().any(|entry| entry.effect == Effect::Deny);
-        let by_subject = collected.into_iter().map(sorted).collect();
-        Self { by_subject, records, any_denies }
+    pub(super) fn find(&self, id: BindingId) -> Option<&Record> {
+        self.records.position(&id).map(|record| &self.records[record])
     }
 
-    pub(super) fn of(&self, subject: u32) -> &[Entry] {
-        self.by_subject[subject as usize].as_deref().unwrap_or_default()
+    /// No binding of this id may be there.
+    pub(super) fn insert(&mut self, binding: Record) {
+        let Record { subject, role, scope, effect, .. } = binding;
+        let windowed = binding.window.is_some();
+        self.denies += u32::from(effect == Effect::Deny);
+        self.windows += u32::from(windowed);
+        let record = self.records.insert(binding);
+        self.by_subject.get_mut(subject).insert(Entry { scope, role, record, effect, windowed });
+        self.by_role.get_mut(role).insert((scope, record));
+    }
+
+    /// What it was.
+    pub(super) fn remove(&mut self, id: BindingId) -> Option<Record> {
+        let record = self.records.position(&id)?;
+        let binding = self.records[record].clone();
+        self.records.remove(record);
+        let Record { subject, role, scope, effect, .. } = binding;
+        let windowed = binding.window.is_some();
+        self.by_subject.get_mut(subject).remove(Entry { scope, role, record, effect, windowed });
+        self.by_role.get_mut(role).remove((scope, record));
+        self.denies -= u32::from(effect == Effect::Deny);
+        self.windows -= u32::from(windowed);
+        Some(binding)
+    }
+
+    /// Those of one subject in its own name.
+    pub(super) fn of(&self, subject: u32) -> Option<&Tree<Entry>> {
+        self.by_subject.get(subject)
+    }
+
+    pub(super) fn entries(&self, subject: u32) -> impl Iterator<Item = &Entry> {
+        self.of(subject).into_iter().flat_map(Tree::iter)
+    }
+
+    pub(super) fn binds_subject(&self, subject: u32) -> bool {
+        self.of(subject).is_some_and(|entries| !entries.is_empty())
+    }
+
+    pub(super) fn binds_role(&self, role: u32) -> bool {
+        self.by_role.get(role).is_some_and(|bound| !bound.is_empty())
+    }
+
+    pub(super) fn of_role(&self, role: u32) -> impl Iterator<Item = &Record> {
+        self.by_role.get(role).into_iter().flat_map(Tree::iter).map(|(_, record)| &self.records[*record])
+    }
+
+    /// The bindings of one role at exactly one scope.
+    pub(super) fn of_role_at<'a>(&'a self, role: u32, scope: u32, mut visit: impl FnMut(&'a Record)) {
+        let Some(bound) = self.by_role.get(role) else { return };
+        let _: ControlFlow<()> = bound.visit(&|(at, _)| at.cmp(&scope), &mut |(_, record)| {
+            visit(&self.records[*record]);
+            ControlFlow::Continue(())
+        });
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Record> {
+        self.records.iter().map(|(_, record)| record)
     }
 
     pub(super) fn record(&self, entry: &Entry) -> &Record {
-        &self.records[entry.record as usize]
+        &self.records[entry.record]
     }
 
     pub(super) fn any_denies(&self) -> bool {
-        self.any_denies
+        self.denies > 0
     }
 
     /// Whether `not_before <= now < expire_time`.
     pub(super) fn is_open(&self, entry: &Entry, now: OffsetDateTime) -> bool {
         !entry.windowed || self.record(entry).is_open(now)
     }
-}
 
-impl Record {
-    fn is_open(&self, now: OffsetDateTime) -> bool {
-        self.not_before.is_none_or(|from| from <= now) && self.expire_time.is_none_or(|until| now < until)
+    pub(super) fn vacancy(&self) -> (u32, u32) {
+        self.records.vacancy()
+    }
+
+    /// About what they take in memory.
+    pub(super) fn bytes(&self) -> usize {
+        let entries = self.records.len() * (size_of::<Entry>() + size_of::<(u32, u32)>());
+        self.records.bytes() + entries + self.windows as usize * (size_of::<Window>() + 16)
     }
 }
 
-fn sorted(mut entries: Vec<Entry>) -> Option<Arc<[Entry]>> {
-    entries.sort_by_key(|entry| entry.scope);
-    if entries.is_empty() { None } else { Some(entries.into()) }
+impl Record {
+    pub(super) fn new(id: BindingId, [subject, role, scope]: [u32; 3], effect: Effect) -> Self {
+        Self { id, subject, role, scope, effect, window: None }
+    }
+
+    pub(super) fn within(mut self, not_before: Option<OffsetDateTime>, expire_time: Option<OffsetDateTime>) -> Self {
+        let bounded = not_before.is_some() || expire_time.is_some();
+        self.window = bounded.then(|| Arc::new(Window { not_before, expire_time }));
+        self
+    }
+
+    pub(super) fn not_before(&self) -> Option<OffsetDateTime> {
+        self.window.as_ref()?.not_before
+    }
+
+    pub(super) fn expire_time(&self) -> Option<OffsetDateTime> {
+        self.window.as_ref()?.expire_time
+    }
+
+    pub(super) fn is_open(&self, now: OffsetDateTime) -> bool {
+        self.not_before().is_none_or(|from| from <= now) && self.expire_time().is_none_or(|until| now < until)
+    }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::Snapshot;
-use super::standing::has;
+use super::standing::{Standing, has};
 use crate::data::Effect;
 use crate::id::SubjectId;
 use crate::permission::Permission;
@@ -37,6 +37,11 @@ impl Snapshot {
     ) -> Decision {
         let Some(permission) = self.catalog.position(permission) else { return Decision::Denied };
         let Ok(standing) = self.standing(subject, resource) else { return Decision::Denied };
+        self.decide(&standing, permission, now)
+    }
+
+    /// What the bindings say, for one who may act at all.
+    pub(super) fn decide(&self, standing: &Standing<'_>, permission: u32, now: OffsetDateTime) -> Decision {
         let mut reached = Decision::Denied;
         let settled = standing.visit(|_, entry| {
             if !self.roles.grants(entry.role, permission) || !self.bindings.is_open(entry, now) {

@@ -1,7 +1,7 @@
 use time::OffsetDateTime;
 
 use super::Snapshot;
-use super::bindings::{Entry, ORGANIZATION, scope_of};
+use super::bindings::{Entry, resource_of, scope_of};
 use super::standing::{Obstacle, Standing};
 use crate::data::Effect;
 use crate::derivation::{BindingStep, Derivation, Missing, NearMiss, Verdict};
@@ -60,6 +60,10 @@ impl Snapshot {
         }
     }
 
+    fn subject_path(&self, subject: &SubjectId, principal: u32) -> Vec<SubjectId> {
+        self.subjects.position(subject).map_or_else(Vec::new, |subject| self.subjects.path(subject, principal))
+    }
+
     fn granting_roles(&self, permission: u32) -> Vec<RoleId> {
         let granting = (0..self.roles.len()).filter(|role| self.roles.grants(*role, permission));
         let mut ids: Vec<RoleId> = granting.map(|role| self.roles.id(role)).collect();
@@ -69,23 +73,29 @@ impl Snapshot {
 
     /// The allow binding that lacks exactly one thing, and the least of things; of equals the one with the shortest way to it.
     fn nearest(&self, question: &Question<'_>, standing: &Standing<'_>) -> Option<NearMiss> {
-        let misses = standing.principals().iter().flat_map(|principal| {
-            let allows = self.bindings.of(*principal).iter().filter(|entry| entry.effect == Effect::Allow);
-            allows.filter_map(|entry| Some((self.missing(question, standing, entry)?, *principal, entry)))
+        // Principals come nearest first.
+        let misses = (0u32..).zip(standing.principals().iter()).flat_map(|(distance, principal)| {
+            let allows = self.bindings.entries(principal).filter(|entry| entry.effect == Effect::Allow);
+            let missing = move |entry| Some((self.missing(question, standing, entry)?, distance, principal, entry));
+            allows.filter_map(missing)
         });
-        // Principals come nearest first, so the first of equals is the one to name.
-        let (missing, principal, entry) = misses.min_by_key(|(missing, ..)| *missing)?;
+        let least =
+            misses.min_by_key(|(missing, distance, _, entry)| (*missing, *distance, self.bindings.record(entry).id));
+        let (missing, _, principal, entry) = least?;
         Some(NearMiss { step: self.step(question, standing, principal, entry), missing })
     }
 
     fn missing(&self, question: &Question<'_>, standing: &Standing<'_>, entry: &Entry) -> Option<Missing> {
         let grants = self.roles.grants(entry.role, question.position);
         let open = self.bindings.is_open(entry, question.now);
+        if !self.roles.exists(entry.role) {
+            return None;
+        }
         match (grants, open, standing.reaches(entry)) {
             (true, false, true) => {
                 let record = self.bindings.record(entry);
-                let ended = record.expire_time.is_some_and(|until| until <= question.now);
-                let never = record.not_before.zip(record.expire_time).is_some_and(|(from, until)| until <= from);
+                let ended = record.expire_time().is_some_and(|until| until <= question.now);
+                let never = record.not_before().zip(record.expire_time()).is_some_and(|(from, until)| until <= from);
                 Some(if ended || never { Missing::Expired } else { Missing::NotYetOpen })
             }
             (true, true, false) => Some(Missing::BoundElsewhere),
@@ -96,7 +106,6 @@ impl Snapshot {
 
     fn step(&self, question: &Question<'_>, standing: &Standing<'_>, principal: u32, entry: &Entry) -> BindingStep {
         let record = self.bindings.record(entry);
-        let bound_at = (entry.scope != ORGANIZATION).then(|| entry.scope - 1);
         let path = standing.path().positions();
         let resource_path = match path.iter().position(|at| scope_of(*at) == entry.scope) {
             Some(end) => path[..=end].iter().map(|at| self.resources.id(*at).clone()).collect(),
@@ -109,13 +118,13 @@ impl Snapshot {
         BindingStep {
             binding: record.id,
             effect: entry.effect,
-            subject_path: self.subjects.path(question.subject, principal),
+            subject_path: self.subject_path(question.subject, principal),
             role_path,
             pattern,
             resource_path,
-            bound_to: bound_at.map(|at| self.resources.id(at).clone()),
-            not_before: record.not_before,
-            expire_time: record.expire_time,
+            bound_to: resource_of(entry.scope).map(|at| self.resources.id(at).clone()),
+            not_before: record.not_before(),
+            expire_time: record.expire_time(),
         }
     }
 }

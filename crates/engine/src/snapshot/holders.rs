@@ -4,7 +4,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::Snapshot;
-use super::bindings::{Entry, ORGANIZATION};
+use super::bindings::{Entry, ORGANIZATION, Record};
 use super::resources::ResourcePath;
 use super::subjects::ALL_MEMBERS;
 use crate::data::Effect;
@@ -36,11 +36,12 @@ impl Snapshot {
     /// The roles that open allow bindings give the subject in the whole organization, directly and through sets, a line for each
     /// binding, sorted by role. Says what they are bound to and no more: suspension and deny bindings do not shorten the list.
     pub fn roles_of(&self, subject: &SubjectId, now: OffsetDateTime) -> Vec<HeldRole> {
-        let principals = self.subjects.start(subject).map_or(&[][..], |start| self.subjects.closed(start));
-        let mut held: Vec<HeldRole> = principals
+        let Some(position) = self.subjects.position(subject) else { return Vec::new() };
+        let mut held: Vec<HeldRole> = self
+            .principals(Some(position))
             .iter()
-            .flat_map(|principal| self.open_grants(*principal, now).map(|entry| (*principal, entry)))
-            .map(|(principal, entry)| self.held_role(subject, principal, entry))
+            .flat_map(|principal| self.open_grants(principal, now).map(move |entry| (principal, entry)))
+            .map(|(principal, entry)| self.held_role(position, principal, self.bindings.record(entry)))
             .collect();
         held.sort_by_key(|held| (held.role, held.through.len(), held.binding));
         held
@@ -52,35 +53,34 @@ impl Snapshot {
     /// A binding that reaches every member is listed once, for `AllMembers`: who the members are is not known here.
     pub fn holders_of(&self, role: RoleId, now: OffsetDateTime) -> Vec<Holder> {
         let Some(wanted) = self.roles.position(role) else { return Vec::new() };
-        let granting: HashMap<u32, Vec<&Entry>> = (0..self.subjects.ids().len() as u32)
-            .map(|subject| {
-                let grants = self.open_grants(subject, now).filter(|entry| self.roles.includes(entry.role, wanted));
-                (subject, grants.collect::<Vec<_>>())
-            })
-            .filter(|(_, grants)| !grants.is_empty())
-            .collect();
-        let everyones = self.subjects.closed(ALL_MEMBERS);
+        let mut granting: HashMap<u32, Vec<&Record>> = HashMap::new();
+        for role in self.roles.including(wanted).filter(|role| self.roles.exists(*role)) {
+            self.bindings.of_role_at(role, ORGANIZATION, |record| {
+                if record.effect == Effect::Allow && record.is_open(now) {
+                    granting.entry(record.subject).or_default().push(record);
+                }
+            });
+        }
+        let everyones = |principal| principal == ALL_MEMBERS || self.subjects.sets(ALL_MEMBERS).contains(&principal);
         let mut holders = Vec::new();
-        for (at, subject) in (0u32..).zip(self.subjects.ids()) {
-            match subject {
+        for position in self.subjects.within_groups(granting.keys().copied()) {
+            let subject = self.subjects.get(position);
+            match subject.id {
                 SubjectId::Group(_) => continue,
-                _ if self.subjects.state(subject, at).is_some() && *subject != SubjectId::AllMembers => continue,
+                SubjectId::ServiceAccount(_) | SubjectId::Member(_) if subject.state.is_some() => continue,
                 SubjectId::AllMembers | SubjectId::ServiceAccount(_) | SubjectId::Member(_) => {}
             }
-            let is_member = at != ALL_MEMBERS && self.subjects.closed(at).contains(&ALL_MEMBERS);
             let before = holders.len();
-            for principal in self.subjects.closed(at) {
-                let listed_for_all = is_member && everyones.contains(principal);
-                if let Some(grants) = granting.get(principal).filter(|_| !listed_for_all) {
-                    holders.extend(grants.iter().map(|entry| Holder {
-                        subject: *subject,
-                        held: self.held_role(subject, *principal, entry),
-                        effective: true,
-                    }));
+            for principal in self.principals(Some(position)).iter() {
+                // Members who have it as all members do are listed with those, once.
+                let listed_for_all = subject.is_member && everyones(principal);
+                for record in granting.get(&principal).into_iter().flatten().filter(|_| !listed_for_all) {
+                    let held = self.held_role(position, principal, record);
+                    holders.push(Holder { subject: subject.id, held, effective: true });
                 }
             }
             if holders.len() > before {
-                let effective = self.is_effective(at, wanted, now);
+                let effective = self.is_effective(position, wanted, now);
                 holders[before..].iter_mut().for_each(|holder| holder.effective = effective);
             }
         }
@@ -89,22 +89,22 @@ impl Snapshot {
     }
 
     fn open_grants(&self, subject: u32, now: OffsetDateTime) -> impl Iterator<Item = &Entry> {
-        let entries = self.bindings.of(subject).iter().take_while(|entry| entry.scope == ORGANIZATION);
-        entries.filter(move |entry| entry.effect == Effect::Allow && self.bindings.is_open(entry, now))
+        let entries = self.bindings.entries(subject).take_while(|entry| entry.scope == ORGANIZATION);
+        let grants = entries.filter(|entry| entry.effect == Effect::Allow && self.roles.exists(entry.role));
+        grants.filter(move |entry| self.bindings.is_open(entry, now))
     }
 
-    fn held_role(&self, subject: &SubjectId, principal: u32, entry: &Entry) -> HeldRole {
-        let record = self.bindings.record(entry);
+    fn held_role(&self, subject: u32, principal: u32, record: &Record) -> HeldRole {
         HeldRole {
-            role: self.roles.id(entry.role),
+            role: self.roles.id(record.role),
             binding: record.id,
             through: self.subjects.path(subject, principal).split_off(1),
-            expire_time: record.expire_time,
+            expire_time: record.expire_time(),
         }
     }
 
     fn is_effective(&self, subject: u32, role: u32, now: OffsetDateTime) -> bool {
-        let held = self.held(&self.standing_at(self.subjects.closed(subject), ResourcePath::ORGANIZATION), now);
+        let held = self.held(&self.standing_at(Some(subject), ResourcePath::ORGANIZATION), now);
         self.roles.row(role).iter().zip(held).all(|(wanted, held)| wanted & !held == 0)
     }
 }

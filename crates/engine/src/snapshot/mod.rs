@@ -1,11 +1,15 @@
 //! One organization's authorization at one revision, in the form that answers.
 
+mod apply;
 mod bindings;
 mod check;
+mod contents;
 mod explain;
+mod graph;
 mod hold;
 mod holders;
-mod intern;
+mod list;
+mod owners;
 mod resources;
 mod roles;
 mod standing;
@@ -20,39 +24,33 @@ use subjects::Subjects;
 
 pub use check::Decision;
 pub use holders::{HeldRole, Holder};
+pub use list::Listed;
 pub use resources::MAX_RESOURCE_DEPTH;
 
 use crate::catalog::Catalog;
-use crate::data::OrganizationData;
 use crate::id::RoleId;
 use crate::permission::PermissionPattern;
 
-/// Immutable, and cheap to clone: each part is shared. The parts refer to each other by position only, and each is built
-/// from its own data, so that the next revision can keep the parts it does not touch.
+/// Immutable, and cheap to clone: copies share what they have in common, also with the next revision ([`Snapshot::apply`]).
+///
+/// The parts refer to each other by position only. A position is kept as long as something names it, and then given to what comes
+/// next, so that names which come and go leave nothing behind.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     active: bool,
     catalog: Arc<Catalog>,
     roles: Arc<Roles>,
-    subjects: Arc<Subjects>,
-    resources: Arc<Resources>,
-    bindings: Arc<Bindings>,
+    subjects: Subjects,
+    resources: Resources,
+    bindings: Bindings,
 }
 
 impl Snapshot {
-    pub fn build(data: &OrganizationData) -> Self {
-        let roles = Roles::build(&data.catalog, &data.roles);
-        let subjects = Subjects::build(&data.groups, &data.bindings, &data.inactive_subjects, &data.members);
-        let resources = Resources::build(&data.resources, &data.bindings);
-        let bindings = Bindings::build(&data.bindings, &roles, &subjects, &resources);
-        Self {
-            active: data.active,
-            catalog: Arc::clone(&data.catalog),
-            roles: Arc::new(roles),
-            subjects: Arc::new(subjects),
-            resources: Arc::new(resources),
-            bindings: Arc::new(bindings),
-        }
+    /// An active organization in which nobody may do anything yet.
+    fn empty(catalog: Arc<Catalog>) -> Self {
+        let roles = Arc::new(Roles::builtin(&catalog));
+        let (resources, bindings) = (Resources::default(), Bindings::default());
+        Self { active: true, catalog, roles, subjects: Subjects::empty(), resources, bindings }
     }
 
     pub fn catalog(&self) -> &Arc<Catalog> {
@@ -67,5 +65,11 @@ impl Snapshot {
         patterns.sort_unstable();
         patterns.dedup();
         Some(patterns)
+    }
+
+    /// About what it takes in memory, in bytes, without the catalog that the organizations of a project share. What it shares
+    /// with the snapshots before and after it is counted with each.
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + self.roles.bytes() + self.subjects.bytes() + self.resources.bytes() + self.bindings.bytes()
     }
 }

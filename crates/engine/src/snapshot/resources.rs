@@ -1,5 +1,8 @@
-use super::intern::Interner;
-use crate::data::{Binding, Resource};
+use std::collections::HashSet;
+
+use foldhash::fast::RandomState;
+
+use crate::persistent::{Record, Table, Tree};
 use crate::resource::ResourceRef;
 
 /// How many levels a resource's place may have, itself counted and the organization not.
@@ -7,14 +10,50 @@ pub const MAX_RESOURCE_DEPTH: usize = 32;
 
 const NONE: u32 = u32::MAX;
 
-/// Every resource that the data names, with its parent.
+/// One that is registered, or that a binding or a registered resource below it names.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) id: ResourceRef,
+    pub(super) is_registered: bool,
+    parent: u32,
+    /// How many bindings name it.
+    bindings: u32,
+    /// The resources directly beneath it.
+    children: Tree<u32>,
+}
+
+impl Place {
+    pub(super) fn parent(&self) -> Option<u32> {
+        (self.parent != NONE).then_some(self.parent)
+    }
+
+    /// Whether it is one that lists may answer.
+    pub(super) fn is_known(&self) -> bool {
+        self.is_registered || self.bindings > 0
+    }
+
+    pub(super) fn children(&self) -> impl Iterator<Item = u32> {
+        self.children.iter().copied()
+    }
+}
+
+impl Record for Place {
+    type Key = ResourceRef;
+
+    fn key(&self) -> &ResourceRef {
+        &self.id
+    }
+}
+
+/// Every resource, with its parent.
 ///
 /// Ancestors are followed at check time, a handful of array reads, rather than stored for each resource: so moving a folder
 /// changes one entry, however much lies beneath it.
-#[derive(Debug)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Resources {
-    ids: Interner<ResourceRef>,
-    parents: Vec<u32>,
+    table: Table<Place>,
+    /// The length of all ids together.
+    text: usize,
 }
 
 /// A resource and its ancestors, nearest first. Empty: the organization alone.
@@ -33,40 +72,124 @@ impl ResourcePath {
 }
 
 impl Resources {
-    pub(super) fn build(stored: &[Resource], bindings: &[Binding]) -> Self {
-        let mut ids = Interner::new();
-        let mut parents: Vec<Option<u32>> = Vec::new();
-        for Resource { resource, parent } in stored {
-            let child = ids.intern(resource) as usize;
-            let parent = parent.as_ref().map_or(NONE, |parent| ids.intern(parent));
-            parents.resize(ids.len(), None);
-            parents[child].get_or_insert(parent);
-        }
-        for resource in bindings.iter().filter_map(|binding| binding.resource.as_ref()) {
-            ids.intern(resource);
-        }
-        parents.resize(ids.len(), None);
-        Self { ids, parents: parents.into_iter().map(|parent| parent.unwrap_or(NONE)).collect() }
+    pub(super) fn position(&self, resource: &ResourceRef) -> Option<u32> {
+        self.table.position(resource)
     }
 
-    pub(super) fn position(&self, resource: &ResourceRef) -> Option<u32> {
-        self.ids.position(resource)
+    pub(super) fn get(&self, resource: u32) -> &Place {
+        &self.table[resource]
     }
 
     pub(super) fn id(&self, resource: u32) -> &ResourceRef {
-        self.ids.value(resource)
+        &self.table[resource].id
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Place)> {
+        self.table.iter()
     }
 
     /// The resource's place; that of one which nothing names is the organization's. None when its ancestors do not end within
     /// [`MAX_RESOURCE_DEPTH`], be it for a cycle or for their number.
     pub(super) fn path(&self, resource: &ResourceRef) -> Option<ResourcePath> {
+        self.position(resource).map_or(Some(ResourcePath::ORGANIZATION), |position| self.path_from(position))
+    }
+
+    pub(super) fn path_from(&self, position: u32) -> Option<ResourcePath> {
         let mut path = ResourcePath::ORGANIZATION;
-        let mut next = self.position(resource).unwrap_or(NONE);
+        let mut next = position;
         while next != NONE {
             *path.positions.get_mut(path.length)? = next;
             path.length += 1;
-            next = self.parents[next as usize];
+            next = self.table[next].parent;
         }
         Some(path)
+    }
+
+    /// Those given and all beneath them, each once.
+    pub(super) fn beneath(&self, given: Vec<u32>) -> Vec<u32> {
+        let mut seen: HashSet<u32, RandomState> = HashSet::default();
+        let mut reached: Vec<u32> = given.into_iter().filter(|position| seen.insert(*position)).collect();
+        let mut next = 0;
+        while let Some(&position) = reached.get(next) {
+            reached.extend(self.get(position).children().filter(|child| seen.insert(*child)));
+            next += 1;
+        }
+        reached
+    }
+
+    /// Registers it, or says where it stands from now on.
+    pub(super) fn put(&mut self, resource: &ResourceRef, parent: Option<&ResourceRef>) {
+        let child = self.intern(resource);
+        let parent = parent.map_or(NONE, |parent| self.intern(parent));
+        let before = self.hang(child, parent);
+        self.table.get_mut(child).is_registered = true;
+        self.release(before);
+    }
+
+    pub(super) fn drop(&mut self, resource: &ResourceRef) {
+        let Some(gone) = self.position(resource) else { return };
+        let before = self.hang(gone, NONE);
+        self.table.get_mut(gone).is_registered = false;
+        self.release(gone);
+        if before != gone {
+            self.release(before);
+        }
+    }
+
+    /// For a binding that names it.
+    pub(super) fn bind(&mut self, resource: &ResourceRef) -> u32 {
+        let position = self.intern(resource);
+        self.table.get_mut(position).bindings += 1;
+        position
+    }
+
+    pub(super) fn unbind(&mut self, position: u32) {
+        self.table.get_mut(position).bindings -= 1;
+        self.release(position);
+    }
+
+    /// The parent it had.
+    fn hang(&mut self, child: u32, parent: u32) -> u32 {
+        let before = self.table[child].parent;
+        if before != parent {
+            if before != NONE {
+                self.table.get_mut(before).children.remove(child);
+            }
+            if parent != NONE {
+                self.table.get_mut(parent).children.insert(child);
+            }
+            self.table.get_mut(child).parent = parent;
+        }
+        before
+    }
+
+    fn intern(&mut self, resource: &ResourceRef) -> u32 {
+        if let Some(position) = self.position(resource) {
+            return position;
+        }
+        self.text += resource.text_len();
+        let (id, children) = (resource.clone(), Tree::default());
+        self.table.insert(Place { id, is_registered: false, parent: NONE, bindings: 0, children })
+    }
+
+    /// The position is given up where nothing names it any more.
+    fn release(&mut self, position: u32) {
+        if position == NONE {
+            return;
+        }
+        let place = &self.table[position];
+        if !place.is_known() && place.children.is_empty() {
+            self.text -= place.id.text_len();
+            self.table.remove(position);
+        }
+    }
+
+    pub(super) fn vacancy(&self) -> (u32, u32) {
+        self.table.vacancy()
+    }
+
+    /// About what they take in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.table.bytes() + self.text + self.table.len() * size_of::<u32>()
     }
 }

@@ -15,8 +15,21 @@ const SCAN: usize = 16;
 /// Who asks, as themselves and as all the sets they are in, and where.
 pub(super) struct Standing<'a> {
     bindings: &'a Bindings,
-    principals: &'a [u32],
+    principals: Principals<'a>,
     path: ResourcePath,
+}
+
+/// A subject and then every set it is in, nearest first; nobody, where nothing names the subject.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Principals<'a> {
+    own: Option<u32>,
+    sets: &'a [u32],
+}
+
+impl<'a> Principals<'a> {
+    pub(super) fn iter(self) -> impl Iterator<Item = u32> + 'a {
+        self.own.into_iter().chain(self.sets.iter().copied())
+    }
 }
 
 /// Why no binding is even looked at.
@@ -36,27 +49,36 @@ impl Snapshot {
         if !self.active {
             return Err(Obstacle::OrganizationInactive);
         }
-        let start = self.subjects.start(subject);
-        if let Some(state) = start.and_then(|start| self.subjects.state(subject, start)) {
+        let position = self.subjects.position(subject);
+        // Of all members as such only the question about them asks for their state: it stops no member.
+        if let Some(state) = position.and_then(|position| self.subjects.get(position).state) {
             return Err(Obstacle::SubjectInactive(state));
         }
         let path = match resource {
             None => ResourcePath::ORGANIZATION,
             Some(resource) => self.resources.path(resource).ok_or(Obstacle::ResourceMisplaced)?,
         };
-        let principals = start.map_or(&[][..], |start| self.subjects.closed(start));
-        Ok(self.standing_at(principals, path))
+        Ok(self.standing_at(position, path))
     }
 
     /// The same without asking whether anyone is active.
-    pub(super) fn standing_at<'a>(&'a self, principals: &'a [u32], path: ResourcePath) -> Standing<'a> {
-        Standing { bindings: &self.bindings, principals, path }
+    pub(super) fn standing_at(&self, subject: Option<u32>, path: ResourcePath) -> Standing<'_> {
+        Standing { bindings: &self.bindings, principals: self.principals(subject), path }
+    }
+
+    pub(super) fn principals(&self, subject: Option<u32>) -> Principals<'_> {
+        Principals { own: subject, sets: subject.map_or(&[], |subject| self.subjects.sets(subject)) }
     }
 }
 
 impl<'a> Standing<'a> {
-    pub(super) fn principals(&self) -> &'a [u32] {
+    pub(super) fn principals(&self) -> Principals<'a> {
         self.principals
+    }
+
+    /// The same subject at another place.
+    pub(super) fn elsewhere(&self, path: ResourcePath) -> Self {
+        Self { path, ..*self }
     }
 
     pub(super) fn path(&self) -> &ResourcePath {
@@ -69,20 +91,17 @@ impl<'a> Standing<'a> {
 
     /// Visits every binding of the principals whose scope is on the path, whatever its role, effect and window.
     pub(super) fn visit<B>(&self, mut visit: impl FnMut(u32, &'a Entry) -> ControlFlow<B>) -> ControlFlow<B> {
-        for &principal in self.principals {
-            let entries = self.bindings.of(principal);
-            if entries.len() <= SCAN {
-                for entry in entries.iter().filter(|entry| self.reaches(entry)) {
+        for principal in self.principals.iter() {
+            let Some(entries) = self.bindings.of(principal) else { continue };
+            if let Some(few) = entries.as_slice().filter(|entries| entries.len() <= SCAN) {
+                for entry in few.iter().filter(|entry| self.reaches(entry)) {
                     visit(principal, entry)?;
                 }
                 continue;
             }
             let resources = self.path.positions().iter().map(|at| scope_of(*at));
             for scope in std::iter::once(ORGANIZATION).chain(resources) {
-                let from = entries.partition_point(|entry| entry.scope < scope);
-                for entry in entries[from..].iter().take_while(|entry| entry.scope == scope) {
-                    visit(principal, entry)?;
-                }
+                entries.visit(&|entry| entry.scope.cmp(&scope), &mut |entry| visit(principal, entry))?;
             }
         }
         ControlFlow::Continue(())

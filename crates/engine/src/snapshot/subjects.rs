@@ -1,102 +1,246 @@
-use uuid::Uuid;
+use std::collections::HashSet;
+use std::sync::Arc;
 
-use super::intern::{Interner, reachable, shortest_path};
-use crate::data::{Binding, Group, SubjectState};
+use foldhash::fast::RandomState;
+
+use super::graph::shortest_path;
+use crate::data::SubjectState;
 use crate::id::SubjectId;
+use crate::persistent::{Record, Table, Tree};
 
 /// Where `AllMembers` stands: first, so that it is there even when nothing names it.
 pub(super) const ALL_MEMBERS: u32 = 0;
 
-/// Every subject that the data names, with its memberships closed.
-#[derive(Debug)]
+/// One whom a group, a binding or a state names, or a member that there is.
+#[derive(Debug, Clone)]
+pub(super) struct Subject {
+    pub(super) id: SubjectId,
+    pub(super) state: Option<SubjectState>,
+    /// A member of whom something is known: one of all members.
+    pub(super) is_member: bool,
+    /// A group that is there, be it empty.
+    pub(super) is_group: bool,
+    /// How many of `sets` it is in directly: the first ones, sorted by id.
+    direct: u32,
+    /// Every set it is in at any depth, nearest first, itself left out.
+    sets: Arc<[u32]>,
+    /// Who is in it directly. All members are not listed here, but by `is_member`.
+    members: Tree<u32>,
+}
+
+impl Subject {
+    fn named(id: SubjectId) -> Self {
+        let (sets, members) = (Arc::default(), Tree::default());
+        Self { id, state: None, is_member: false, is_group: false, direct: 0, sets, members }
+    }
+
+    fn directly_in(&self) -> &[u32] {
+        &self.sets[..self.direct as usize]
+    }
+
+    pub(super) fn is_named(&self) -> bool {
+        self.is_member || self.is_group || self.state.is_some() || self.direct > 0 || !self.members.is_empty()
+    }
+}
+
+impl Record for Subject {
+    type Key = SubjectId;
+
+    fn key(&self) -> &SubjectId {
+        &self.id
+    }
+}
+
+/// Every subject, with its memberships closed.
+#[derive(Debug, Clone)]
 pub(super) struct Subjects {
-    ids: Interner<SubjectId>,
-    /// The members that there are, sorted.
-    members: Box<[Uuid]>,
-    /// The sets each is directly in; of a member that there is, also all members.
-    directly_in: Vec<Vec<u32>>,
-    /// Each one's own position, then every set it is in at any depth.
-    closed: Vec<Vec<u32>>,
-    states: Vec<Option<SubjectState>>,
+    table: Table<Subject>,
+    /// What a member in no group is in: all members, and what that is in. One list for all of them.
+    everyones: Arc<[u32]>,
+    /// How long the lists of sets are, all together.
+    listed: usize,
 }
 
 impl Subjects {
-    pub(super) fn build(
-        groups: &[Group],
-        bindings: &[Binding],
-        inactive: &[(SubjectId, SubjectState)],
-        members: &[Uuid],
-    ) -> Self {
-        let mut members: Box<[Uuid]> = members.into();
-        members.sort_unstable();
-        let mut ids = Interner::new();
-        ids.intern(&SubjectId::AllMembers);
-        let mut memberships = Vec::new();
-        for group in groups {
-            let set = ids.intern(&group.id.into());
-            memberships.extend(group.members.iter().map(|member| (ids.intern(member), set)));
-        }
-        for binding in bindings {
-            ids.intern(&binding.subject);
-        }
-        for (subject, _) in inactive {
-            ids.intern(subject);
-        }
-
-        let mut directly_in: Vec<Vec<u32>> = vec![Vec::new(); ids.len()];
-        for (member, set) in memberships {
-            directly_in[member as usize].push(set);
-        }
-        for (subject, sets) in ids.values().iter().zip(&mut directly_in) {
-            if is_member(&members, subject) {
-                sets.push(ALL_MEMBERS);
-            }
-        }
-        let closed = (0..ids.len() as u32).map(|subject| reachable(subject, &directly_in)).collect();
-        let mut states = vec![None; ids.len()];
-        for (subject, state) in inactive.iter().rev() {
-            let at = ids.intern(subject);
-            states[at as usize] = Some(*state);
-        }
-        Self { ids, members, directly_in, closed, states }
-    }
-
-    /// Where to begin for a subject: at itself, for a member that nothing names at all members, for any other nowhere.
-    pub(super) fn start(&self, subject: &SubjectId) -> Option<u32> {
-        let position = self.ids.position(subject);
-        position.or_else(|| is_member(&self.members, subject).then_some(ALL_MEMBERS))
-    }
-
-    /// The state of an inactive subject, given where it starts. All members as such being inactive stops no member.
-    pub(super) fn state(&self, subject: &SubjectId, start: u32) -> Option<SubjectState> {
-        if self.ids.value(start) == subject { self.states[start as usize] } else { None }
-    }
-
-    /// The position itself and every set it is in.
-    pub(super) fn closed(&self, position: u32) -> &[u32] {
-        &self.closed[position as usize]
+    pub(super) fn empty() -> Self {
+        let mut table = Table::default();
+        let all = table.insert(Subject::named(SubjectId::AllMembers));
+        debug_assert_eq!(all, ALL_MEMBERS);
+        Self { table, everyones: Arc::new([ALL_MEMBERS]), listed: 0 }
     }
 
     pub(super) fn position(&self, subject: &SubjectId) -> Option<u32> {
-        self.ids.position(subject)
+        self.table.position(subject)
     }
 
-    pub(super) fn ids(&self) -> &[SubjectId] {
-        self.ids.values()
+    pub(super) fn get(&self, position: u32) -> &Subject {
+        &self.table[position]
+    }
+
+    pub(super) fn id(&self, position: u32) -> SubjectId {
+        self.table[position].id
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Subject)> {
+        self.table.iter()
+    }
+
+    /// Every set that the subject is in at any depth, nearest first.
+    pub(super) fn sets(&self, position: u32) -> &[u32] {
+        &self.table[position].sets
+    }
+
+    /// Who is directly in a set.
+    pub(super) fn members(&self, set: u32) -> Vec<u32> {
+        match set {
+            ALL_MEMBERS => self.iter().filter(|(_, subject)| subject.is_member).map(|(at, _)| at).collect(),
+            group => self.table[group].members.iter().copied().collect(),
+        }
+    }
+
+    /// Those given and all that are in them at any depth, each once.
+    pub(super) fn within(&self, sets: impl IntoIterator<Item = u32>) -> Vec<u32> {
+        self.descend(sets, |_| true)
+    }
+
+    /// The same, but all members stand for themselves.
+    pub(super) fn within_groups(&self, sets: impl IntoIterator<Item = u32>) -> Vec<u32> {
+        self.descend(sets, |set| set != ALL_MEMBERS)
+    }
+
+    fn descend(&self, sets: impl IntoIterator<Item = u32>, into: impl Fn(u32) -> bool) -> Vec<u32> {
+        let mut seen = HashSet::<u32, RandomState>::default();
+        let mut reached: Vec<u32> = sets.into_iter().filter(|set| seen.insert(*set)).collect();
+        let mut next = 0;
+        while let Some(&set) = reached.get(next) {
+            if into(set) && (set == ALL_MEMBERS || !self.table[set].members.is_empty()) {
+                reached.extend(self.members(set).into_iter().filter(|member| seen.insert(*member)));
+            }
+            next += 1;
+        }
+        reached
     }
 
     /// The shortest way from the subject into the set at `goal`, both included.
-    pub(super) fn path(&self, subject: &SubjectId, goal: u32) -> Vec<SubjectId> {
-        let start = self.start(subject);
-        let path = start.and_then(|start| shortest_path(start, &self.directly_in, |node| node == goal));
-        let mut named: Vec<SubjectId> = path.into_iter().flatten().map(|node| *self.ids.value(node)).collect();
-        if named.first() != Some(subject) {
-            named.insert(0, *subject);
-        }
-        named
+    pub(super) fn path(&self, subject: u32, goal: u32) -> Vec<SubjectId> {
+        let path = shortest_path(subject, |node| self.table[node].directly_in(), |node| node == goal);
+        path.into_iter().flatten().map(|node| self.id(node)).collect()
     }
-}
 
-fn is_member(sorted: &[Uuid], subject: &SubjectId) -> bool {
-    matches!(subject, SubjectId::Member(id) if sorted.binary_search(id).is_ok())
+    pub(super) fn intern(&mut self, subject: SubjectId) -> u32 {
+        self.position(&subject).unwrap_or_else(|| self.table.insert(Subject::named(subject)))
+    }
+
+    /// The position is given up where nothing names it any more. Whether a binding does, the caller knows.
+    pub(super) fn release(&mut self, position: u32) {
+        if position != ALL_MEMBERS && !self.table[position].is_named() {
+            self.table.remove(position);
+        }
+    }
+
+    pub(super) fn set_state(&mut self, position: u32, state: Option<SubjectState>) {
+        self.table.get_mut(position).state = state;
+    }
+
+    pub(super) fn set_group(&mut self, position: u32, is_group: bool) {
+        self.table.get_mut(position).is_group = is_group;
+    }
+
+    /// Makes it one of all members. True when it was none before, and so is to be closed anew.
+    pub(super) fn set_member(&mut self, position: u32) -> bool {
+        if self.table[position].is_member {
+            return false;
+        }
+        self.table.get_mut(position).is_member = true;
+        self.join(position, ALL_MEMBERS);
+        true
+    }
+
+    /// Puts it into a group. Until [`Self::close`] its sets are but those it is directly in.
+    pub(super) fn put_in(&mut self, member: u32, group: u32) {
+        self.table.get_mut(group).members.insert(member);
+        // What is in itself is listed as its member, but adds nothing to what it is in.
+        if member != group {
+            self.join(member, group);
+        }
+    }
+
+    pub(super) fn take_out(&mut self, member: u32, group: u32) {
+        self.table.get_mut(group).members.remove(member);
+        let direct = self.table[member].directly_in().iter().copied().filter(|set| *set != group).collect();
+        self.set_direct(member, direct);
+    }
+
+    /// The groups it is directly in.
+    pub(super) fn groups_of(&self, member: u32) -> Vec<u32> {
+        self.table[member].directly_in().iter().copied().filter(|set| *set != ALL_MEMBERS).collect()
+    }
+
+    fn join(&mut self, member: u32, set: u32) {
+        let mut direct = self.table[member].directly_in().to_vec();
+        let id = self.id(set);
+        // By id, so that explanations do not depend on the order in which memberships came.
+        if let Err(at) = direct.binary_search_by_key(&id, |other| self.id(*other)) {
+            direct.insert(at, set);
+            self.set_direct(member, direct);
+        }
+    }
+
+    fn set_direct(&mut self, member: u32, direct: Vec<u32>) {
+        self.table.get_mut(member).direct = direct.len() as u32;
+        self.set_sets(member, direct);
+    }
+
+    fn set_sets(&mut self, position: u32, sets: Vec<u32>) {
+        let sets: Arc<[u32]> = if *sets == *self.everyones { Arc::clone(&self.everyones) } else { sets.into() };
+        let before = std::mem::replace(&mut self.table.get_mut(position).sets, sets);
+        self.listed = self.listed + self.table[position].sets.len() - before.len();
+    }
+
+    /// Closes the memberships of those whose direct ones changed, and of all that are in them. Some may be gone.
+    pub(super) fn close(&mut self, changed: Vec<u32>) {
+        let present = changed.into_iter().filter(|position| self.table.get(*position).is_some());
+        let affected = self.within(present.collect::<Vec<_>>());
+        if affected.contains(&ALL_MEMBERS) {
+            let mut everyones = vec![ALL_MEMBERS];
+            everyones.extend(self.closed(ALL_MEMBERS));
+            self.everyones = everyones.into();
+        }
+        for position in affected {
+            let sets = self.closed(position);
+            if *sets != *self.table[position].sets {
+                self.set_sets(position, sets);
+            }
+        }
+    }
+
+    fn closed(&self, position: u32) -> Vec<u32> {
+        /// Up to this many are compared one by one.
+        const FEW: usize = 32;
+        let mut sets = self.table[position].directly_in().to_vec();
+        let mut seen: HashSet<u32, RandomState> = HashSet::default();
+        let mut next = 0;
+        while let Some(&set) = sets.get(next) {
+            for &outer in self.table[set].directly_in() {
+                if sets.len() == FEW && seen.is_empty() {
+                    seen.extend(&sets);
+                }
+                let known = if sets.len() < FEW { sets.contains(&outer) } else { !seen.insert(outer) };
+                if !known && outer != position {
+                    sets.push(outer);
+                }
+            }
+            next += 1;
+        }
+        sets
+    }
+
+    pub(super) fn vacancy(&self) -> (u32, u32) {
+        self.table.vacancy()
+    }
+
+    /// About what they take in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.table.bytes() + self.listed * size_of::<u32>()
+    }
 }

@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panic")]
 
+mod history;
 mod reference;
 mod steps;
 mod world;
 
 use engine::{Decision, Permission, PermissionPattern, ResourceRef, Snapshot, SubjectId};
+use proptest::collection::vec;
 use proptest::prelude::*;
 use reference::Reference;
 
@@ -132,6 +134,36 @@ proptest! {
                 }
             }
         }
+    }
+}
+
+/// How many steps of history are taken: few with every test, as many as `GUILDHALL_PROOF_STEPS` says in a long run.
+fn history_cases() -> u32 {
+    const STEPS: u32 = 3_000;
+    let asked = std::env::var("GUILDHALL_PROOF_STEPS").ok().map(|steps| steps.parse().unwrap());
+    asked.unwrap_or(STEPS).div_ceil(STEPS_OF_HISTORY as u32)
+}
+
+/// How long each history is.
+const STEPS_OF_HISTORY: usize = 50;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: history_cases(), ..config() })]
+
+    #[test]
+    fn changed_and_rebuilt_snapshots_agree_with_the_reference_after_every_change(
+        first in world::organization(), history in vec(history::step(), STEPS_OF_HISTORY),
+    ) {
+        let mut data = first;
+        let mut snapshot = Snapshot::build(&data);
+        for (changes, asked) in history {
+            let before = (snapshot.clone(), data.clone());
+            changes.iter().for_each(|change| data.apply(change));
+            snapshot = snapshot.apply(&changes);
+            history::verify(&snapshot, &data, &asked)?;
+            history::verify(&before.0, &before.1, &asked[..1])?;
+        }
+        prop_assert_eq!(history::sorted(snapshot.data()), history::sorted(data));
     }
 }
 

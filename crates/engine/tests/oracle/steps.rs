@@ -1,8 +1,13 @@
 //! Each step of an explanation is looked up again in the data.
 
+use std::collections::BTreeSet;
+
 use engine::{
-    Binding, BindingStep, BuiltinRole, Derivation, Effect, Missing, OrganizationData, RoleId, SubjectId, Verdict,
+    Binding, BindingStep, BuiltinRole, Derivation, Effect, Missing, OrganizationData, RoleId, Snapshot, SubjectId,
+    Verdict,
 };
+use time::OffsetDateTime;
+use uuid::Uuid;
 
 use crate::reference::{Reference, text_matches};
 use crate::world;
@@ -127,4 +132,20 @@ pub fn includes(data: &OrganizationData, role: RoleId, wanted: RoleId, seen: &mu
     seen.push(role);
     let stored = data.roles.iter().find(|stored| stored.id == role);
     stored.is_some_and(|stored| stored.included_role_ids.iter().any(|included| includes(data, *included, wanted, seen)))
+}
+
+/// By the list of holders in an organization where every deny that is yet to begin has begun, and every member is known.
+pub fn lasting_owners(data: &OrganizationData, now: OffsetDateTime) -> BTreeSet<SubjectId> {
+    let mut strict = data.clone();
+    strict.active = true;
+    strict.members = (0..4).map(Uuid::from_u128).collect();
+    for binding in strict.bindings.iter_mut().filter(|binding| binding.effect == Effect::Deny) {
+        binding.not_before = None;
+    }
+    let holders = Snapshot::build(&strict).holders_of(engine::OWNER, now).into_iter();
+    let lasting = holders.filter(|holder| {
+        let somebody = matches!(holder.subject, SubjectId::Member(_) | SubjectId::ServiceAccount(_));
+        somebody && holder.effective && holder.held.role == engine::OWNER && holder.held.expire_time.is_none()
+    });
+    lasting.map(|holder| holder.subject).collect()
 }

@@ -70,17 +70,29 @@ pub fn moment() -> impl Strategy<Value = OffsetDateTime> {
     (0i64..5).prop_map(at)
 }
 
-fn catalog() -> Arc<Catalog> {
+/// How many catalogs there are: the usual one, one that lacks a type, one that knows a verb more.
+pub const CATALOGS: usize = 3;
+
+pub fn catalog(nth: usize) -> Arc<Catalog> {
     let written = |name: &str, verbs: &[&str]| ResourceType {
         name: name.to_owned(),
         verbs: verbs.iter().map(|verb| (*verb).to_owned()).collect(),
         ..ResourceType::default()
     };
-    let types = vec![written("document", &["read", "write"]), written("folder", &["read"]), written("box", &[])];
+    let types = match nth {
+        0 => vec![written("document", &["read", "write"]), written("folder", &["read"]), written("box", &[])],
+        1 => vec![written("folder", &["read"])],
+        _ => vec![written("paper", &["read"]), written("document", &["shred", "write", "read"])],
+    };
     Arc::new(Catalog::new(types).unwrap())
 }
 
-fn role(id: RoleId) -> impl Strategy<Value = Role> {
+/// The roles that may be stored.
+pub fn stored_roles() -> Vec<RoleId> {
+    roles().into_iter().take(ROLES as usize).collect()
+}
+
+pub fn role(id: RoleId) -> impl Strategy<Value = Role> {
     (patterns(), vec(select(roles()), 0..3)).prop_map(move |(permissions, included_role_ids)| Role {
         id,
         permissions,
@@ -92,7 +104,7 @@ fn group(id: u128) -> impl Strategy<Value = Group> {
     vec(select(subjects()), 0..4).prop_map(move |members| Group { id: GroupId(Uuid::from_u128(id)), members })
 }
 
-fn binding() -> impl Strategy<Value = Binding> {
+pub fn binding() -> impl Strategy<Value = Binding> {
     let effect = prop_oneof![5 => Just(Effect::Allow), 1 => Just(Effect::Deny)];
     let edge = || option::weighted(0.2, moment());
     let resource = option::weighted(0.6, select(resources()));
@@ -125,7 +137,7 @@ fn hierarchy() -> impl Strategy<Value = Vec<Resource>> {
 }
 
 pub fn organization() -> impl Strategy<Value = OrganizationData> {
-    let stored_roles: Vec<_> = roles().into_iter().take(ROLES as usize).map(role).collect();
+    let stored_roles: Vec<_> = stored_roles().into_iter().map(role).collect();
     // The last group is never stored, only named.
     let stored_groups: Vec<_> = (0..3).map(group).collect();
     let state = prop_oneof![Just(SubjectState::Suspended), Just(SubjectState::Removed)];
@@ -139,7 +151,7 @@ pub fn organization() -> impl Strategy<Value = OrganizationData> {
                 binding.id = BindingId(Uuid::from_u128(id));
             }
             OrganizationData {
-                catalog: catalog(),
+                catalog: catalog(0),
                 active,
                 roles,
                 groups,
