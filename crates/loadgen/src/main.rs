@@ -21,6 +21,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use serde_json::json;
 
 use bench::{Plan, Run};
+use data::world::Size;
 use failure::Failure;
 use progress::Progress;
 use report::Report;
@@ -55,6 +56,9 @@ enum Command {
     /// The floor of forwarding: a bare proxy.
     #[command(hide = true)]
     ServeProxy { to: SocketAddr },
+    /// What a snapshot of an organization of this size takes, in bytes.
+    #[command(hide = true)]
+    Weigh { seed: u64, members: usize, groups: usize, roles: usize, resources: usize, bindings: usize },
     /// A collector of traces that forgets them.
     #[command(hide = true)]
     ServeSink,
@@ -86,6 +90,9 @@ fn main() -> ExitCode {
         runtime.block_on(async {
             match Arguments::parse().command {
                 Command::Bench { topics, quick, output, seed } => bench(&topics, quick, &output, seed).await,
+                Command::Weigh { seed, members, groups, roles, resources, bindings } => {
+                    bench::engine::weigh(seed, Size { members, groups, roles, resources, bindings })
+                }
                 Command::ServeEmpty => floor::empty::serve().await,
                 Command::ServeProxy { to } => floor::proxy::serve(to).await,
                 Command::ServeSink => floor::sink::serve().await,

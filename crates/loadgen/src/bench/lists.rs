@@ -129,7 +129,8 @@ async fn organizations(house: &House, run: &Run<'_>) -> Result<Vec<Pair>, Failur
         let connection = Connection::open(at).await?;
         let mut page_token = String::new();
         for _ in 0..(count / 2).div_ceil(STRIDE) {
-            let page: ListOrganizationsResponse = connection.ask(&request(STRIDE.min(count / 2), &page_token, "")?).await?;
+            let page: ListOrganizationsResponse =
+                connection.ask(&request(STRIDE.min(count / 2), &page_token, "")?).await?;
             page_token = page.next_page_token;
         }
         let prefix = format!("Load {:05}", (count - 1) / 100);

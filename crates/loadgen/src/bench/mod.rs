@@ -1,7 +1,7 @@
 //! What is measured, each path beside its floor.
 
 mod check;
-mod engine;
+pub mod engine;
 mod forward;
 mod get;
 mod idle;
