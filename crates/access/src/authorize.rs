@@ -19,7 +19,7 @@ use crate::{
     refusal::{invalid_field, not_active, permission_missing, store, unauthenticated, wrong_audience},
     signing::{KeyError, SigningKey},
     trust::{Trust, TrustError},
-    verify::Verifier,
+    verify::{Verifier, now},
 };
 
 /// How a process proves who it is, and whom it believes.
@@ -92,6 +92,14 @@ pub struct Granted<S> {
     pub scope: S,
     pub call: CallContext,
     method: &'static Method,
+    expires_at: u64,
+}
+
+/// What somebody already holds of an organization, no older than they may use it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    pub project: ProjectId,
+    pub state: OrganizationState,
 }
 
 /// What belongs to an organization or, where the request names none, to the project itself.
@@ -165,7 +173,7 @@ impl<S> Granted<S> {
     }
 
     fn with<T>(self, scope: T) -> Granted<T> {
-        Granted { caller: self.caller, scope, call: self.call, method: self.method }
+        Granted { caller: self.caller, scope, call: self.call, method: self.method, expires_at: self.expires_at }
     }
 }
 
@@ -218,12 +226,12 @@ impl Access {
     /// Who called which method, as the layer left it. A method of another audience than its handler asks for is refused: a
     /// handler cannot take a wider scope than the contract says.
     fn authenticated<T>(&self, request: &Request<T>, audiences: &[Audience]) -> Result<Granted<()>, Status> {
-        let Authenticated { caller, method } =
+        let Authenticated { caller, method, expires_at } =
             request.extensions().get::<Authenticated>().cloned().ok_or_else(unauthenticated)?;
         if !audiences.contains(&method.audience) && !matches!(caller, Caller::Workload { .. }) {
             return Err(wrong_audience(method));
         }
-        Ok(Granted { caller, scope: (), call: CallContext::of(request), method })
+        Ok(Granted { caller, scope: (), call: CallContext::of(request), method, expires_at })
     }
 
     /// The organization that the request names, for methods of the audiences ORGANIZATION and PROJECT.
@@ -232,6 +240,32 @@ impl Access {
         let organization = named_organization(request.get_ref())?;
         let scope = self.enter(&granted, organization, request.get_ref().self_id(), false).await?;
         Ok(granted.with(scope))
+    }
+
+    /// As [`Access::organization`], for questions that may be answered by what is already known of the organization: what it is comes
+    /// from there. A caller's own right, where they need one, is asked for as ever.
+    pub async fn organization_known<T: Addressed>(
+        &self,
+        request: &Request<T>,
+        known: Option<Known>,
+    ) -> Result<Granted<OrganizationScope>, Status> {
+        // Of a deleted one there may be more to say: whether it is there at all.
+        let Some(known) = known.filter(|known| known.state != OrganizationState::Deleted) else {
+            return self.organization(request).await;
+        };
+        let granted = self.authenticated(request, &[Audience::Organization, Audience::Project])?;
+        let organization = named_organization(request.get_ref())?;
+        foreign(&granted, organization)?;
+        let scope = self.let_in(&granted, organization, known, request.get_ref().self_id(), false).await?;
+        Ok(granted.with(scope))
+    }
+
+    /// Whether the caller of a stream may still go on with it: what was decided when it began, decided again, and the credential's end.
+    pub async fn still(&self, granted: &Granted<OrganizationScope>) -> Result<(), Status> {
+        if now() >= granted.expires_at {
+            return Err(unauthenticated());
+        }
+        self.enter(&granted.clone().with(()), granted.scope.organization_id(), None, false).await.map(|_| ())
     }
 
     /// As [`Access::organization`], but a project's credential is let in to a deleted one too: for org-service, whose contract says
@@ -316,39 +350,44 @@ impl Access {
         self_id: Option<&str>,
         deleted_too: bool,
     ) -> Result<OrganizationScope, Status> {
-        let missing = || Status::from(runtime::Refusal::not_found("organization"));
-        // A token of one organization learns of no other, not even by how long the answer takes.
-        if let Caller::Member { organization: own, .. } | Caller::ServiceAccount { organization: Some(own), .. } =
-            &granted.caller
-            && *own != organization
-        {
-            return Err(missing());
-        }
+        foreign(granted, organization)?;
         let head = self.head(&granted.call, organization).await?.ok_or_else(missing)?;
+        let known = Known { project: head.project_id, state: head.state };
+        self.let_in(granted, organization, known, self_id, deleted_too).await
+    }
+
+    async fn let_in(
+        &self,
+        granted: &Granted<()>,
+        organization: OrganizationId,
+        known: Known,
+        self_id: Option<&str>,
+        deleted_too: bool,
+    ) -> Result<OrganizationScope, Status> {
         // A project's own head stands under the project's uuid, which spelled as an organization's id names none.
-        if organization == head.project_id.into() {
+        if organization == known.project.into() {
             return Err(missing());
         }
-        let scope = OrganizationScope::granted(head.project_id, organization);
+        let scope = OrganizationScope::granted(known.project, organization);
         match &granted.caller {
             // A service answers for whom it lets in; it is told apart by its name in the method's rule.
             Caller::Workload { .. } => return Ok(scope),
             Caller::ServiceAccount { organization: None, project, .. } => {
                 // Only what brings a deleted organization back, and the project's own list, still see it.
-                let gone = head.state == OrganizationState::Deleted
+                let gone = known.state == OrganizationState::Deleted
                     && granted.method.audience != Audience::Project
                     && !deleted_too;
-                return if *project == head.project_id && !gone { Ok(scope) } else { Err(missing()) };
+                return if *project == known.project && !gone { Ok(scope) } else { Err(missing()) };
             }
             Caller::Member { project, .. } | Caller::ServiceAccount { project, .. } => {
-                if *project != head.project_id || head.state == OrganizationState::Deleted {
+                if *project != known.project || known.state == OrganizationState::Deleted {
                     return Err(missing());
                 }
             }
             Caller::Operator | Caller::Anonymous => return Err(wrong_audience(granted.method)),
         }
-        if head.state != OrganizationState::Active {
-            return Err(not_active(head.state));
+        if known.state != OrganizationState::Active {
+            return Err(not_active(known.state));
         }
         if granted.method.audience != Audience::Organization {
             return Err(wrong_audience(granted.method));
@@ -370,6 +409,22 @@ impl Access {
         permission: &'static str,
     ) -> Result<bool, Status> {
         self.permissions.holds(call, scope, actor, permission).await
+    }
+}
+
+fn missing() -> Status {
+    runtime::Refusal::not_found("organization").into()
+}
+
+/// A token of one organization learns of no other, not even by how long the answer takes.
+fn foreign(granted: &Granted<()>, organization: OrganizationId) -> Result<(), Status> {
+    match &granted.caller {
+        Caller::Member { organization: own, .. } | Caller::ServiceAccount { organization: Some(own), .. }
+            if *own != organization =>
+        {
+            Err(missing())
+        }
+        _ => Ok(()),
     }
 }
 

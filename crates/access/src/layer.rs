@@ -23,6 +23,8 @@ use crate::{
 pub(crate) struct Authenticated {
     pub caller: Caller,
     pub method: &'static Method,
+    /// When the credential ends, in seconds since 1970.
+    pub expires_at: u64,
 }
 
 /// Whether a method takes this kind of caller, and is served.
@@ -50,15 +52,18 @@ pub fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Status> {
 
 fn authenticate(verifier: &Verifier, headers: &HeaderMap, path: &str) -> Result<Authenticated, Status> {
     let method = api::method(path).ok_or_else(unknown_method)?;
-    let caller = match bearer(headers)? {
-        None => Caller::Anonymous,
-        Some(token) => verifier.verify(token).map_err(|_| unauthenticated())?.caller.clone(),
+    let (caller, expires_at) = match bearer(headers)? {
+        None => (Caller::Anonymous, u64::MAX),
+        Some(token) => {
+            let verified = verifier.verify(token).map_err(|_| unauthenticated())?;
+            (verified.caller.clone(), verified.expires_at)
+        }
     };
     // Whoever may call without a credential may also call with one; a workload still only where it is named.
     if method.audience != Audience::Anyone || matches!(caller, Caller::Workload { .. }) || !method.served {
         admit(&caller, method)?;
     }
-    Ok(Authenticated { caller, method })
+    Ok(Authenticated { caller, method, expires_at })
 }
 
 #[derive(Debug, Clone)]

@@ -20,7 +20,7 @@ mod signing;
 mod trust;
 mod verify;
 
-pub use authorize::{Access, AccessOptions, Granted, Tenant};
+pub use authorize::{Access, AccessOptions, Granted, Known, Tenant};
 pub use caller::{Caller, Service};
 pub use claims::{AccessClaims, WorkloadClaims};
 pub use directory::Directory;

@@ -35,7 +35,9 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
     let onward = Onward::new(Service::Authz, config.access.signing_key()?);
     let org = runtime::connect(&config.org_url, contract.clone())?;
     let member = runtime::connect(&config.member_url, contract.clone())?;
-    let snapshots = snapshots::Snapshots::new(database.clone(), config.snapshot_memory.saturating_mul(1024 * 1024));
+    let bytes = config.snapshot_memory.saturating_mul(1024 * 1024);
+    let snapshots = snapshots::Snapshots::new(database.clone(), bytes, config.staleness_bound);
+    background.spawn(snapshots.follower().run());
     let remote = remote::Remote::new(org.clone(), onward.clone());
     let access = Access::new(
         config.access.verifier(Service::Authz)?,

@@ -3,7 +3,7 @@
 use access::PermissionCheck;
 use engine::Permission;
 use futures::{FutureExt, future::BoxFuture};
-use runtime::CallContext;
+use runtime::{CallContext, Refusal};
 use tenancy::{Actor, OrganizationScope, StoreError};
 use tonic::Status;
 
@@ -44,6 +44,7 @@ impl PermissionCheck for OwnPermissions {
                 Err(SnapshotError::Foreign | SnapshotError::FromFuture) => {
                     return Err(access::store(StoreError::Corrupt("revision")));
                 }
+                Err(SnapshotError::Unproven) => return Err(Refusal::unavailable("the database").into()),
             };
             Ok(state.engine.check(&subject.into(), &permission, None, tenancy::event::now()).is_allowed())
         }

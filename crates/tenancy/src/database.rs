@@ -4,7 +4,7 @@
 //! transaction be dropped unfinished all the same, it is rolled back before its connection is used again, and the scope's settings
 //! end with it, for they are local to the transaction.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
@@ -13,8 +13,9 @@ use sqlx::{
 };
 
 use crate::{
-    Head, OrganizationId, OrganizationScope, Scope, Sealer,
+    AsOf, Head, OrganizationId, OrganizationScope, Scope, Sealer,
     heads::HeadReader,
+    hints::Listener,
     turns::{Scans, Turns},
     write::{self, Once, Write},
 };
@@ -24,6 +25,9 @@ use crate::{
 const WRITES_AT_ONCE: usize = 2;
 /// A write that waited for longer is refused: its caller may try again.
 const WRITE_PATIENCE: Duration = Duration::from_secs(2);
+/// One statement over a few rows by their keys takes no longer, once it has a connection: a database that does not answer by then is
+/// away, and whoever must know refuses rather than guess.
+const READ_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How a service reaches its schema.
 #[derive(Debug, Clone)]
@@ -73,6 +77,23 @@ pub enum StoreError {
     Corrupt(&'static str),
 }
 
+impl StoreError {
+    /// The error once more, for another who waited for the same read.
+    pub(crate) fn again(&self) -> Self {
+        let told = |source: &sqlx::Error| sqlx::Error::Protocol(source.to_string());
+        match self {
+            Self::Database(source) => Self::Database(told(source)),
+            Self::Unreachable(source) => Self::Unreachable(told(source)),
+            Self::Corrupt(what) => Self::Corrupt(what),
+            Self::Busy => Self::Busy,
+            Self::TimedOut => Self::TimedOut,
+            Self::NotText => Self::NotText,
+            Self::RequestIdReused => Self::RequestIdReused,
+            Self::TenantUnknown => Self::TenantUnknown,
+        }
+    }
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match error {
@@ -98,8 +119,10 @@ pub fn constraint(error: &sqlx::Error) -> Option<&str> {
 #[derive(Debug, Clone)]
 pub struct Database {
     pool: PgPool,
-    sealer: Arc<Sealer>,
+    pub(crate) sealer: Arc<Sealer>,
     heads: HeadReader,
+    patience: Duration,
+    listener: Arc<Listener>,
     turns: Turns<OrganizationId>,
     log_pages: Scans,
     chain_walks: Scans,
@@ -119,10 +142,13 @@ impl Database {
             .acquire_timeout(options.acquire_timeout)
             .test_before_acquire(false)
             .connect_lazy_with(connect);
+        let patience = options.acquire_timeout + READ_PATIENCE;
         Ok(Self {
             pool,
             sealer,
-            heads: HeadReader::default(),
+            heads: HeadReader::new(patience),
+            patience,
+            listener: Arc::default(),
             turns: Turns::new(WRITES_AT_ONCE, WRITE_PATIENCE),
             log_pages: Scans::of_log_pages(),
             chain_walks: Scans::of_chain_walks(),
@@ -135,6 +161,15 @@ impl Database {
 
     pub(crate) fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    /// How long a small read is waited for, its connection included.
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    pub(crate) fn listener(&self) -> &Arc<Listener> {
+        &self.listener
     }
 
     pub(crate) fn log_pages(&self) -> &Scans {
@@ -187,7 +222,7 @@ impl Database {
         let scope = scope.into();
         let turn = self.turns.take(write::tenant(scope)).await?;
         let transaction = self.begin("", scope).await?;
-        Write::open(transaction, turn, scope, origin.clone(), once.cloned(), self.sealer.clone()).await
+        Write::open(transaction, turn, scope, origin.clone(), once.cloned(), self).await
     }
 
     /// What this service knows of an organization: its project, state and revision. None where it knows none. As of a moment after
@@ -198,7 +233,21 @@ impl Database {
 
     /// The heads of an organization and of its project itself, as of one moment after the call came. As cheap as one of them.
     pub async fn heads(&self, scope: OrganizationScope) -> Result<[Option<Head>; 2], StoreError> {
+        Ok(self.heads_as_of(scope).await?.0)
+    }
+
+    /// The same, with the moment as of which it holds; none where there is neither.
+    pub async fn heads_as_of(&self, scope: OrganizationScope) -> Result<([Option<Head>; 2], Option<AsOf>), StoreError> {
         self.heads.two(&self.pool, [scope.organization_id(), scope.project_id().into()]).await
+    }
+
+    /// The heads of many tenants as of one moment, by a read of its own: for whoever looks after them in the background. None of a tenant
+    /// that is not there.
+    pub async fn many_heads(
+        &self,
+        tenants: &[OrganizationId],
+    ) -> Result<(HashMap<OrganizationId, Head>, Option<AsOf>), StoreError> {
+        self.heads.many(&self.pool, tenants).await
     }
 
     pub async fn close(&self) {

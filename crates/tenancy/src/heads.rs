@@ -1,151 +1,139 @@
-//! Reading heads at the rate of calls: one round trip, shared by all who wait for it.
+//! Reading heads at the rate of calls: one round trip, shared by all who wait for it (see `gather`).
 //!
-//! Every call begins with what this service holds of its tenant. Callers who come while a read is under way wait for the next
-//! one, which then asks for all of them at once. So no caller gets an answer from a read that began before they came: what a
-//! head says is never older than the call that asked.
+//! Every call begins with what this service holds of its tenant, and what a head says is never older than the call that asked.
 
-use std::{
-    collections::HashMap,
-    mem,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::HashMap, io, time::Duration};
 
-use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection};
-use tokio::sync::oneshot;
+use sqlx::{PgPool, Postgres, pool::PoolConnection};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{Head, OrganizationId, StoreError, head::HeadRow};
+use crate::{AsOf, Head, Moment, OrganizationId, StoreError, gather::Gather, head::HeadRow};
 
 /// A read asks for at most this many callers; the rest are in the next.
 const MAX_CALLERS: usize = 512;
 
-type Found = [Option<Head>; 2];
-
-#[derive(Debug)]
-struct Asked {
-    /// The nil uuid, which no tenant has, where one is asked for.
-    ids: [Uuid; 2],
-    answer: oneshot::Sender<Result<Found, StoreError>>,
-}
-
-#[derive(Debug, Default)]
-struct Queue {
-    waiting: Vec<Asked>,
-    /// Whether a task is at it.
-    reading: bool,
-}
+/// Two tenants' heads, and the database's time when they were read; no time where neither is there.
+type Found = ([Option<Head>; 2], Option<OffsetDateTime>);
 
 /// All waiting readers of heads.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct HeadReader(Arc<Mutex<Queue>>);
+#[derive(Debug, Clone)]
+pub(crate) struct HeadReader {
+    /// The nil uuid, which no tenant has, where one is asked for.
+    gather: Gather<[Uuid; 2], Found>,
+    patience: Duration,
+}
 
 impl HeadReader {
+    /// A head that does not come within `patience` cannot be read: the database is away, though its connections may not tell.
+    pub(crate) fn new(patience: Duration) -> Self {
+        Self { gather: Gather::new(MAX_CALLERS), patience }
+    }
+
     pub(crate) async fn one(&self, pool: &PgPool, id: OrganizationId) -> Result<Option<Head>, StoreError> {
-        let [head, _] = self.ask(pool, [id.uuid(), Uuid::nil()]).await?;
+        let ([head, _], _) = self.ask(pool, [id.uuid(), Uuid::nil()]).await?;
         Ok(head)
     }
 
-    /// Both as of one moment.
-    pub(crate) async fn two(&self, pool: &PgPool, ids: [OrganizationId; 2]) -> Result<Found, StoreError> {
+    /// Both as of one moment, which is said unless there is neither.
+    pub(crate) async fn two(
+        &self,
+        pool: &PgPool,
+        ids: [OrganizationId; 2],
+    ) -> Result<([Option<Head>; 2], Option<AsOf>), StoreError> {
         self.ask(pool, ids.map(OrganizationId::uuid)).await
     }
 
-    async fn ask(&self, pool: &PgPool, ids: [Uuid; 2]) -> Result<Found, StoreError> {
-        let (answer, answered) = oneshot::channel();
-        let idle = {
-            let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            queue.waiting.push(Asked { ids, answer });
-            !mem::replace(&mut queue.reading, true)
-        };
-        if idle {
-            // In a task of its own: a caller who goes away must not take the others' read along.
-            tokio::spawn(self.clone().run(pool.clone()));
-        }
-        answered.await.unwrap_or(Err(StoreError::Busy))
-    }
-
-    fn next(&self) -> Option<Vec<Asked>> {
-        let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = queue.waiting.len().min(MAX_CALLERS);
-        queue.reading = count > 0;
-        (count > 0).then(|| queue.waiting.drain(..count).collect())
-    }
-
-    /// Whatever ends the reading task, the next caller starts another, and who still waited is told.
-    fn ended(&self) {
-        let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if mem::take(&mut queue.reading) {
-            queue.waiting.clear();
-        }
-    }
-
-    /// Reads until nobody waits. The connection is held from one read to the next: taking and giving it back costs more than
-    /// the read.
-    async fn run(self, pool: PgPool) {
-        let turn = Turn(self);
-        let mut connection = None;
-        while let Some(asked) = turn.0.next() {
-            let mut ids: Vec<Uuid> = asked.iter().flat_map(|asked| asked.ids).filter(|id| !id.is_nil()).collect();
-            ids.sort_unstable();
-            ids.dedup();
-            match read(&pool, &mut connection, &ids).await {
-                Ok(heads) => {
-                    for Asked { ids, answer } in asked {
-                        // Who does not wait any more has no use for it.
-                        let _ = answer.send(Ok(ids.map(|id| heads.get(&id).cloned())));
-                    }
-                }
-                Err(error) => {
-                    connection = None;
-                    for Asked { answer, .. } in asked {
-                        let _ = answer.send(Err(same(&error)));
-                    }
-                }
+    pub(crate) async fn many(
+        &self,
+        pool: &PgPool,
+        tenants: &[OrganizationId],
+    ) -> Result<(HashMap<OrganizationId, Head>, Option<AsOf>), StoreError> {
+        let moment = Moment::now();
+        let ids: Vec<Uuid> = tenants.iter().copied().map(OrganizationId::uuid).collect();
+        let mut held = None;
+        match tokio::time::timeout(self.patience, read(pool, &mut held, &ids)).await {
+            Ok(found) => {
+                let (heads, time) = found?;
+                let heads = heads.into_values().map(|head| (head.organization_id, head)).collect();
+                Ok((heads, time.map(|time| AsOf { moment, time })))
             }
+            Err(_) => {
+                drop(held.map(PoolConnection::detach));
+                Err(StoreError::silent())
+            }
+        }
+    }
+
+    async fn ask(&self, pool: &PgPool, ids: [Uuid; 2]) -> Result<([Option<Head>; 2], Option<AsOf>), StoreError> {
+        let (pool, patience) = (pool.clone(), self.patience);
+        let read = move |held, asked| within(patience, pool.clone(), held, asked);
+        let (moment, (heads, time)) = self.gather.ask(ids, read).await?;
+        Ok((heads, time.map(|time| AsOf { moment, time })))
+    }
+}
+
+/// A connection is kept from one read to the next: taking and giving it back costs more than the read.
+type Held = Option<PoolConnection<Postgres>>;
+
+async fn within(
+    patience: Duration,
+    pool: PgPool,
+    mut held: Held,
+    asked: Vec<[Uuid; 2]>,
+) -> (Held, Result<Vec<Found>, StoreError>) {
+    let mut ids: Vec<Uuid> = asked.iter().flatten().copied().filter(|id| !id.is_nil()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    match tokio::time::timeout(patience, read(&pool, &mut held, &ids)).await {
+        Ok(Ok((heads, time))) => {
+            let found = |ids: [Uuid; 2]| (ids.map(|id| heads.get(&id).cloned()), time);
+            (held, Ok(asked.into_iter().map(found).collect()))
+        }
+        Ok(Err(error)) => (None, Err(error)),
+        Err(_) => {
+            // Somebody's answer may still be on its way there: nobody else may use it.
+            drop(held.map(PoolConnection::detach));
+            (None, Err(StoreError::silent()))
         }
     }
 }
 
-/// The reading task's turn: ends when nobody waits, and also when the task dies.
-struct Turn(HeadReader);
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.ended();
-        }
+impl StoreError {
+    /// Nothing was heard in time.
+    pub(crate) fn silent() -> Self {
+        Self::Unreachable(sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "no answer in time")))
     }
 }
 
 /// A pooled connection that died while idle (the server restarted) is found out by its first use: another is tried, once.
 async fn read(
     pool: &PgPool,
-    held: &mut Option<PoolConnection<Postgres>>,
+    held: &mut Held,
     ids: &[Uuid],
-) -> Result<HashMap<Uuid, Head>, StoreError> {
-    let mut connection = match held.take() {
-        Some(connection) => connection,
-        None => pool.acquire().await?,
-    };
-    let heads = match select(&mut connection, ids).await {
+) -> Result<(HashMap<Uuid, Head>, Option<OffsetDateTime>), StoreError> {
+    if held.is_none() {
+        *held = Some(pool.acquire().await?);
+    }
+    match select(held, ids).await {
         Err(StoreError::Unreachable(sqlx::Error::Io(_))) => {
-            connection = pool.acquire().await?;
-            select(&mut connection, ids).await?
+            *held = None;
+            *held = Some(pool.acquire().await?);
+            select(held, ids).await
         }
-        heads => heads?,
-    };
-    *held = Some(connection);
-    Ok(heads)
+        heads => heads,
+    }
 }
 
 /// One statement, and so one round trip and one moment. It opens the wall for itself: the setting ends with the statement's own
-/// transaction. The heads are read after it is set, because they are looked up by it (`lateral`), which no plan can turn around.
-async fn select(connection: &mut PgConnection, ids: &[Uuid]) -> Result<HashMap<Uuid, Head>, StoreError> {
-    let rows = sqlx::query_as!(
-        HeadRow,
+/// transaction. The heads are read after it is set, because they are looked up by it (`lateral`), which no plan can turn around. The
+/// time is that of the statement's arrival, which is before the moment that it sees.
+async fn select(held: &mut Held, ids: &[Uuid]) -> Result<(HashMap<Uuid, Head>, Option<OffsetDateTime>), StoreError> {
+    let connection = held.as_mut().ok_or(StoreError::Busy)?;
+    let rows = sqlx::query!(
         r#"select found.organization_id as "organization_id!", found.project_id as "project_id!", found.state as "state!",
                found.state_revision as "state_revision!", found.revision as "revision!",
-               found.incarnation as "incarnation!", found.event_hash as "event_hash!"
+               found.incarnation as "incarnation!", found.event_hash as "event_hash!", statement_timestamp() as "time!"
            from (select set_config('guildhall.scope', 'cluster', true) as scope offset 0) as opened
            cross join lateral (
                select organization_id, project_id, state, state_revision, revision, incarnation, event_hash
@@ -153,22 +141,21 @@ async fn select(connection: &mut PgConnection, ids: &[Uuid]) -> Result<HashMap<U
            ) as found"#,
         ids
     )
-    .fetch_all(connection)
+    .fetch_all(&mut **connection)
     .await?;
-    rows.into_iter().map(|row| Head::try_from(row).map(|head| (head.organization_id.uuid(), head))).collect()
-}
-
-/// The error once more, for another who waited for the same read.
-fn same(error: &StoreError) -> StoreError {
-    let told = |source: &sqlx::Error| sqlx::Error::Protocol(source.to_string());
-    match error {
-        StoreError::Database(source) => StoreError::Database(told(source)),
-        StoreError::Unreachable(source) => StoreError::Unreachable(told(source)),
-        StoreError::Corrupt(what) => StoreError::Corrupt(what),
-        StoreError::Busy => StoreError::Busy,
-        StoreError::TimedOut => StoreError::TimedOut,
-        StoreError::NotText => StoreError::NotText,
-        StoreError::RequestIdReused => StoreError::RequestIdReused,
-        StoreError::TenantUnknown => StoreError::TenantUnknown,
+    let time = rows.first().map(|row| row.time);
+    let mut heads = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let head = Head::try_from(HeadRow {
+            organization_id: row.organization_id,
+            project_id: row.project_id,
+            state: row.state,
+            state_revision: row.state_revision,
+            revision: row.revision,
+            incarnation: row.incarnation,
+            event_hash: row.event_hash,
+        })?;
+        heads.insert(head.organization_id.uuid(), head);
     }
+    Ok((heads, time))
 }

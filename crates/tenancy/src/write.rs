@@ -11,9 +11,10 @@ use sqlx::{PgConnection, Postgres, Transaction};
 use time::{Duration, OffsetDateTime};
 
 use crate::{
-    ClusterScope, Database, Event, EventId, Head, NewEvent, OrganizationId, OrganizationScope, OrganizationState,
-    Origin, ProjectId, ProjectScope, Scope, Sealer, StoreError,
+    ClusterScope, Database, Event, EventId, Head, Moment, NewEvent, OrganizationId, OrganizationScope,
+    OrganizationState, Origin, ProjectId, ProjectScope, Scope, Sealer, StoreError,
     event::{now, sha256},
+    hints::{Committed, Listener},
     purge::PURGED,
     turns::Turn,
 };
@@ -131,6 +132,8 @@ pub struct Write {
     once: Option<Once>,
     answered: Option<Vec<u8>>,
     sealer: Arc<Sealer>,
+    listener: Arc<Listener>,
+    beside: Option<i64>,
 }
 
 impl Write {
@@ -140,7 +143,7 @@ impl Write {
         scope: Scope,
         origin: Origin,
         once: Option<Once>,
-        sealer: Arc<Sealer>,
+        database: &Database,
     ) -> Result<Self, StoreError> {
         let head = match scope {
             Scope::Organization(scope) => Head::lock(&mut transaction, scope.organization_id()).await?,
@@ -156,7 +159,9 @@ impl Write {
             origin,
             once,
             answered: None,
-            sealer,
+            sealer: database.sealer.clone(),
+            listener: database.listener().clone(),
+            beside: None,
         };
         write.replay().await?;
         Ok(write)
@@ -223,6 +228,16 @@ impl Write {
 
     pub fn organization_id(&self) -> OrganizationId {
         self.head().organization_id
+    }
+
+    /// The scope of the organization that was opened.
+    pub fn scope(&self) -> OrganizationScope {
+        OrganizationScope::granted(self.project_id(), self.organization_id())
+    }
+
+    /// Notes the revision of something else that this write holds still until it ends, for who is told of it.
+    pub fn beside(&mut self, revision: i64) {
+        self.beside = Some(revision);
     }
 
     pub fn origin(&self) -> &Origin {
@@ -334,12 +349,15 @@ impl Write {
         if let Some(once) = self.once.take() {
             self.keep(&once, &answer).await?;
         }
-        for chain in std::mem::take(&mut self.chains) {
-            if !chain.events.is_empty() {
-                seal_chain(&mut self.transaction, chain, &self.origin).await?;
-            }
+        let moved: Vec<Chain> = self.chains.drain(..).filter(|chain| !chain.events.is_empty()).collect();
+        for chain in &moved {
+            seal_chain(&mut self.transaction, chain, &self.origin).await?;
         }
+        let (moment, beside) = (Moment::now(), self.beside);
         self.transaction.commit().await?;
+        for Chain { head, events } in moved {
+            self.listener.tell(Committed { revision: head.revision + 1, head, events, moment, beside });
+        }
         Ok(answer)
     }
 
@@ -372,11 +390,11 @@ fn open_answer<T: DeserializeOwned>(sealer: &Sealer, tenant: OrganizationId, sea
 }
 
 /// Gives a chain's events their place and their hashes, and moves the head: one statement.
-async fn seal_chain(connection: &mut PgConnection, chain: Chain, origin: &Origin) -> Result<(), StoreError> {
+async fn seal_chain(connection: &mut PgConnection, chain: &Chain, origin: &Origin) -> Result<(), StoreError> {
     let Chain { head, events } = chain;
     let revision = head.revision + 1;
     let time = now();
-    let mut previous = head.event_hash;
+    let mut previous = head.event_hash.clone();
     let mut sealed = Vec::with_capacity(events.len());
     for (ordinal, new) in (0..).zip(events) {
         let mut event = Event {
@@ -388,9 +406,9 @@ async fn seal_chain(connection: &mut PgConnection, chain: Chain, origin: &Origin
             kind: new.kind.to_owned(),
             actor: origin.actor.to_string(),
             on_behalf_of: origin.on_behalf_of.as_ref().map(ToString::to_string),
-            subject_ids: new.subject_ids,
+            subject_ids: new.subject_ids.clone(),
             payload_hash: sha256(new.payload.as_bytes()).to_vec(),
-            payload: Some(new.payload),
+            payload: Some(new.payload.clone()),
             request_id: origin.request_id.clone(),
             trace_id: origin.trace_id.clone(),
             time,

@@ -1,18 +1,29 @@
-use api::authz::v1::{
-    BatchCheckRequest, BatchCheckResponse, CheckRequest, CheckResponse, CheckResult, Decision, ExplainRequest,
-    ExplainResponse, ListPermissionsRequest, ListPermissionsResponse,
-    authorization_service_server::AuthorizationService,
+use access::Granted;
+use api::{
+    Addressed,
+    authz::v1::{
+        BatchCheckRequest, BatchCheckResponse, CheckRequest, CheckResponse, CheckResult, Consistency, Decision,
+        ExplainRequest, ExplainResponse, ListPermissionsRequest, ListPermissionsResponse, WatchRevisionsRequest,
+        WatchRevisionsResponse, authorization_service_server::AuthorizationService, consistency::Requirement,
+    },
 };
 use runtime::Violations;
-use tonic::{Request, Response, Status};
+use tenancy::OrganizationScope;
+use tonic::{Request, Response, Status, codegen::BoxStream};
 
 use super::{
     Server,
     convert::{self, text, tokens::Tokens},
     question::{Parts, consistency, contextual, declared, parts, question, settle},
-    refusal::snapshot,
+    refusal::{invalid_revision, snapshot},
+    watch::Watch,
 };
-use crate::ops::{self, explain::Question};
+use crate::{
+    model::Revision,
+    ops::{self, explain::Question},
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 
 const MAX_CHECKS: usize = 10_000;
 
@@ -20,10 +31,45 @@ fn decision(allowed: bool) -> i32 {
     i32::from(if allowed { Decision::Allowed } else { Decision::Denied })
 }
 
+impl Server {
+    /// Whoever asks a question that may be answered from memory: what the organization is may then come from there too. The right of a
+    /// caller who needs one is decided as of now in any case.
+    async fn questioner<T: Asks>(&self, request: &Request<T>) -> Result<Granted<OrganizationScope>, Status> {
+        let asked = request.get_ref();
+        let fresh = matches!(
+            asked.consistency().and_then(|asked| asked.requirement.as_ref()),
+            Some(Requirement::FullyConsistent(_))
+        );
+        let organization = asked.organization_id().filter(|_| !fresh);
+        let known = match organization {
+            Some(organization) => self.snapshots.known(organization).await,
+            None => None,
+        };
+        self.access.organization_known(request, known).await
+    }
+}
+
+/// A question with a consistency.
+trait Asks: Addressed {
+    fn consistency(&self) -> Option<&Consistency>;
+}
+
+macro_rules! asks {
+    ($($request:ty),*) => {
+        $(impl Asks for $request {
+            fn consistency(&self) -> Option<&Consistency> {
+                self.consistency.as_ref()
+            }
+        })*
+    };
+}
+
+asks!(CheckRequest, BatchCheckRequest, ListPermissionsRequest);
+
 #[tonic::async_trait]
 impl AuthorizationService for Server {
     async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
-        let granted = self.access.organization(&request).await?;
+        let granted = self.questioner(&request).await?;
         let asked = request.get_ref();
         let mut faults = Vec::new();
         let who = Parts {
@@ -47,7 +93,7 @@ impl AuthorizationService for Server {
     }
 
     async fn batch_check(&self, request: Request<BatchCheckRequest>) -> Result<Response<BatchCheckResponse>, Status> {
-        let granted = self.access.organization(&request).await?;
+        let granted = self.questioner(&request).await?;
         let asked = request.get_ref();
         let mut violations = Violations::default();
         text::count(&mut violations, "checks", asked.checks.len(), 1, MAX_CHECKS);
@@ -84,7 +130,7 @@ impl AuthorizationService for Server {
         &self,
         request: Request<ListPermissionsRequest>,
     ) -> Result<Response<ListPermissionsResponse>, Status> {
-        let granted = self.access.organization(&request).await?;
+        let granted = self.questioner(&request).await?;
         let asked = request.get_ref();
         let mut faults = Vec::new();
         let who = Parts {
@@ -128,5 +174,25 @@ impl AuthorizationService for Server {
         declared(&explained.state.engine, [(Some(&question.permission), question.resource.as_ref())])?;
         let tokens = Tokens::at(self.sealer(), explained.state.revision());
         Ok(Response::new(convert::explain::to_proto(&explained, &tokens)))
+    }
+
+    async fn watch_revisions(
+        &self,
+        request: Request<WatchRevisionsRequest>,
+    ) -> Result<Response<BoxStream<WatchRevisionsResponse>>, Status> {
+        let granted = self.access.organization(&request).await?;
+        let asked = request.get_ref();
+        let told = match asked.after_revision.as_str() {
+            "" => None,
+            token => Some(Revision::parse(self.sealer(), token).map_err(|_| invalid_revision("after_revision"))?),
+        };
+        // Without the changes the first message is the present revision; a token of anything else has nothing that goes on behind it.
+        let of_it = |told: &Revision| told.tenant == granted.scope.organization_id();
+        let told = told.filter(|told| asked.include_changes && of_it(told));
+        let _stream = self.streams.open(granted.caller.principal())?;
+        let watch = Watch { granted, include_changes: asked.include_changes, told, _stream };
+        let (sender, receiver) = mpsc::channel(16);
+        tokio::spawn(watch.run(self.clone(), sender));
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 }

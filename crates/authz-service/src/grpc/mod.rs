@@ -11,6 +11,7 @@ mod refusal;
 mod resource;
 mod role;
 mod subject;
+mod watch;
 
 use access::{Access, Caller, Granted, Tenant, store, unauthenticated};
 use api::authz::v1::{
@@ -39,11 +40,12 @@ pub struct Server {
     access: Access,
     snapshots: Snapshots,
     remote: Remote,
+    streams: watch::Streams,
 }
 
 impl Server {
     pub fn new(access: Access, snapshots: Snapshots, remote: Remote) -> Self {
-        Self { access, snapshots, remote }
+        Self { access, snapshots, remote, streams: watch::Streams::default() }
     }
 
     /// Everything that this process serves.

@@ -94,7 +94,8 @@ pub fn consistency(sealer: &Sealer, asked: Option<&proto::Consistency>) -> Resul
         None | Some(Requirement::MinimizeLatency(true)) => Ok(Consistency::MinimizeLatency),
         Some(Requirement::FullyConsistent(true)) => Ok(Consistency::FullyConsistent),
         Some(Requirement::AtLeastAsFresh(token)) => {
-            let revision = Revision::parse(sealer, token).map_err(|_| invalid_revision())?;
+            let revision =
+                Revision::parse(sealer, token).map_err(|_| invalid_revision("consistency.at_least_as_fresh"))?;
             Ok(Consistency::AtLeastAsFresh(revision))
         }
         Some(Requirement::MinimizeLatency(false)) => {

@@ -70,18 +70,19 @@ fn short(mut message: String) -> String {
 
 pub fn snapshot(error: SnapshotError) -> Status {
     match error {
-        SnapshotError::Foreign => invalid_revision(),
+        SnapshotError::Foreign => invalid_revision("consistency.at_least_as_fresh"),
         SnapshotError::FromFuture => {
             let reason = ErrorReason::RevisionFromFuture;
             Refusal::new(Code::FailedPrecondition, reason, error.to_string()).into()
         }
+        SnapshotError::Unproven => Refusal::new(Code::Unavailable, ErrorReason::Unavailable, error.to_string()).into(),
         SnapshotError::Store(error) => store(error),
     }
 }
 
-pub fn invalid_revision() -> Status {
+pub fn invalid_revision(field: &'static str) -> Status {
     Refusal::new(Code::InvalidArgument, ErrorReason::InvalidRevisionToken, NotARevision.to_string())
-        .violation("consistency.at_least_as_fresh", NotARevision.to_string())
+        .violation(field, NotARevision.to_string())
         .into()
 }
 

@@ -194,7 +194,7 @@ pub(super) fn is_ownership(binding: &Binding) -> bool {
     binding.resource.is_none() && binding.effect == Effect::Allow && binding.role_id.uuid() == engine::OWNER.0
 }
 
-pub(super) fn for_engine(binding: &Binding) -> engine::Binding {
+pub(crate) fn for_engine(binding: &Binding) -> engine::Binding {
     engine::Binding {
         id: binding.binding_id.uuid().into(),
         subject: SubjectId::from(binding.subject),

@@ -74,6 +74,7 @@ impl Change {
         } else {
             template::hold(write.connection(), project).await?
         };
+        write.beside(template);
         Ok(Opened::Change(Self { write, of_project, template, now: tenancy::event::now(), changed: false }))
     }
 

@@ -166,6 +166,7 @@ fn store_error(error: SnapshotError) -> StoreError {
     match error {
         SnapshotError::Store(error) => error,
         SnapshotError::Foreign | SnapshotError::FromFuture => StoreError::Corrupt("revision"),
+        SnapshotError::Unproven => StoreError::Busy,
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod binding;
 pub mod catalog;
 pub mod explain;
+pub mod fact;
 pub mod group;
 pub mod resource;
 pub mod role;
