@@ -27,16 +27,20 @@ impl Report {
         Value::Object(document)
     }
 
-    /// Whole, or not at all.
+    /// Both, each whole or not at all: the JSON there, and beside it the tables as Markdown.
     pub fn write(&self, path: &Path, machine: Value) -> Result<(), Failure> {
-        let unwritable = |source| Failure::Unwritable { path: path.to_owned(), source };
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder).map_err(unwritable)?;
-        }
-        let text = format!("{:#}\n", self.json(machine));
-        let beside = path.with_extension("json.new");
-        std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, path)).map_err(unwritable)
+        replace(path, &format!("{:#}\n", self.json(machine)))?;
+        replace(&path.with_extension("md"), &self.markdown())
     }
+}
+
+fn replace(path: &Path, text: &str) -> Result<(), Failure> {
+    let unwritable = |source| Failure::Unwritable { path: path.to_owned(), source };
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(unwritable)?;
+    }
+    let beside = path.with_extension("new");
+    std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, path)).map_err(unwritable)
 }
 
 /// Four digits: more were never measured.

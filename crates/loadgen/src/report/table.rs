@@ -7,21 +7,9 @@ impl Report {
     /// What has a budget, whether it holds; then every figure.
     pub fn table(&self) -> String {
         let mut budgets = plain(["path", "budget", "measured", "spread", ""]);
-        for (key, bound, what) in BUDGETS {
-            let Some(figure) = self.median(key) else { continue };
-            let budget = match bound {
-                Bound::AtMost(most) => format!("<= {most}"),
-                Bound::AtLeast(least) => format!(">= {least}"),
-            };
-            let verdict = if bound.holds(figure) { "" } else { "missed" };
-            budgets.add_row([what.to_owned(), budget, number(figure), self.spread(key), verdict.to_owned()]);
-        }
+        self.budgets().for_each(|row| drop(budgets.add_row(row)));
         let mut figures = plain(["figure", "median", "spread"]);
-        for key in &self.keys {
-            if let Some(figure) = self.median(key) {
-                figures.add_row([key.clone(), number(figure), self.spread(key)]);
-            }
-        }
+        self.figures().for_each(|row| drop(figures.add_row(row)));
         let mut text = String::new();
         for table in [budgets, figures].iter().filter(|table| table.row_iter().next().is_some()) {
             for line in table.lines() {
@@ -31,6 +19,32 @@ impl Report {
             text.push('\n');
         }
         text
+    }
+
+    /// The same for a document.
+    pub fn markdown(&self) -> String {
+        let row = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+        let mut text = "| path | budget | measured | spread | |\n|---|---|---|---|---|\n".to_owned();
+        text.extend(self.budgets().map(|cells| row(&cells)));
+        text.push_str("\n| figure | median | spread |\n|---|---|---|\n");
+        text.extend(self.figures().map(|[key, median, spread]| row(&[format!("`{key}`"), median, spread])));
+        text
+    }
+
+    fn budgets(&self) -> impl Iterator<Item = [String; 5]> {
+        BUDGETS.into_iter().filter_map(|(key, bound, what)| {
+            let figure = self.median(key)?;
+            let budget = match bound {
+                Bound::AtMost(most) => format!("<= {most}"),
+                Bound::AtLeast(least) => format!(">= {least}"),
+            };
+            let verdict = if bound.holds(figure) { "" } else { "missed" };
+            Some([what.to_owned(), budget, number(figure), self.spread(key), verdict.to_owned()])
+        })
+    }
+
+    fn figures(&self) -> impl Iterator<Item = [String; 3]> {
+        self.keys.iter().filter_map(|key| Some([key.clone(), number(self.median(key)?), self.spread(key)]))
     }
 
     fn spread(&self, key: &str) -> String {
@@ -79,5 +93,12 @@ mod tests {
         assert!(line("a page of 100k").contains("1.40 to 1.60 in 3"), "{table}");
         assert!(!line("from start to ready").contains("missed"), "{table}");
         assert!(line("check_grpc_per_s").contains("43210"), "{table}");
+
+        let markdown = report.markdown();
+        assert!(
+            markdown.contains("| a page of 100k, of the same of 1k | <= 1.3 | 1.50 | 1.40 to 1.60 in 3 | missed |"),
+            "{markdown}"
+        );
+        assert!(markdown.contains("| `check_grpc_per_s` | 43210 |  |"), "{markdown}");
     }
 }
