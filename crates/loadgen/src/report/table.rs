@@ -7,9 +7,9 @@ impl Report {
     /// What has a budget, whether it holds; then every figure.
     pub fn table(&self) -> String {
         let mut budgets = plain(["path", "budget", "measured", "spread", ""]);
-        self.budgets().for_each(|row| drop(budgets.add_row(row)));
+        budgets.add_rows(self.budgets());
         let mut figures = plain(["figure", "median", "spread"]);
-        self.figures().for_each(|row| drop(figures.add_row(row)));
+        figures.add_rows(self.figures());
         let mut text = String::new();
         for table in [budgets, figures].iter().filter(|table| table.row_iter().next().is_some()) {
             for line in table.lines() {
