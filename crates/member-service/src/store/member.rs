@@ -142,7 +142,7 @@ pub async fn list(
          where organization_id = $1 and member_id > $2 and ($3::text is null or state = $3) and starts_with(email_address, $4)
          order by member_id limit $5",
         organization.uuid(),
-        // Every id is above the nil uuid: one range of the index, also for a plan that is made before the values are known.
+        // Every id is above the nil uuid.
         page.after.map_or(Uuid::nil(), MemberId::uuid),
         filter.state.map(MemberState::as_str),
         filter.email_prefix,
