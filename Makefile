@@ -1,6 +1,6 @@
 # Thin: each line is a command that one could type.
 
-.PHONY: up test check fmt lint doc deny reference sqlx sqlx-check proof
+.PHONY: up test check fmt lint doc deny reference sqlx sqlx-check bench proof
 
 # Builds everything and starts it; Ctrl-C stops it. `make up ARGS=--reset` starts anew.
 up:
@@ -38,6 +38,11 @@ sqlx:
 # Fails where that is out of date.
 sqlx-check:
 	cargo run --quiet --package local-postgres --example checked-sql -- check
+
+# Measures each path beside its floor, in some minutes; on a machine that does nothing else. `make bench ARGS=check` measures one.
+bench:
+	cargo build --release --locked --bins
+	./target/release/guildhall-loadgen bench $(ARGS)
 
 # Long runs of what `test` does briefly. The engine against its reference: a million steps of random histories, or STEPS of them. Three
 # processes in a storm, until 100,000 answers have been judged, or CHECKS of them.

@@ -65,6 +65,7 @@ fn services_do_not_depend_on_services() {
         ("client", &["api"]),
         ("cli", &["access", "api", "client", "engine", "local-postgres", "runtime", "tenancy"]),
         ("testkit", &["access", "api", "local-postgres"]),
+        ("loadgen", &["api", "engine", "local-postgres", "tenancy", "testkit"]),
     ];
     let ours: Vec<&str> = allowed.iter().map(|(name, _)| *name).collect();
     let mut faults = Vec::new();
@@ -91,6 +92,7 @@ fn sql_stands_in_stores_alone() {
         path.starts_with("crates/tenancy/")
             || path.starts_with("crates/local-postgres/")
             || path.starts_with("crates/testkit/")
+            || path.starts_with("crates/loadgen/")
             || SERVICES.iter().any(|s| path.starts_with(&format!("crates/{s}/src/store")))
     };
     let sql = ["query!", "query_as!", "query_scalar!", "sqlx::query", "raw_sql"];

@@ -143,11 +143,11 @@ pub async fn list(
              state_revision, is_breakglass, trusted_metadata, untrusted_metadata, epoch, last_sign_in_time, revision, create_time,
              update_time
          from member
-         where organization_id = $1 and ($2::uuid is null or member_id > $2)
-             and ($3::text is null or state = $3) and starts_with(email_address, $4)
+         where organization_id = $1 and member_id > $2 and ($3::text is null or state = $3) and starts_with(email_address, $4)
          order by member_id limit $5",
         organization.uuid(),
-        page.after.map(MemberId::uuid),
+        // Every id is above the nil uuid.
+        page.after.map_or(Uuid::nil(), MemberId::uuid),
         filter.state.map(MemberState::as_str),
         filter.email_prefix,
         page.size + 1

@@ -1,0 +1,218 @@
+//! Check and BatchCheck over gRPC, at authz-service's own door.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::authz::v1::{
+    BatchCheckRequest, BatchCheckResponse, CheckQuestion, CheckRequest, CheckResponse, Consistency, Resource, Subject,
+    consistency::Requirement, subject,
+};
+use engine::{Snapshot, SubjectId};
+use serde_json::json;
+use tenancy::{MemberId, OrganizationId, ProjectId};
+use time::OffsetDateTime;
+use tokio::task::block_in_place;
+use uuid::Uuid;
+
+use super::{CALLERS, Run, callers, saturate};
+use crate::Failure;
+use crate::data::world::{Question, World, types};
+use crate::data::{crowd, store};
+use crate::floor::{self, empty};
+use crate::house::{House, Replica};
+use crate::measure::{Open, rounds};
+use crate::process::Process;
+use crate::wire::{Call, Connection};
+
+const CHECK: &str = "guildhall.authz.v1.AuthorizationService/Check";
+const BATCH_CHECK: &str = "guildhall.authz.v1.AuthorizationService/BatchCheck";
+const QUESTIONS: usize = 4_096;
+const BATCH: usize = 100;
+const BATCHES: usize = 256;
+/// The shares of the greatest rate at which callers who do not wait for each other are timed.
+const RATES: [(f64, &str); 4] = [(0.25, "25"), (0.5, "50"), (0.75, "75"), (0.9, "90")];
+
+/// What the paths around Check are measured on: an organization, a replica of authz-service on the servers' cores that has it in
+/// memory, and beside it the floor.
+pub struct Ground {
+    pub authz: Replica,
+    pub empty: (Process, std::net::SocketAddr),
+    questions: Vec<Question>,
+    organization: OrganizationId,
+    _sink: Process,
+}
+
+impl Ground {
+    pub async fn lay(house: &House, run: &Run<'_>) -> Result<Self, Failure> {
+        run.progress.say("filling an organization");
+        let (organization, mut world) = fill(house, run.seed, run.plan.budget).await?;
+        let snapshot = Snapshot::build(&world.data);
+        let questions = world.questions(&snapshot, QUESTIONS, OffsetDateTime::now_utc())?;
+        // Traced as in production, by the default share of calls, to a collector that costs nothing here.
+        let (sink, collector) = floor::serve(&["serve-sink"], &house.cores.client)?;
+        let told = [("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{collector}"))];
+        let authz = house.replica("authz-service", &house.cores.server, &told).await?;
+        let empty = floor::serve(&["serve-empty"], &house.cores.server)?;
+        Ok(Self { authz, empty, questions, organization, _sink: sink })
+    }
+
+    /// The questions as calls, at this address.
+    pub fn checks(
+        &self,
+        at: std::net::SocketAddr,
+        token: &str,
+        requirement: &Requirement,
+    ) -> Result<Arc<[Call]>, Failure> {
+        self.questions
+            .iter()
+            .map(|question| {
+                let Question { permission, resource, .. } = question;
+                let request = CheckRequest {
+                    organization_id: self.organization.to_string(),
+                    subject: Some(subject_of(question)),
+                    permission: permission.to_string(),
+                    resource: Some(Resource { r#type: resource.type_name().to_owned(), id: resource.id().to_owned() }),
+                    consistency: Some(Consistency { requirement: Some(requirement.clone()) }),
+                    ..Default::default()
+                };
+                Call::grpc(at, CHECK, Some(token), &request)
+            })
+            .collect()
+    }
+
+    fn batches(&self, token: &str) -> Result<Arc<[Call]>, Failure> {
+        let batch = |number: usize| {
+            let from = number * 37;
+            let asked = (from..from + BATCH).map(|at| {
+                let question = &self.questions[at % self.questions.len()];
+                let Question { permission, resource, .. } = question;
+                CheckQuestion {
+                    subject: Some(subject_of(question)),
+                    permission: permission.to_string(),
+                    resource: Some(Resource { r#type: resource.type_name().to_owned(), id: resource.id().to_owned() }),
+                    ..Default::default()
+                }
+            });
+            let request = BatchCheckRequest {
+                organization_id: self.organization.to_string(),
+                checks: asked.collect(),
+                consistency: Some(Consistency { requirement: Some(Requirement::MinimizeLatency(true)) }),
+                ..Default::default()
+            };
+            Call::grpc(self.authz.address, BATCH_CHECK, Some(token), &request)
+        };
+        (0..BATCHES).map(batch).collect()
+    }
+
+    pub fn empty_call(&self) -> Result<Arc<[Call]>, Failure> {
+        Ok([Call::grpc(self.empty.1, empty::METHOD, None, &())?].into())
+    }
+}
+
+fn subject_of(question: &Question) -> Subject {
+    let id = match question.subject {
+        SubjectId::Member(id) => MemberId::from_uuid(id),
+        _ => MemberId::from_uuid(Uuid::nil()),
+    };
+    Subject { subject: Some(subject::Subject::MemberId(id.to_string())) }
+}
+
+/// An organization of the demo project with a world in authz-service, and the world.
+pub async fn fill(
+    house: &House,
+    seed: u64,
+    size: crate::data::world::Size,
+) -> Result<(OrganizationId, World), Failure> {
+    let types: Vec<_> = types()
+        .into_iter()
+        .map(|of| json!({"name": of.name, "parent_types": of.parent_types, "verbs": of.verbs}))
+        .collect();
+    let project = project(house)?;
+    house
+        .cluster
+        .bearer(&house.token().await?)
+        .try_call("CatalogService/UpdateCatalog", json!({"catalog": {"resource_types": types}}))
+        .await
+        .map_err(|refused| Failure::Refused {
+            path: "CatalogService/UpdateCatalog".to_owned(),
+            why: format!("{refused:?}"),
+        })?;
+    let world = World::make(seed, size)?;
+    let mut database = house.database().await?;
+    let organization = crowd::organizations(&mut database, project, seed, 1).await?.remove(0);
+    store::write(&mut database, project, organization, &world).await?;
+    crowd::settle(&mut database).await?;
+    Ok((OrganizationId::from_uuid(organization), world))
+}
+
+pub fn project(house: &House) -> Result<Uuid, Failure> {
+    let project: Result<ProjectId, _> = house.access().project_id.parse();
+    project.map(ProjectId::uuid).map_err(|error| Failure::Unmeasurable(format!("the demo project's id: {error}")))
+}
+
+pub async fn measure(house: &House, ground: &Ground, run: &mut Run<'_>) -> Result<(), Failure> {
+    run.progress.say("Check over gRPC");
+    let (plan, cores) = (run.plan, &house.cores);
+    let token = house.token().await?;
+    let at = ground.authz.address;
+    let latency = ground.checks(at, &token, &Requirement::MinimizeLatency(true))?;
+    let consistent = ground.checks(at, &token, &Requirement::FullyConsistent(true))?;
+    let (batches, empty) = (ground.batches(&token)?, ground.empty_call()?);
+    verify(ground, &latency[0], &batches[0]).await?;
+
+    let authz = [ground.authz.process.pid()];
+    let [floor, warm, full, batch] = rounds::<4, 3>(plan.rounds, |thing| match thing {
+        0 => saturate(&plan, cores, ground.empty.1, &empty, &[ground.empty.0.pid()]),
+        1 => saturate(&plan, cores, at, &latency, &authz),
+        2 => saturate(&plan, cores, at, &consistent, &authz),
+        _ => saturate(&plan, cores, at, &batches, &authz),
+    })?;
+    for (what, [.., busy]) in [("an empty RPC", &floor), ("Check", &warm)] {
+        run.not_the_client(what, busy.median());
+    }
+    run.report.series("check_grpc_of_floor", warm[0].over(&floor[0]));
+    run.report.series("check_grpc_fully_consistent_of_floor", full[0].over(&floor[0]));
+    // The same by the servers' own time, which other work on the machine disturbs less.
+    run.report.series("check_grpc_of_floor_by_cpu", floor[1].over(&warm[1]));
+    run.report.series("batch_check_speedup", batch[0].map(|calls| calls * BATCH as f64).over(&warm[0]));
+    for (key, [per_s, us, busy]) in [
+        ("empty_rpc", floor),
+        ("check_grpc", warm.clone()),
+        ("check_grpc_fully_consistent", full),
+        ("batch_check_100", batch),
+    ] {
+        run.report.series(format!("{key}_per_s"), per_s);
+        run.report.series(format!("{key}_server_us"), us);
+        run.report.series(format!("{key}_client_busy"), busy);
+    }
+    for (share, name) in RATES {
+        let open = Open {
+            cores: cores.client.clone(),
+            workers: CALLERS * 4,
+            per_s: warm[0].median() * share,
+            warm_up: plan.warm_up,
+            lasting: plan.lasting,
+        };
+        let seen = block_in_place(|| open.run(async |range| callers(at, &latency, range).await))?;
+        run.report.one(format!("check_grpc_at_{name}_percent_per_s"), seen.per_s);
+        run.latency(&format!("check_grpc_at_{name}_percent"), &seen);
+    }
+    Ok(())
+}
+
+/// What is measured answers, and loads what it will answer from.
+async fn verify(ground: &Ground, check: &Call, batch: &Call) -> Result<(), Failure> {
+    let connection = Connection::open(ground.authz.address).await?;
+    let _: CheckResponse = connection.ask(check).await?;
+    let answered: BatchCheckResponse = connection.ask(batch).await?;
+    let allowed = answered.results.iter().filter(|result| result.allowed).count();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    if answered.results.len() == BATCH && allowed > 0 && allowed < BATCH {
+        Ok(())
+    } else {
+        Err(Failure::Unmeasurable(format!(
+            "of {} answers {allowed} allow: not the organization that was filled",
+            answered.results.len()
+        )))
+    }
+}
