@@ -129,7 +129,16 @@ impl World {
         let resource = data.resources.choose(rng).filter(|_| somewhere).map(|resource| resource.resource.clone());
         let effect = if rng.random_bool(0.02) { Effect::Deny } else { Effect::Allow };
         let expire_time = rng.random_bool(0.05).then(|| OffsetDateTime::UNIX_EPOCH + Duration::days(365 * 100));
-        Binding { id: BindingId(id::nth(rng, n)), subject, role, resource, effect, not_before: None, expire_time }
+        Binding {
+            id: BindingId(id::nth(rng, n)),
+            subject,
+            role,
+            resource,
+            effect,
+            condition: None,
+            not_before: None,
+            expire_time,
+        }
     }
 
     /// Half of them are to be allowed, as far as the organization has so much to allow.
