@@ -175,7 +175,7 @@ async fn every_fault_of_a_sign_in_is_named_at_once() {
     assert_reason(&status, ErrorReason::InvalidFields);
     let details = status.get_error_details();
     let fields: Vec<_> = details.bad_request().unwrap().field_violations.iter().map(|v| v.field.as_str()).collect();
-    assert_eq!(fields, ["guildhall-project-id", "organization", "email_address", "password"]);
+    assert_eq!(fields, ["guildhall-project-id", "email_address", "password"]);
 
     let mut request = tonic::Request::new(stage.password_request("ada@acme.test", PASSWORD));
     let stranger = tenancy::ProjectId::new().to_string();
