@@ -317,7 +317,9 @@ async fn a_stale_etag_changes_nothing_and_an_unknown_field_is_none() {
     let own = all_children(&acme).await;
     let before = everything(&acme, &own).await;
     let (mut stale, mut masks, mut faults) = (0, 0, Vec::new());
-    for door in doors().iter().filter(|door| door.is_of_an_organization()) {
+    // A resource is named by its type and the caller's own id: it has its own story in `moving`.
+    let named_by_us = |door: &&Door| door.is_of_an_organization() && !door.name().ends_with("/MoveResource");
+    for door in doors().iter().filter(named_by_us) {
         let mut request = door.honest(&acme, &own);
         let resource = door.resource().filter(|_| door.has("update_mask"));
         if let Some((name, message)) = &resource {
@@ -340,7 +342,8 @@ async fn a_stale_etag_changes_nothing_and_an_unknown_field_is_none() {
                 }
                 masks += 1;
             }
-            request.insert("update_mask".to_owned(), json!("displayName"));
+            let mask = if message.get_field_by_name("display_name").is_some() { "displayName" } else { "expireTime" };
+            request.insert("update_mask".to_owned(), json!(mask));
         } else if door.has("etag") {
             request.insert("etag".to_owned(), json!("ffff"));
         } else {
@@ -376,7 +379,9 @@ async fn a_name_holds_no_control_and_no_override_of_direction() {
             }
             request.insert(name.clone(), body);
             if door.has("update_mask") {
-                request.insert("update_mask".to_owned(), json!("displayName"));
+                let mask =
+                    if message.get_field_by_name("display_name").is_some() { "displayName" } else { "expireTime" };
+                request.insert("update_mask".to_owned(), json!(mask));
             }
             project.account.try_call(&door.name(), Value::Object(request)).await
         };

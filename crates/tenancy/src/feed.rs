@@ -5,7 +5,8 @@
 //! found in two steps, of which the order is all: first the numbers of the transactions that run in this database, then, by a later
 //! snapshot, the events. A writer that the first step does not see has either ended, and the snapshot shows what it wrote; or it has no
 //! number yet, and then its number is not below the one that was the next at the first step. Transactions in other databases of the
-//! server write no events here, so they hold nothing back, which a snapshot's own xmin would have them do.
+//! server write no events here, nor do those of roles that may not, such as the other services' in a database that they share. So these
+//! hold nothing back, which a snapshot's own xmin would have them do.
 //!
 //! What is held back is said. Each reading of the feed also tells the time up to which it is complete, by the database's clock: the
 //! moment of the first step or, where events stood behind the bound already, when the oldest of them was appended. An event is appended
@@ -100,6 +101,8 @@ async fn bound(connection: &mut PgConnection) -> Result<Bound, StoreError> {
            ), running as (
                select a.backend_xid from pg_stat_get_activity(null) as a, pg_database as d
                where d.datname = current_database() and a.datid = d.oid and a.backend_xid is not null
+                   and (has_table_privilege(a.usesysid, 'event'::regclass, 'insert') is distinct from false
+                       or pg_has_role(a.usesysid, (select relowner from pg_class where oid = 'event'::regclass), 'member'))
                union all
                select p.transaction from pg_prepared_xacts as p where p.database = current_database()
            ), behind as (

@@ -115,6 +115,23 @@ async fn a_transaction_in_another_database_holds_nothing_back() {
 }
 
 #[tokio::test]
+async fn a_transaction_of_a_role_that_writes_no_events_here_holds_nothing_back() {
+    let setting = setting().await;
+    let acme = setting.organization().await;
+    let urls = &setting.test.urls;
+    for (url, may_write_here) in
+        [(&urls.member.runtime, false), (&urls.authz.owner, false), (&urls.org.runtime, true), (&urls.org.owner, true)]
+    {
+        let cursor = feed::since(&setting.database, ClusterScope::granted().into(), OffsetDateTime::now_utc()).await;
+        let open = open_write(url).await;
+        setting.write(acme, "one").await;
+        let part = after(&setting, cursor.unwrap(), 10).await;
+        assert_eq!(part.events.is_empty(), may_write_here, "{part:?}");
+        open.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn what_a_running_transaction_of_this_database_holds_back_is_said() {
     let setting = setting().await;
     let acme = setting.organization().await;

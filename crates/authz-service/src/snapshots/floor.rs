@@ -62,8 +62,11 @@ impl Floors {
     /// Nothing where nobody holds it.
     pub fn raise(&self, tenant: OrganizationId, incarnation: Uuid, revision: i64) {
         let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(floor) = held.floors.get(&(tenant, incarnation)) {
-            floor.raise(revision);
+        // Who stands on a tenant that was not there yet stands on the nil incarnation.
+        for incarnation in [incarnation, Uuid::nil()] {
+            if let Some(floor) = held.floors.get(&(tenant, incarnation)) {
+                floor.raise(revision);
+            }
         }
     }
 }
@@ -82,6 +85,9 @@ mod tests {
         floors.raise(tenant, incarnation, 5);
         floors.raise(tenant, Uuid::from_u128(2), 11);
         assert_eq!((floor.revision(), floors.of(tenant, incarnation).revision()), (7, 7));
+        let not_there_yet = floors.of(tenant, Uuid::nil());
+        floors.raise(tenant, incarnation, 3);
+        assert_eq!((not_there_yet.revision(), floor.revision()), (3, 7), "it has come to be");
     }
 
     #[test]
