@@ -379,9 +379,7 @@ async fn a_name_holds_no_control_and_no_override_of_direction() {
             }
             request.insert(name.clone(), body);
             if door.has("update_mask") {
-                let mask =
-                    if message.get_field_by_name("display_name").is_some() { "displayName" } else { "expireTime" };
-                request.insert("update_mask".to_owned(), json!(mask));
+                request.insert("update_mask".to_owned(), json!("displayName"));
             }
             project.account.try_call(&door.name(), Value::Object(request)).await
         };
