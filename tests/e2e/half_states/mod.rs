@@ -18,11 +18,11 @@ use tokio::time::{Instant, sleep};
 const BACK_WITHIN: Duration = Duration::from_secs(60);
 
 /// Sends a write until it is answered.
-async fn insist(caller: &Caller, method: &str, request: &Value) -> Value {
+pub async fn insist(caller: &Caller, method: &str, request: &Value) -> Value {
     eventually(&format!("{method} is answered"), || async { caller.try_call(method, request.clone()).await.ok() }).await
 }
 
-async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
+pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
     let begun = Instant::now();
     loop {
         if let Some(found) = look().await {
