@@ -134,12 +134,10 @@ impl Follower {
             };
             match self.take(message, &mut draft, opened) {
                 Ok(None) => continue,
-                Ok(Some(in_time)) => late = if in_time { 0 } else { late + 1 },
+                Ok(Some(true)) => (late, *pause) = (0, FIRST_PAUSE),
+                Ok(Some(false)) if late == LATE => return Stop::Astray,
+                Ok(Some(false)) => late += 1,
                 Err(stop) => return stop,
-            }
-            *pause = FIRST_PAUSE;
-            if late >= LATE {
-                return Stop::Astray;
             }
         }
     }

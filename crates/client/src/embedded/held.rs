@@ -32,6 +32,7 @@ impl View {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 pub enum State {
     /// Nothing has been told yet, or it is void.
     Empty,

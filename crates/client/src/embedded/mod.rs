@@ -32,7 +32,7 @@
 //! length of that wait, which makes proofs look older and never younger. A proof cannot come before it was made, so a database's
 //! clock that is put forward is noticed with the next message. Until then, and by no more than the quickest message since then took to
 //! come, an answer may be older than the bound. A database's clock that is put back makes proofs look old, and the server is asked until
-//! the stream has begun anew, within seconds. The windows of bindings, and `now` in conditions, go by this machine's calendar.
+//! it has caught up. The windows of bindings, and `now` in conditions, go by this machine's calendar.
 //!
 //! A token is opaque, so its order is not told from its text. Reached are the revisions that the stream came through, and every
 //! token for which the server has answered at one of them. The token of a write is in neither, so the first question that names it goes
@@ -229,7 +229,7 @@ impl EmbeddedEngine {
             let decision = question.decide(view, question::now(), &Meter::default())?;
             Ok(Answer { decision, revision: view.revision.clone(), by: By::Memory })
         };
-        if let Some(answer) = self.from_memory(consistency, decide).await? {
+        if let Some(answer) = self.recall(consistency, decide).await? {
             return Ok(answer);
         }
         let asked = question.to_check(&self.inner.organization_id, consistency);
@@ -247,7 +247,7 @@ impl EmbeddedEngine {
             let decisions = decisions.collect::<Result<_, _>>()?;
             Ok(Answers { decisions, revision: view.revision.clone(), by: By::Memory })
         };
-        if let Some(answers) = self.from_memory(consistency, decide).await? {
+        if let Some(answers) = self.recall(consistency, decide).await? {
             return Ok(answers);
         }
         let asked = proto::BatchCheckRequest {
@@ -272,7 +272,7 @@ impl EmbeddedEngine {
             let (allowed, conditional) = place.permissions(view)?;
             Ok(Permissions { allowed, conditional, revision: view.revision.clone(), by: By::Memory })
         };
-        if let Some(permissions) = self.from_memory(consistency, list).await? {
+        if let Some(permissions) = self.recall(consistency, list).await? {
             return Ok(permissions);
         }
         let asked = place.to_list(&self.inner.organization_id, consistency);
@@ -287,7 +287,7 @@ impl EmbeddedEngine {
     }
 
     /// The answer of memory; None where the server is to be asked.
-    async fn from_memory<T>(
+    async fn recall<T>(
         &self,
         consistency: &Consistency,
         answer: impl Fn(&View) -> Result<T, Unanswered>,
