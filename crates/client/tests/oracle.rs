@@ -1,5 +1,6 @@
 //! The engine's reference against an engine that is fed by facts, as the stream tells them.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail by panic")]
 #![expect(dead_code, reason = "the engine's own tests use more of their world")]
 
 #[path = "../../engine/tests/oracle/conditions.rs"]

@@ -223,7 +223,7 @@ impl EmbeddedEngine {
         }
     }
 
-    /// May they? From memory in well under a microsecond, where no condition has to be evaluated.
+    /// May they? From memory it is a few lookups and the reading of two clocks; only conditions cost more.
     pub async fn check(&self, question: &Question, consistency: &Consistency) -> Result<Answer, Unanswered> {
         let decide = |view: &View| {
             let decision = question.decide(view, question::now(), &Meter::default())?;
