@@ -197,3 +197,61 @@ fn shaken(pause: Duration) -> Duration {
     let random = RandomState::new().hash_one(0u8) >> 33;
     pause.mul_f64(0.5 + random as f64 / f64::from(1u32 << 31) / 2.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use api::authz::v1::{AuthorizationFact, CatalogFact, ResourceType, authorization_fact::Fact};
+    use prost_types::Timestamp;
+
+    use super::*;
+    use crate::Client;
+
+    fn message(revision: &str, start: bool, verb: Option<&str>) -> WatchRevisionsResponse {
+        let facts = verb.map(|verb| {
+            let declared =
+                ResourceType { name: "document".to_owned(), verbs: vec![verb.to_owned()], ..ResourceType::default() };
+            AuthorizationFact { fact: Some(Fact::Catalog(CatalogFact { resource_types: vec![declared] })) }
+        });
+        let proven_time = Some(Timestamp { seconds: 1_800_000_000, nanos: 0 });
+        WatchRevisionsResponse { revision: revision.to_owned(), proven_time, start, facts: facts.into_iter().collect() }
+    }
+
+    /// The revision that is held, and whether it knows the verb.
+    fn holds(held: &Held, verb: &str) -> Option<(String, bool)> {
+        match &**held.state() {
+            State::Holding(view) => {
+                let permission = format!("document:{verb}").parse().unwrap();
+                Some((view.revision.to_string(), view.engine.catalog().knows(&permission)))
+            }
+            State::Empty | State::NotUnderstood(_) | State::Ended(_) => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_answered_from_what_is_not_complete() {
+        let client = Client::new("http://127.0.0.1:1", Default::default()).unwrap();
+        let held = Arc::new(Held::new());
+        let mut follower = Follower {
+            server: client.authorization(),
+            organization_id: String::new(),
+            bound: Duration::from_secs(1),
+            patience: Duration::from_secs(1),
+            held: held.clone(),
+            offset: None,
+        };
+        let (mut draft, opened) = (None, Moment::now());
+        let mut take = |message| follower.take(message, &mut draft, opened);
+        assert!(matches!(take(message("r0", false, Some("read"))), Err(Stop::Astray)), "of what is not there");
+        assert!(matches!(take(message("", true, Some("read"))), Ok(None)));
+        assert_eq!(holds(&held, "read"), None);
+        assert!(matches!(take(message("r1", false, None)), Ok(Some(true))));
+        assert_eq!(holds(&held, "read"), Some(("r1".to_owned(), true)));
+        assert!(matches!(take(message("", false, Some("write"))), Ok(None)));
+        assert_eq!(holds(&held, "write"), Some(("r1".to_owned(), false)));
+        assert!(matches!(take(message("r2", false, None)), Ok(Some(true))));
+        assert_eq!(holds(&held, "write"), Some(("r2".to_owned(), true)));
+        let strange =
+            WatchRevisionsResponse { facts: vec![AuthorizationFact { fact: None }], ..message("r3", false, None) };
+        assert!(matches!(take(strange), Err(Stop::NotUnderstood(_))));
+    }
+}
