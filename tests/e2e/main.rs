@@ -14,6 +14,7 @@ mod conditions;
 mod connections;
 mod custom_roles;
 mod domains;
+mod embedded;
 mod entering;
 mod escalation;
 mod event_log;

@@ -32,6 +32,11 @@ impl Connection {
         Self { channel, deadline, token, account: None }
     }
 
+    /// Of a call that sets none.
+    pub(crate) fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
     pub(crate) fn set_account(&mut self, account: ServiceAccount) {
         self.account = Some(Arc::new(account));
     }

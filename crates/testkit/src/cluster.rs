@@ -166,9 +166,23 @@ impl Cluster {
 
     /// Kills a child as the kernel would, and returns the pid that it had.
     pub fn kill(&self, name: &str) -> u32 {
+        self.signal(name, Signal::SIGKILL)
+    }
+
+    /// A child stands still and does not notice, until it is told to go on.
+    pub fn stop(&self, name: &str) {
+        self.signal(name, Signal::SIGSTOP);
+    }
+
+    pub fn go_on(&self, name: &str) {
+        self.signal(name, Signal::SIGCONT);
+    }
+
+    fn signal(&self, name: &str, signal: Signal) -> u32 {
         let pid = self.pid(name).unwrap_or_else(|| panic!("{name} is not running"));
         let raw = i32::try_from(pid).unwrap_or_else(|_| panic!("{pid} is no pid"));
-        kill(Pid::from_raw(raw), Signal::SIGKILL).unwrap_or_else(|error| panic!("cannot kill {name} ({pid}): {error}"));
+        kill(Pid::from_raw(raw), signal)
+            .unwrap_or_else(|error| panic!("cannot send {signal} to {name} ({pid}): {error}"));
         pid
     }
 
