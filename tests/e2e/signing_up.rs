@@ -20,7 +20,7 @@ async fn organization(project: &Project<'_>, id: &str) -> Value {
 }
 
 async fn all(project: &Project<'_>) -> usize {
-    let listed = project.account.call("OrganizationService/ListOrganizations", json!({"page_size": 500})).await;
+    let listed = insist(&project.account, "OrganizationService/ListOrganizations", &json!({"page_size": 500})).await;
     listed["organizations"].as_array().map_or(0, Vec::len)
 }
 
@@ -199,7 +199,7 @@ async fn a_sign_up_that_a_crash_cut_off_is_finished_by_whoever_comes_first() {
             if let [(access, id)] = mine.as_slice() {
                 assert_eq!(access, "ORGANIZATION_ACCESS_MEMBER");
                 let found = json!({"organization_id": id, "email_address": email});
-                let owner = project.account.call("MemberService/LookupMember", found).await;
+                let owner = insist(&project.account, "MemberService/LookupMember", &found).await;
                 assert_eq!(text(&owner, "roles.0.key"), "owner", "after {place}");
                 break;
             }
