@@ -23,6 +23,9 @@ impl Snapshot {
     /// What is granted under a condition is not held: whoever passed it on would pass it on without. What is denied under one is
     /// not held either.
     ///
+    /// Only denies that reach the scope itself count: who is denied at one document still holds, and may pass on, what they hold at
+    /// the folder above it.
+    ///
     /// Time is not compared: who holds something until tomorrow holds it today. A caller that wants grants to end with their
     /// granter's must bound `expire_time` itself.
     pub fn not_held<'p>(
