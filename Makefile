@@ -1,6 +1,6 @@
 # Thin: each line is a command that one could type.
 
-.PHONY: up test check fmt lint doc deny reference sqlx sqlx-check bench proof
+.PHONY: up test check fmt lint doc deny reference sqlx sqlx-check bench proof k8s
 
 # Builds everything and starts it; Ctrl-C stops it. `make up ARGS=--reset` starts anew.
 up:
@@ -38,6 +38,13 @@ sqlx:
 # Fails where that is out of date.
 sqlx-check:
 	cargo run --quiet --package local-postgres --example checked-sql -- check
+
+# Renders every Kubernetes overlay and looks for faults: schemas, counts, references, hardening; then asks the binaries whether they
+# understand what the manifests give them. Needs kubectl or kustomize, and Python 3.
+k8s:
+	cargo build --workspace --bins --locked
+	./deploy/check/kubernetes
+	cargo test --locked --package e2e --test e2e -- manifests::
 
 # Measures each path beside its floor, in some minutes; on a machine that does nothing else. `make bench ARGS=check` measures one.
 bench:
