@@ -44,6 +44,7 @@ mod purge_authz;
 mod readme;
 mod repeats;
 mod replicas;
+mod restore;
 mod service_accounts;
 mod sessions;
 mod signing_up;

@@ -71,7 +71,8 @@ async fn tell_of_purge(database: &mut PgConnection, organization: Uuid, later: i
              payload_hash, request_id, trace_id, time, previous_hash, hash, feed_transaction)
          select organization_id, project_id, revision + $2, 0, gen_random_uuid(), 'organization.purged',
              'workload:org-service', '{}', '{\"before\":null,\"after\":null}', '', '', '', now(), event_hash, event_hash,
-             greatest(feed_transaction, pg_current_xact_id()::text::bigint)
+             greatest(feed_transaction,
+                 (select transactions_before from org.history) + pg_current_xact_id()::text::bigint)
          from org.head where organization_id = $1",
     )
     .bind(organization)

@@ -41,7 +41,7 @@ impl PermissionCheck for OwnPermissions {
             let state = match self.snapshots.at(scope, Consistency::FullyConsistent).await {
                 Ok(state) => state,
                 Err(SnapshotError::Store(error)) => return Err(access::store(error)),
-                Err(SnapshotError::Foreign | SnapshotError::FromFuture) => {
+                Err(SnapshotError::Foreign | SnapshotError::AnotherHistory | SnapshotError::FromFuture) => {
                     return Err(access::store(StoreError::Corrupt("revision")));
                 }
                 Err(SnapshotError::Unproven) => return Err(Refusal::unavailable("the database").into()),

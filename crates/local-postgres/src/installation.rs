@@ -51,7 +51,8 @@ impl Installation {
         self.major
     }
 
-    pub(crate) fn program(&self, name: &str) -> PathBuf {
+    /// Where one of its programs is: `pg_dump`, `psql` and so on.
+    pub fn program(&self, name: &str) -> PathBuf {
         self.bin.join(name)
     }
 

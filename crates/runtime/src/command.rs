@@ -1,4 +1,4 @@
-//! The command line of a process: `serve`, `migrate`, `check-config`, `version`; and what its exit codes mean.
+//! The command line of a process: `serve`, `migrate`, `check-config`, `ready`, `version`; and what its exit codes mean.
 //!
 //! 0: done. 1: it could not go on, one line says why. 64: the configuration or command line is wrong, one message names
 //! every fault. No message and no help text holds a value that may be secret.
@@ -7,12 +7,14 @@ use std::error::Error as _;
 use std::ffi::OsString;
 use std::future::{Future, Ready};
 use std::io::Write;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::Args;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::options::{ProcessOptions, TelemetryOptions};
+use crate::probe;
 use crate::refusal::Chain;
 use crate::server::Process;
 use crate::shutdown::Shutdown;
@@ -94,6 +96,7 @@ where
     let outcome = match read::<C, D>(command, std::env::args_os().collect()) {
         Ok(Command::Version) => return say(&format!("{name} {version}\n")),
         Ok(Command::CheckConfig) => return say("the configuration is valid\n"),
+        Ok(Command::Ready(admin)) => run(|| probe::ready(admin)),
         Ok(Command::Serve(config)) => run(|| serving(name, version, config, serve)),
         Ok(Command::Migrate(config)) => run(|| migrating(name, version, config, migrate)),
         Err(Refused::Help(text)) => return say(&text),
@@ -183,6 +186,7 @@ enum Command<C, D> {
     Serve(C),
     Migrate(D),
     CheckConfig,
+    Ready(SocketAddr),
     Version,
 }
 
@@ -200,7 +204,11 @@ fn command_line<C: Args, D: Args>(
 ) -> clap::Command {
     let with_ports = |command: clap::Command| {
         let address = |port: u16| format!("0.0.0.0:{port}");
+        let about = command.get_about().cloned().unwrap_or_default();
         C::augment_args(command)
+            // Its arguments would bring that of the last struct that they are made of.
+            .about(about)
+            .long_about(None)
             .mut_arg("listen", |arg| arg.required(false).default_value(address(ports.api)))
             .mut_arg("admin_listen", |arg| arg.required(false).default_value(address(ports.admin)))
             // Help must not show what the environment holds.
@@ -219,6 +227,19 @@ fn command_line<C: Args, D: Args>(
         .subcommand(with_ports(
             clap::Command::new("check-config").about("Check the configuration of `serve`, then exit"),
         ))
+        .subcommand(
+            clap::Command::new("ready")
+                .about("Ask the process that serves here whether it is ready, then exit: 0 if it is, else 1")
+                .arg(
+                    clap::Arg::new("admin_listen")
+                        .long("admin-listen")
+                        .env("GUILDHALL_ADMIN_LISTEN")
+                        .value_name("ADDRESS")
+                        .default_value(format!("0.0.0.0:{}", ports.admin))
+                        .value_parser(clap::value_parser!(SocketAddr))
+                        .help("Address of its admin listener"),
+                ),
+        )
         .subcommand(clap::Command::new("version").about("Print name and version"))
 }
 
@@ -229,6 +250,7 @@ fn read<C: Config, D: MigrateConfig>(command: clap::Command, args: Vec<OsString>
     let command = match subcommand {
         None => None,
         Some(("version", _)) => Some(Command::Version),
+        Some(("ready", matches)) => matches.get_one("admin_listen").copied().map(Command::Ready),
         Some(("migrate", matches)) => D::from_arg_matches(matches).ok().map(|config| {
             faults.extend(config.telemetry().faults());
             faults.extend(config.validate().err().unwrap_or_default());

@@ -33,6 +33,7 @@ mod layers;
 mod listener;
 mod log_format;
 mod options;
+mod probe;
 mod readiness;
 mod refusal;
 mod server;

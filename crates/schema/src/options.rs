@@ -66,6 +66,10 @@ pub struct MigrateConfig {
     /// guildhall_org, guildhall_member, guildhall_authz.
     #[arg(long, env = "GUILDHALL_RUNTIME_ROLE", value_name = "ROLE")]
     pub runtime_role: Option<String>,
+    /// The database was restored from a backup, and no server runs yet: begin a new history. Revision tokens from before are refused
+    /// from then on. Once for each restore.
+    #[arg(long)]
+    pub restored: bool,
 }
 
 impl runtime::MigrateConfig for MigrateConfig {
@@ -86,6 +90,10 @@ impl runtime::MigrateConfig for MigrateConfig {
 pub async fn migrate(config: MigrateConfig, migrations: Migrations, runtime_role: &str) -> Result<(), runtime::Error> {
     migrations.apply(&config.database_url, config.runtime_role.as_deref().unwrap_or(runtime_role)).await?;
     tracing::info!("the schema is up to date");
+    if config.restored {
+        migrations.begin_history(&config.database_url).await?;
+        tracing::info!("a new history begins");
+    }
     Ok(())
 }
 

@@ -11,7 +11,11 @@
 //! What is held back is said. Each reading of the feed also tells the time up to which it is complete, by the database's clock: the
 //! moment of the first step or, where events stood behind the bound already, when the oldest of them was appended. An event is appended
 //! before its transaction commits, so a transaction that committed before that time has none among them.
+//!
+//! Transactions are counted by the database's server, and one that a dump was restored into counts anew. So what is called an event's
+//! number here is the transaction's and the count at which the history of this database began (`history`).
 
+mod history;
 mod log;
 
 use sqlx::PgConnection;
@@ -20,6 +24,7 @@ use uuid::Uuid;
 
 use crate::{ClusterScope, Database, Event, EventId, OrganizationId, ProjectId, Scope, StoreError, page};
 
+pub(crate) use history::{begin, unfinished};
 pub use log::{LogCursor, LogFilter, list, verify_chain};
 
 struct EventRow {
@@ -97,7 +102,8 @@ async fn bound(connection: &mut PgConnection) -> Result<Bound, StoreError> {
     let row = sqlx::query_as!(
         Bound,
         r#"with opened as (
-               select clock_timestamp() as time, pg_snapshot_xmax(pg_current_snapshot())::text::bigint as next offset 0
+               select clock_timestamp() as time, pg_snapshot_xmax(pg_current_snapshot())::text::bigint as next,
+                   (select transactions_before from history) as before offset 0
            ), running as (
                select a.backend_xid from pg_stat_get_activity(null) as a, pg_database as d
                where d.datname = current_database() and a.datid = d.oid and a.backend_xid is not null
@@ -108,7 +114,7 @@ async fn bound(connection: &mut PgConnection) -> Result<Bound, StoreError> {
            ), behind as (
                select ((next & 4294967295) - backend_xid::text::bigint) & 4294967295 as distance from opened, running
            )
-           select next - coalesce((select max(distance) from behind where distance < 2147483648), 0) as "transaction!",
+           select before + next - coalesce((select max(distance) from behind where distance < 2147483648), 0) as "transaction!",
                time as "time!"
            from opened"#
     )

@@ -7,7 +7,7 @@ use sqlx::{
     migrate::{Migrate, MigrateError, Migrator},
 };
 
-use crate::{Database, StoreError};
+use crate::{Database, StoreError, feed};
 
 static TENANCY: Migrator = sqlx::migrate!("./migrations");
 
@@ -35,6 +35,15 @@ impl Migrations {
         Ok(())
     }
 
+    /// Says, as the schema's owner and while no server runs, that the database was restored from a backup: what was committed after the backup
+    /// is not in it, and never was. Revision tokens that were given out before are refused from then on, and what is written now comes
+    /// after everything in the feed.
+    pub async fn begin_history(&self, owner_url: &SecretString) -> Result<(), sqlx::Error> {
+        let mut connection = PgConnection::connect(owner_url.expose_secret()).await?;
+        feed::begin(&mut connection).await?;
+        connection.close().await
+    }
+
     /// None when the schema is the one that this binary was built for, else what is missing or too much, for an operator to read.
     /// A schema that is ahead is fine: migrations expand before they contract, so that a release can be taken back.
     pub async fn behind(&self, database: &Database) -> Result<Option<String>, StoreError> {
@@ -57,7 +66,11 @@ impl Migrations {
                 Some(_) => {}
             }
         }
-        Ok(None)
+        drop(connection);
+        let restored = feed::unfinished(database).await?;
+        Ok(restored.then(|| {
+            "the database counts fewer transactions than its events do, so it was restored from a dump: run `migrate --restored`".to_owned()
+        }))
     }
 }
 

@@ -54,7 +54,8 @@ pub(crate) async fn seal_chain(
     sqlx::query!(
         "with moved as (
              update head set revision = $3, event_hash = $4,
-                 feed_transaction = greatest(feed_transaction, pg_current_xact_id()::text::bigint)
+                 feed_transaction = greatest(feed_transaction,
+                     (select transactions_before from history) + pg_current_xact_id()::text::bigint)
              where organization_id = $1
              returning feed_transaction
          )

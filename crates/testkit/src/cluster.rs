@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
+use std::mem;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
@@ -79,6 +80,24 @@ pub struct Cluster {
     leash: Leash,
 }
 
+/// An installation of which nothing runs.
+#[derive(Debug)]
+pub struct Down {
+    folder: TempDir,
+    leash: Leash,
+}
+
+impl Down {
+    /// As [`Cluster::directory`].
+    pub fn directory(&self) -> PathBuf {
+        self.folder.path().join("dev")
+    }
+
+    pub async fn up(self, told: &[(&str, &str)]) -> Cluster {
+        Cluster::rise(self.folder, self.leash, told).await
+    }
+}
+
 /// What `guildhall dev` and its children printed.
 #[derive(Clone, Debug, Default)]
 struct Log(Arc<Mutex<Vec<String>>>);
@@ -108,14 +127,25 @@ impl Cluster {
 
     /// A new one whose processes are also told this, by environment variables.
     pub async fn start_with(told: &[(&str, &str)]) -> Self {
-        let bin = binaries::built();
         let folder = tempfile::Builder::new()
             .prefix("guildhall-test-")
             // PostgreSQL's account has to pass when the tests run as root.
             .permissions(fs::Permissions::from_mode(0o711))
             .tempdir()
             .unwrap_or_else(|error| panic!("no temporary folder: {error}"));
-        let mut process = Command::new(bin.join("guildhall"))
+        let leash = Leash::new(Some(folder.path())).unwrap_or_else(|error| panic!("no leash: {error}"));
+        Self::rise(folder, leash, told).await
+    }
+
+    /// Stops everything, and keeps what it kept.
+    pub fn down(mut self) -> Down {
+        let folder = TempDir::new().unwrap_or_else(|error| panic!("no temporary folder: {error}"));
+        let leash = Leash::new(None).unwrap_or_else(|error| panic!("no leash: {error}"));
+        Down { folder: mem::replace(&mut self.folder, folder), leash: mem::replace(&mut self.leash, leash) }
+    }
+
+    async fn rise(folder: TempDir, leash: Leash, told: &[(&str, &str)]) -> Self {
+        let mut process = Command::new(binaries::built().join("guildhall"))
             .args(["dev", "--ports", "auto", "--directory"])
             .arg(folder.path().join("dev"))
             .current_dir(folder.path())
@@ -127,7 +157,6 @@ impl Cluster {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("cannot run guildhall dev: {error}"));
-        let leash = Leash::new(Some(folder.path())).unwrap_or_else(|error| panic!("no leash: {error}"));
         leash
             .hold(&[Held { pid: process.id(), signal: Signal::SIGTERM }])
             .unwrap_or_else(|error| panic!("no leash: {error}"));

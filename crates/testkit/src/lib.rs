@@ -7,13 +7,13 @@ pub mod dynamic;
 pub mod http;
 pub mod postgres;
 
-mod binaries;
+pub mod binaries;
 mod cluster;
 mod mail;
 mod proxy;
 mod replica;
 
-pub use cluster::{Access, Cluster, DatabaseUrls};
+pub use cluster::{Access, Cluster, DatabaseUrls, Down};
 pub use mail::Mail;
 pub use proxy::Proxy;
 pub use replica::Replica;

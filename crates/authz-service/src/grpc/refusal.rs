@@ -65,6 +65,7 @@ fn refusal(error: Refused) -> Result<Refusal, Status> {
         }
         Refused::IdTaken => refusal(AlreadyExists, ErrorReason::IdTaken),
         Refused::ForeignRevision => return Err(invalid_revision("expected_revision")),
+        Refused::RevisionOfAnotherHistory => refusal(FailedPrecondition, ErrorReason::RevisionOfAnotherHistory),
         Refused::Store(error) => return Err(store(error)),
     })
 }
@@ -136,6 +137,10 @@ fn short(mut message: String) -> String {
 pub fn snapshot(error: SnapshotError) -> Status {
     match error {
         SnapshotError::Foreign => invalid_revision("consistency.at_least_as_fresh"),
+        SnapshotError::AnotherHistory => {
+            let reason = ErrorReason::RevisionOfAnotherHistory;
+            Refusal::new(Code::FailedPrecondition, reason, error.to_string()).into()
+        }
         SnapshotError::FromFuture => {
             let reason = ErrorReason::RevisionFromFuture;
             Refusal::new(Code::FailedPrecondition, reason, error.to_string()).into()

@@ -46,8 +46,10 @@ impl Revision {
         }
     }
 
-    pub fn is_of_the_history_of(&self, head: &Head) -> bool {
-        self.tenant == head.organization_id && self.incarnation == head.incarnation
+    /// Whether the token was given out of a tenant's history: of the one being written, of another one, as from before a restore, or
+    /// of none of it. None in the last case.
+    pub fn is_of_the_history_of(&self, head: &Head) -> Option<bool> {
+        (self.tenant == head.organization_id).then_some(self.incarnation == head.incarnation)
     }
 
     /// Whether an organization and its project's templates stand just here. The token of one resource says nothing of the templates.

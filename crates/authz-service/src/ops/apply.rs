@@ -126,8 +126,10 @@ async fn open<T: Serialize + DeserializeOwned>(
     };
     let mut unmet = Vec::new();
     if let Some(expected) = batch.expected {
-        if !expected.is_of_the_history_of(change.head()) {
-            return Err(Refused::ForeignRevision.into());
+        match expected.is_of_the_history_of(change.head()) {
+            None => return Err(Refused::ForeignRevision.into()),
+            Some(false) => return Err(Refused::RevisionOfAnotherHistory.into()),
+            Some(true) => {}
         }
         if !expected.is_where(change.head(), change.template()) {
             unmet.push(Unmet::Revision);

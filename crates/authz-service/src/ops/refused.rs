@@ -37,8 +37,10 @@ pub enum Refused {
     ResourceElsewhere(String),
     #[error("something lies in {0}")]
     ResourceNotEmpty(String),
-    #[error("the revision token is of another organization or of another history")]
+    #[error("the revision token is of another organization")]
     ForeignRevision,
+    #[error("the revision token is from before a restore of the database: drop it")]
+    RevisionOfAnotherHistory,
     /// A batch gives what it makes an id that something has already.
     #[error("the id is in use")]
     IdTaken,

@@ -142,7 +142,9 @@ async fn may_act_as(
 fn store_error(error: SnapshotError) -> StoreError {
     match error {
         SnapshotError::Store(error) => error,
-        SnapshotError::Foreign | SnapshotError::FromFuture => StoreError::Corrupt("revision"),
+        SnapshotError::Foreign | SnapshotError::AnotherHistory | SnapshotError::FromFuture => {
+            StoreError::Corrupt("revision")
+        }
         SnapshotError::Unproven => StoreError::Busy,
     }
 }

@@ -28,15 +28,13 @@ impl Heads {
 
     /// Whether a token's revision was reached.
     pub fn reached(&self, asked: Revision) -> Result<(), SnapshotError> {
-        let named = [Some(&self.organization), self.project.as_ref()]
-            .into_iter()
-            .flatten()
-            .any(|head| head.organization_id == asked.tenant && head.incarnation == asked.incarnation);
+        let heads = [Some(&self.organization), self.project.as_ref()].into_iter().flatten();
         let now = self.revision();
-        match named {
-            false => Err(SnapshotError::Foreign),
-            true if asked.own > now.own || asked.template > now.template => Err(SnapshotError::FromFuture),
-            true => Ok(()),
+        match heads.filter_map(|head| asked.is_of_the_history_of(head)).next() {
+            None => Err(SnapshotError::Foreign),
+            Some(false) => Err(SnapshotError::AnotherHistory),
+            Some(true) if asked.own > now.own || asked.template > now.template => Err(SnapshotError::FromFuture),
+            Some(true) => Ok(()),
         }
     }
 }

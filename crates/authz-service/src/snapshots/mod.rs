@@ -58,8 +58,10 @@ pub enum Consistency {
 
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
-    #[error("the revision token is of another organization or of another history")]
+    #[error("the revision token is of another organization")]
     Foreign,
+    #[error("the revision token is from before a restore of the database: drop it")]
+    AnotherHistory,
     #[error("the organization has not reached this revision")]
     FromFuture,
     #[error("how fresh the answer would be cannot be proven")]
