@@ -10,28 +10,25 @@
 
 mod authorize;
 mod caller;
-mod claims;
 mod directory;
 mod layer;
 mod onward;
 mod options;
 mod permission;
 mod refusal;
-mod signing;
 mod tenant;
 mod trust;
 mod verify;
 
 pub use authorize::{Access, Granted, Known};
 pub use caller::{Caller, Service};
-pub use claims::{AccessClaims, WorkloadClaims};
 pub use directory::Directory;
 pub use layer::{AccessLayer, admit, bearer};
 pub use onward::Onward;
 pub use options::AccessOptions;
 pub use permission::{PermissionCheck, RemotePermissions};
 pub use refusal::{invalid_field, permission_missing, project_archived, store, unauthenticated};
-pub use signing::{KeyError, SigningKey};
 pub use tenant::Tenant;
+pub use tokens::{AccessClaims, KeyError, Refused, Ring, SigningKey, WorkloadClaims};
 pub use trust::{Trust, TrustError};
-pub use verify::{Refused, Verified, Verifier};
+pub use verify::{Verified, Verifier};

@@ -42,7 +42,7 @@ impl runtime::Config for Config {
     }
 
     fn validate(&self) -> Result<(), Vec<String>> {
-        let mut faults = self.access.faults();
+        let mut faults = self.access.faults(access::Service::Member);
         faults.extend(self.smtp.faults());
         faults.extend(self.schema.faults());
         faults.extend(url_fault("--org-url (GUILDHALL_ORG_URL)", &self.org_url));

@@ -35,7 +35,7 @@ impl runtime::Config for Config {
     }
 
     fn validate(&self) -> Result<(), Vec<String>> {
-        let mut faults = self.access.faults();
+        let mut faults = self.access.faults(access::Service::Org);
         faults.extend(self.schema.faults());
         faults.extend(self.outside.faults());
         faults.extend(url_fault("--member-url (GUILDHALL_MEMBER_URL)", &self.member_url));
