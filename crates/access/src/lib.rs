@@ -12,6 +12,7 @@ mod authorize;
 mod caller;
 mod claims;
 mod directory;
+mod invalidations;
 mod layer;
 mod onward;
 mod options;
@@ -26,11 +27,15 @@ pub use authorize::{Access, Granted, Known};
 pub use caller::{Caller, Service};
 pub use claims::{AccessClaims, WorkloadClaims};
 pub use directory::Directory;
+pub use invalidations::{Invalidations, Listening, RevocationOptions, Told};
 pub use layer::{AccessLayer, admit, bearer};
 pub use onward::Onward;
 pub use options::AccessOptions;
 pub use permission::{PermissionCheck, RemotePermissions};
-pub use refusal::{invalid_field, permission_missing, project_archived, store, unauthenticated};
+pub use refusal::{
+    credential_revoked, invalid_field, permission_missing, project_archived, revocations_unknown, store,
+    unauthenticated,
+};
 pub use signing::{KeyError, SigningKey};
 pub use tenant::Tenant;
 pub use trust::{Trust, TrustError};

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use access::Caller;
+use access::{Caller, Invalidations};
 use api::member::v1::{AuthFactor, CreateSessionRequest, ExchangeSessionRequest, SessionGrant};
 use runtime::CallContext;
 use tonic::Status;
@@ -11,7 +11,6 @@ use crate::{
     mint::{Mint, Minted},
     refusal,
     remote::Remote,
-    revocation::Revocations,
 };
 
 /// Who knocks, before it is known who it is.
@@ -34,12 +33,12 @@ pub struct Signed {
 pub struct Sessions {
     remote: Remote,
     mint: Arc<Mint>,
-    revocations: Arc<Revocations>,
+    invalidations: Arc<Invalidations>,
 }
 
 impl Sessions {
-    pub fn new(remote: Remote, mint: Arc<Mint>, revocations: Arc<Revocations>) -> Self {
-        Self { remote, mint, revocations }
+    pub fn new(remote: Remote, mint: Arc<Mint>, invalidations: Arc<Invalidations>) -> Self {
+        Self { remote, mint, invalidations }
     }
 
     /// Begins a session for a member who has proven who they are.
@@ -84,10 +83,10 @@ impl Sessions {
 
     /// Ends the caller's session. A caller without one has nothing to end.
     pub async fn end(&self, call: &CallContext, caller: &Caller) -> Result<(), Status> {
-        let Caller::Member { organization, session, .. } = caller else { return Ok(()) };
+        let Caller::Member { project, organization, session, .. } = caller else { return Ok(()) };
         self.remote.end_session(call, caller, *organization, *session).await?;
         // The others learn it from the feed; this replica need not wait.
-        self.revocations.end(*session);
+        self.invalidations.end(*project, *session);
         Ok(())
     }
 
