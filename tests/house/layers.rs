@@ -56,17 +56,18 @@ fn services_do_not_depend_on_services() {
         ("outdated", &[]),
         ("runtime", &["api"]),
         ("tenancy", &[]),
-        ("access", &["api", "outdated", "runtime", "tenancy"]),
+        ("tokens", &[]),
+        ("access", &["api", "outdated", "runtime", "tenancy", "tokens"]),
         ("feed", &["access", "api", "outdated", "runtime", "tenancy"]),
         ("schema", &["runtime", "tenancy"]),
         ("org-service", &["access", "api", "feed", "runtime", "schema", "tenancy"]),
         ("member-service", &["access", "api", "feed", "runtime", "schema", "tenancy"]),
         ("authz-service", &["access", "api", "engine", "feed", "runtime", "schema", "tenancy"]),
-        ("gateway", &["access", "api", "feed", "outdated", "runtime", "tenancy"]),
+        ("gateway", &["access", "api", "feed", "outdated", "runtime", "tenancy", "tokens"]),
         // The engine answers in the caller's process.
         ("client", &["api", "engine", "outdated", "tokens"]),
-        ("cli", &["access", "api", "client", "engine", "local-postgres", "runtime", "tenancy"]),
-        ("testkit", &["access", "api", "local-postgres"]),
+        ("cli", &["access", "api", "client", "engine", "local-postgres", "runtime", "tenancy", "tokens"]),
+        ("testkit", &["access", "api", "local-postgres", "tokens"]),
         ("loadgen", &["api", "engine", "local-postgres", "tenancy", "testkit"]),
     ];
     let ours: Vec<&str> = allowed.iter().map(|(name, _)| *name).collect();

@@ -10,7 +10,6 @@
 
 mod authorize;
 mod caller;
-mod claims;
 mod directory;
 mod invalidations;
 mod layer;
@@ -18,14 +17,12 @@ mod onward;
 mod options;
 mod permission;
 mod refusal;
-mod signing;
 mod tenant;
 mod trust;
 mod verify;
 
 pub use authorize::{Access, Granted, Known};
 pub use caller::{Caller, Service};
-pub use claims::{AccessClaims, WorkloadClaims};
 pub use directory::Directory;
 pub use invalidations::{Invalidations, Listening, RevocationOptions, Told};
 pub use layer::{AccessLayer, admit, bearer};
@@ -36,7 +33,7 @@ pub use refusal::{
     credential_revoked, invalid_field, permission_missing, project_archived, revocations_unknown, store,
     unauthenticated,
 };
-pub use signing::{KeyError, SigningKey};
 pub use tenant::Tenant;
+pub use tokens::{AccessClaims, KeyError, Refused, Ring, SigningKey, WorkloadClaims};
 pub use trust::{Trust, TrustError};
-pub use verify::{Refused, Verified, Verifier};
+pub use verify::{Verified, Verifier};

@@ -1,30 +1,27 @@
 //! Calls from one service to another: a workload token for the called service alone, 60 seconds long, naming whose call is being served.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use runtime::CallContext;
 use tenancy::Actor;
+use tokens::{Algorithm, Ring, WORKLOAD_LIFE, WORKLOAD_TYPE, WorkloadClaims};
 use tonic::{Request, Status, metadata::MetadataValue};
 
 use crate::{
     caller::{Caller, Service},
-    claims::{WORKLOAD_TYPE, WorkloadClaims},
-    signing::SigningKey,
     verify::now,
 };
-
-const LIFETIME: Duration = Duration::from_secs(60);
 
 /// Signs this process's calls to the others.
 #[derive(Debug, Clone)]
 pub struct Onward {
     service: Service,
-    key: Arc<SigningKey>,
+    keys: Arc<Ring>,
 }
 
 impl Onward {
-    pub fn new(service: Service, key: Arc<SigningKey>) -> Self {
-        Self { service, key }
+    pub fn new(service: Service, keys: Arc<Ring>) -> Self {
+        Self { service, keys }
     }
 
     pub fn service(&self) -> Service {
@@ -65,14 +62,20 @@ impl Onward {
             iss: self.service.name().to_owned(),
             sub: self.service.name().to_owned(),
             aud: target.name().to_owned(),
-            exp: now + LIFETIME.as_secs(),
+            exp: now + WORKLOAD_LIFE.as_secs(),
             iat: now,
             nbf: now,
             obo: on_behalf_of,
         };
-        let token = self.key.sign(WORKLOAD_TYPE, &claims).map_err(|error| runtime::internal(&error))?;
+        let key = Algorithm::ALL.into_iter().find_map(|algorithm| self.keys.signer(algorithm));
+        let key = key.ok_or_else(|| runtime::internal(&NoKey))?;
+        let token = key.sign(WORKLOAD_TYPE, &claims).map_err(|error| runtime::internal(&error))?;
         let value = MetadataValue::try_from(format!("Bearer {token}")).map_err(|error| runtime::internal(&error))?;
         request.metadata_mut().insert("authorization", value);
         Ok(request)
     }
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("no key of this process may sign now")]
+struct NoKey;

@@ -1,6 +1,7 @@
-//! The public keys that we believe: one JWK set a process, `<name>.jwks.json` in one directory, re-read when it changes.
+//! The public keys that we believe: one JWK set a signer, `<name>.jwks.json` in one directory, read again while we run.
 //!
-//! A key belongs to the process whose file it stands in, and speaks for no other: a service's key cannot sign an access token.
+//! A key belongs to the signer whose file it stands in, and speaks for no other: a service's key cannot sign an access token, nor can
+//! the gateway's own. Those that sign access tokens stand in a file of their own, `access.jwks.json`.
 
 use std::{
     collections::HashMap,
@@ -10,11 +11,11 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use jsonwebtoken::{Algorithm, DecodingKey, jwk::JwkSet};
+use tenancy::event::sha256;
+use tokens::{KeySet, MalformedSet, PublicKey};
 
 use crate::caller::Service;
 
-const RELOAD: Duration = Duration::from_secs(30);
 /// A token with an unknown key id makes us look again, but not more often than this.
 const RELOAD_ON_UNKNOWN: Duration = Duration::from_secs(1);
 
@@ -22,26 +23,66 @@ const RELOAD_ON_UNKNOWN: Duration = Duration::from_secs(1);
 pub enum TrustError {
     #[error("cannot read the key set {path}")]
     Unreadable { path: String, source: std::io::Error },
-    #[error("{path} is not a JWK set of signing keys with key ids")]
-    Malformed { path: String },
-    #[error("two processes have a key with the id {kid}")]
+    #[error("{path} cannot be used")]
+    Malformed { path: String, source: MalformedSet },
+    #[error("two signers have the key {kid}")]
     Shared { kid: String },
-    #[error("there is no key set of the gateway in {path}")]
-    NoGateway { path: String },
+    #[error("there is no key of access tokens in {path}: its access.jwks.json is missing or empty")]
+    NoAccess { path: String },
 }
 
-#[derive(Clone)]
+/// What a key may sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signer {
+    /// Access tokens.
+    Access,
+    /// The calls of one service to the others.
+    Workload(Service),
+}
+
+impl Signer {
+    fn all() -> impl Iterator<Item = Self> {
+        [Self::Access].into_iter().chain(Service::ALL.map(Self::Workload))
+    }
+
+    /// Under which its keys stand.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Access => "access",
+            Self::Workload(service) => service.name(),
+        }
+    }
+}
+
+/// The key set of a signer in a trust directory.
+pub(crate) fn published(directory: &Path, signer: Signer) -> PathBuf {
+    directory.join(format!("{}.jwks.json", signer.name()))
+}
+
+#[derive(Debug, Clone)]
 pub(crate) struct Known {
-    pub owner: Service,
-    pub algorithm: Algorithm,
-    pub key: DecodingKey,
+    pub signer: Signer,
+    pub key: Arc<PublicKey>,
 }
 
-type Keys = HashMap<String, Known>;
+/// All keys, as they were at one time.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    by_kid: HashMap<String, Known>,
+    /// Of the files that they were read from: another one means other keys.
+    pub digest: [u8; 32],
+}
 
-/// The keys of all processes of the installation.
+impl Keys {
+    pub fn get(&self, kid: &str) -> Option<&Known> {
+        self.by_kid.get(kid)
+    }
+}
+
+/// The keys of all signers of the installation.
 pub struct Trust {
     directory: PathBuf,
+    poll: Duration,
     keys: ArcSwap<Keys>,
     read_at: Mutex<Instant>,
 }
@@ -54,21 +95,30 @@ impl std::fmt::Debug for Trust {
 
 impl Trust {
     pub fn read(directory: &Path) -> Result<Self, TrustError> {
+        Self::polled(directory, tokens::POLL)
+    }
+
+    /// Read again as often as that.
+    pub fn polled(directory: &Path, poll: Duration) -> Result<Self, TrustError> {
         let keys = read(directory)?;
         Ok(Self {
             directory: directory.to_owned(),
+            poll,
             keys: ArcSwap::from_pointee(keys),
             read_at: Mutex::new(Instant::now()),
         })
     }
 
-    pub(crate) fn find(&self, kid: &str) -> Option<Known> {
-        self.refresh(RELOAD);
-        if let Some(known) = self.keys.load().get(kid) {
-            return Some(known.clone());
-        }
-        self.refresh(RELOAD_ON_UNKNOWN);
-        self.keys.load().get(kid).cloned()
+    /// The keys of now.
+    pub(crate) fn keys(&self) -> Arc<Keys> {
+        self.refresh(self.poll);
+        self.keys.load_full()
+    }
+
+    /// The keys once more, for one that is not among them: it may have come since.
+    pub(crate) fn keys_again(&self) -> Arc<Keys> {
+        self.refresh(self.poll.min(RELOAD_ON_UNKNOWN));
+        self.keys.load_full()
     }
 
     /// Reads the directory again if that was last done longer ago than `age`. A directory that cannot be read leaves the keys as
@@ -80,6 +130,7 @@ impl Trust {
         }
         *read_at = Instant::now();
         match read(&self.directory) {
+            Ok(keys) if keys.digest == self.keys.load().digest => {}
             Ok(keys) => self.keys.store(Arc::new(keys)),
             Err(error) => tracing::warn!(error = %runtime::Chain(&error), "the trusted keys stay as they were"),
         }
@@ -87,34 +138,28 @@ impl Trust {
 }
 
 fn read(directory: &Path) -> Result<Keys, TrustError> {
-    let mut keys = Keys::new();
-    for owner in Service::ALL {
-        let path = directory.join(format!("{}.jwks.json", owner.name()));
+    let mut by_kid = HashMap::new();
+    let mut whole = Vec::new();
+    for signer in Signer::all() {
+        let path = published(directory, signer);
         let shown = || path.display().to_string();
-        let text = match std::fs::read_to_string(&path) {
+        let text = match std::fs::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             Err(source) => return Err(TrustError::Unreadable { path: shown(), source }),
         };
-        let malformed = || TrustError::Malformed { path: shown() };
-        let set: JwkSet = serde_json::from_str(&text).map_err(|_| malformed())?;
-        for jwk in set.keys {
-            let kid = jwk.common.key_id.clone().ok_or_else(malformed)?;
-            let algorithm = jwk
-                .common
-                .key_algorithm
-                .and_then(|a| a.to_string().parse::<Algorithm>().ok())
-                .filter(|a| matches!(a, Algorithm::EdDSA | Algorithm::ES256 | Algorithm::RS256))
-                .ok_or_else(malformed)?;
-            let key = DecodingKey::from_jwk(&jwk).map_err(|_| malformed())?;
-            if keys.insert(kid.clone(), Known { owner, algorithm, key }).is_some() {
-                return Err(TrustError::Shared { kid });
+        let set = KeySet::parse(&text).map_err(|source| TrustError::Malformed { path: shown(), source })?;
+        for key in set.iter() {
+            if by_kid.insert(key.kid().to_owned(), Known { signer, key: key.clone() }).is_some() {
+                return Err(TrustError::Shared { kid: key.kid().to_owned() });
             }
         }
+        whole.extend_from_slice(signer.name().as_bytes());
+        whole.extend_from_slice(&sha256(&text));
     }
-    if keys.values().any(|known| known.owner == Service::Gateway) {
-        Ok(keys)
+    if by_kid.values().any(|known| known.signer == Signer::Access) {
+        Ok(Keys { by_kid, digest: sha256(&whole) })
     } else {
-        Err(TrustError::NoGateway { path: directory.display().to_string() })
+        Err(TrustError::NoAccess { path: directory.display().to_string() })
     }
 }

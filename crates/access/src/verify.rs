@@ -1,33 +1,22 @@
-//! Verification of tokens (RFC 8725): the algorithm comes from our record of the key, never from the token; type, issuer, audience
-//! and times are all required; nothing in the header but `alg`, `typ` and `kid` is accepted.
+//! Whose token it is. How one is verified is `tokens`'; here is which key may sign what, and what the claims make of a caller.
 
 use std::{
-    collections::HashSet,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::{Validation, decode};
-use serde::{Deserialize, de::DeserializeOwned};
 use tenancy::event::sha256;
+use tokens::{
+    ACCESS_TYPE, AccessClaims, Expected, LEEWAY, LONGEST_LIFE, MAX_TOKEN, Refused, Token, WORKLOAD_LIFE, WORKLOAD_TYPE,
+    WorkloadClaims,
+};
 
 use crate::{
     caller::{Caller, Service},
-    claims::{ACCESS_TYPE, AccessClaims, WORKLOAD_TYPE, WorkloadClaims},
-    trust::{Known, Trust},
+    trust::{Keys, Known, Signer, Trust},
 };
 
-/// The clocks of two machines may differ by this much.
-const LEEWAY: Duration = Duration::from_secs(5);
-/// Longer texts are no tokens of ours.
-const MAX_TOKEN: usize = 8 * 1024;
 const CACHED_TOKENS: u64 = 50_000;
-
-/// The token is not good. Which of the many ways it is bad is nobody's business.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the token is not valid here")]
-pub struct Refused;
 
 /// A token that is good, and what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,19 +33,11 @@ pub struct Verified {
 pub struct Verifier {
     service: Service,
     trust: Trust,
-    access: Validation,
     issuer: String,
-    /// Verified tokens by the SHA-256 of their whole text. A hit is still checked for its expiry.
-    cache: moka::sync::Cache<[u8; 32], Arc<Verified>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StrictHeader {
-    #[serde(rename = "alg")]
-    _alg: String,
-    typ: String,
-    kid: String,
+    audience: String,
+    /// Verified tokens by the SHA-256 of their whole text, each with the keys that it was verified by. A hit is still checked for its
+    /// expiry, and counts for nothing once the keys are others: with a key fall the tokens that it signed.
+    cache: moka::sync::Cache<[u8; 32], (Arc<Verified>, [u8; 32])>,
 }
 
 impl Verifier {
@@ -64,8 +45,8 @@ impl Verifier {
         Self {
             service,
             trust,
-            access: validation(issuer, audience),
             issuer: issuer.to_owned(),
+            audience: audience.to_owned(),
             cache: moka::sync::Cache::builder()
                 .max_capacity(CACHED_TOKENS)
                 .time_to_live(Duration::from_secs(600))
@@ -81,65 +62,55 @@ impl Verifier {
         if token.len() > MAX_TOKEN {
             return Err(Refused);
         }
-        let key = sha256(token.as_bytes());
-        let verified = match self.cache.get(&key) {
-            Some(verified) => verified,
+        let keys = self.trust.keys();
+        let name = sha256(token.as_bytes());
+        let verified = match self.cache.get(&name).filter(|(_, by)| *by == keys.digest) {
+            Some((verified, _)) => verified,
             None => {
-                let verified = Arc::new(self.verify_now(token)?);
-                self.cache.insert(key, verified.clone());
+                let (verified, by) = self.verify_now(token, keys)?;
+                let verified = Arc::new(verified);
+                self.cache.insert(name, (verified.clone(), by.digest));
                 verified
             }
         };
         if now() >= verified.expires_at + LEEWAY.as_secs() { Err(Refused) } else { Ok(verified) }
     }
 
-    fn verify_now(&self, token: &str) -> Result<Verified, Refused> {
-        let header = token.split('.').next().ok_or(Refused)?;
-        let header = URL_SAFE_NO_PAD.decode(header).map_err(|_| Refused)?;
-        let header: StrictHeader = serde_json::from_slice(&header).map_err(|_| Refused)?;
-        let known = self.trust.find(&header.kid).ok_or(Refused)?;
-        match (known.owner, header.typ.as_str()) {
-            (Service::Gateway, ACCESS_TYPE) => {
-                let claims: AccessClaims = claims(token, &known, &self.access)?;
+    /// What the token says, and the keys by which it does.
+    fn verify_now(&self, token: &str, keys: Arc<Keys>) -> Result<(Verified, Arc<Keys>), Refused> {
+        let token = Token::parse(token)?;
+        let keys = if keys.get(token.kid()).is_some() { keys } else { self.trust.keys_again() };
+        let Known { signer, key } = keys.get(token.kid()).ok_or(Refused)?;
+        let verified = match (*signer, token.typ()) {
+            (Signer::Access, ACCESS_TYPE) => {
+                let expected = Expected {
+                    typ: ACCESS_TYPE,
+                    issuer: &self.issuer,
+                    audience: &self.audience,
+                    longest_life: LONGEST_LIFE,
+                };
+                let claims: AccessClaims = token.verify(key, &expected, SystemTime::now())?;
                 let caller = access_caller(&claims).ok_or(Refused)?;
-                Ok(Verified { caller, expires_at: claims.exp, claims: Some(claims) })
+                Verified { caller, expires_at: claims.exp, claims: Some(claims) }
             }
-            (service, WORKLOAD_TYPE) => {
-                let claims: WorkloadClaims = claims(token, &known, &validation(service.name(), self.service.name()))?;
+            (Signer::Workload(service), WORKLOAD_TYPE) => {
+                let expected = Expected {
+                    typ: WORKLOAD_TYPE,
+                    issuer: service.name(),
+                    audience: self.service.name(),
+                    longest_life: WORKLOAD_LIFE,
+                };
+                let claims: WorkloadClaims = token.verify(key, &expected, SystemTime::now())?;
                 let on_behalf_of = claims.obo.as_deref().map(str::parse).transpose().map_err(|_| Refused)?;
                 if claims.sub != service.name() {
                     return Err(Refused);
                 }
-                Ok(Verified {
-                    caller: Caller::Workload { service, on_behalf_of },
-                    expires_at: claims.exp,
-                    claims: None,
-                })
+                Verified { caller: Caller::Workload { service, on_behalf_of }, expires_at: claims.exp, claims: None }
             }
-            _ => Err(Refused),
-        }
+            _ => return Err(Refused),
+        };
+        Ok((verified, keys))
     }
-}
-
-fn validation(issuer: &str, audience: &str) -> Validation {
-    let mut validation = Validation {
-        required_spec_claims: ["exp", "nbf", "aud", "iss", "sub"]
-            .into_iter()
-            .map(str::to_owned)
-            .collect::<HashSet<_>>(),
-        leeway: LEEWAY.as_secs(),
-        validate_nbf: true,
-        ..Validation::default()
-    };
-    validation.set_issuer(&[issuer]);
-    validation.set_audience(&[audience]);
-    validation
-}
-
-fn claims<C: DeserializeOwned>(token: &str, known: &Known, validation: &Validation) -> Result<C, Refused> {
-    let mut validation = validation.clone();
-    validation.algorithms = vec![known.algorithm];
-    decode::<C>(token, &known.key, &validation).map(|data| data.claims).map_err(|_| Refused)
 }
 
 /// A caller's kind is told by the kind of id in `sub`; every claim that the kind needs must be there and well-formed.

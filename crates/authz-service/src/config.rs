@@ -43,7 +43,7 @@ impl runtime::Config for Config {
     }
 
     fn validate(&self) -> Result<(), Vec<String>> {
-        let mut faults = self.access.faults();
+        let mut faults = self.access.faults(access::Service::Authz);
         faults.extend(self.revocation.faults());
         faults.extend(self.schema.faults());
         faults.extend(url_fault("--org-url (GUILDHALL_ORG_URL)", &self.org_url));

@@ -32,7 +32,7 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
     background.spawn(schema::forget_answers(database.clone()));
 
     let contract = Contract::from_descriptor_set(api::FILE_DESCRIPTOR_SET)?;
-    let onward = Onward::new(Service::Authz, config.access.signing_key()?);
+    let onward = Onward::new(Service::Authz, config.access.signing_key(Service::Authz)?);
     let org = runtime::connect(&config.org_url, contract.clone())?;
     let member = runtime::connect(&config.member_url, contract.clone())?;
     let bytes = config.snapshot_memory.saturating_mul(1024 * 1024);

@@ -39,8 +39,14 @@ pub enum Failure {
         #[source]
         source: serde_json::Error,
     },
-    #[error("{path} holds no Ed25519 private key in PKCS#8 PEM: restore it, or move it away to get a new one")]
-    NotAKey { path: PathBuf },
+    #[error("{path} holds no private keys in PKCS#8 PEM ({fault}): restore it, or move it away to get new ones")]
+    NotAKey { path: PathBuf, fault: String },
+    #[error("{path} is no set of public keys: restore it, or move it away to have it made again from the private ones")]
+    NotAKeySet { path: PathBuf },
+    #[error("somebody else is rotating the keys of {directory}: try again when they are done")]
+    RotationUnderWay { directory: PathBuf },
+    #[error("a key of {signer} was published at {published}, and this machine says it is {now}: set its clock first")]
+    ClockBehind { signer: String, published: String, now: String },
     #[error("the machine's random source or cryptography failed")]
     Cryptography,
     #[error("{what} {path}")]
@@ -77,6 +83,12 @@ pub enum Failure {
 impl From<tonic::Status> for Failure {
     fn from(status: tonic::Status) -> Self {
         Self::Refused(Box::new(status))
+    }
+}
+
+impl From<tokens::CryptographyFailed> for Failure {
+    fn from(_: tokens::CryptographyFailed) -> Self {
+        Self::Cryptography
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, str::FromStr};
 
-use access::{AccessOptions, RevocationOptions, SigningKey};
+use access::{AccessOptions, RevocationOptions, Service};
 use runtime::ProcessOptions;
 use tenancy::ProjectId;
 
@@ -14,6 +14,9 @@ pub struct Config {
     pub process: ProcessOptions,
     #[command(flatten)]
     pub access: AccessOptions,
+    /// The private keys of access tokens: a PEM file as `guildhall key` makes it, or a folder of them. Read again every 30 seconds.
+    #[arg(long, env = "GUILDHALL_ACCESS_KEYS", value_name = "FILE")]
+    pub access_keys: PathBuf,
     /// Where org-service is, `http://host:port`.
     #[arg(long, env = "GUILDHALL_ORG_URL", value_name = "URL")]
     pub org_url: String,
@@ -91,7 +94,7 @@ impl runtime::Config for Config {
     }
 
     fn validate(&self) -> Result<(), Vec<String>> {
-        let mut faults = self.access.faults();
+        let mut faults = self.access.faults(Service::Gateway);
         faults.extend(self.revocation.faults());
         let mut require = |holds: bool, fault: &str| {
             if !holds {
@@ -124,12 +127,8 @@ impl runtime::Config for Config {
             self.dev_mailbox.as_deref().is_none_or(|directory| !directory.as_os_str().is_empty()),
             "--dev-mailbox (GUILDHALL_DEV_MAILBOX): must name a directory",
         );
-        if let Ok(key) = SigningKey::read(&self.access.signing_key) {
-            let published = crate::http::metadata::published_keys(&self.access.trust);
-            require(
-                published.iter().any(|jwk| jwk["kid"] == key.kid()),
-                "--signing-key (GUILDHALL_SIGNING_KEY): its public half is not in gateway.jwks.json of --trust, so nobody would believe it",
-            );
+        if let Err(error) = self.access.access_keys(&self.access_keys) {
+            faults.push(format!("--access-keys (GUILDHALL_ACCESS_KEYS): {}", runtime::Chain(&error)));
         }
         if faults.is_empty() { Ok(()) } else { Err(faults) }
     }

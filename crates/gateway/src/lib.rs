@@ -31,9 +31,9 @@ pub use config::{Config, LimitOptions, SecretDigest};
 /// Serves until the process is told to end.
 pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Error> {
     let contract = Contract::from_descriptor_set(api::FILE_DESCRIPTOR_SET)?;
-    let key = config.access.signing_key()?;
+    let keys = config.access.access_keys(&config.access_keys)?;
     let verifier = config.access.verifier(Service::Gateway)?;
-    let onward = Onward::new(Service::Gateway, key.clone());
+    let onward = Onward::new(Service::Gateway, config.access.signing_key(Service::Gateway)?);
     let backends = remote::Backends {
         org: runtime::connect(&config.org_url, contract.clone())?,
         member: runtime::connect(&config.member_url, contract.clone())?,
@@ -52,15 +52,17 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
 
     let remote = remote::Remote::new(&backends, onward);
     let limits = Arc::new(limits::Limits::new(&config.limits));
-    let mint = Arc::new(mint::Mint::new(key.clone(), &config.access));
-    let sessions = Arc::new(ops::sessions::Sessions::new(remote.clone(), mint.clone(), invalidations.clone()));
+    let mint = Arc::new(mint::Mint::new(keys, &config.access));
+    let projects = Arc::new(ops::projects::Projects::new(remote.clone()));
+    let sessions =
+        Arc::new(ops::sessions::Sessions::new(remote.clone(), projects.clone(), mint.clone(), invalidations.clone()));
     let sign_in = ops::sign_in::SignIn::new(remote.clone(), sessions.clone(), limits.clone(), config.default_project);
-    let clients = ops::clients::Clients::new(remote, mint, config.operator());
+    let clients = ops::clients::Clients::new(remote, projects, mint, config.operator());
     let events = ops::events::Events::new(&backends);
 
     let http = http::routes(http::State {
         tokens: Arc::new(http::token::Tokens { clients, sessions: sessions.clone(), limits: limits.clone() }),
-        documents: Arc::new(http::metadata::Documents::new(&config.access, key.public_jwk())),
+        documents: Arc::new(http::metadata::Documents::new(&config.access)),
     });
     let edge = edge::EdgeLayer::new(edge::Edge {
         verifier,

@@ -1,13 +1,14 @@
-//! Access tokens: JWTs of type `at+jwt` (RFC 9068), signed with the gateway's key.
+//! Access tokens: JWTs of type `at+jwt` (RFC 9068), signed with the key of their project's algorithm that signs now.
 
 use std::{
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use access::{AccessClaims, AccessOptions, SigningKey};
+use access::{AccessClaims, AccessOptions, Ring};
 use api::member::v1::{AuthFactor, AuthFactorMethod, SessionGrant};
 use tenancy::{ApiKeyId, OrganizationId, ProjectId, ServiceAccountId};
+use tokens::{ACCESS_TYPE, Algorithm};
 use tonic::Status;
 
 /// How long an access token is good for.
@@ -18,7 +19,7 @@ pub const OWN_CLIENT: &str = "guildhall";
 
 #[derive(Debug)]
 pub struct Mint {
-    key: Arc<SigningKey>,
+    keys: Arc<Ring>,
     issuer: String,
     audience: String,
 }
@@ -31,12 +32,12 @@ pub struct Minted {
 }
 
 impl Mint {
-    pub fn new(key: Arc<SigningKey>, options: &AccessOptions) -> Self {
-        Self { key, issuer: options.issuer.clone(), audience: options.audience.clone() }
+    pub fn new(keys: Arc<Ring>, options: &AccessOptions) -> Self {
+        Self { keys, issuer: options.issuer.clone(), audience: options.audience.clone() }
     }
 
     /// For a member, by a session.
-    pub fn member(&self, grant: &SessionGrant) -> Result<Minted, Status> {
+    pub fn member(&self, grant: &SessionGrant, algorithm: Algorithm) -> Result<Minted, Status> {
         let session = grant.session.clone().unwrap_or_default();
         let mut claims = self.claims(session.member_id, OWN_CLIENT.to_owned());
         claims.sid = Some(session.session_id);
@@ -46,7 +47,7 @@ impl Mint {
         claims.roles = grant.role_keys.clone();
         claims.amr = amr(&session.auth_factors);
         claims.epoch = grant.epoch;
-        self.sign(&claims)
+        self.sign(algorithm, &claims)
     }
 
     pub fn service_account(
@@ -55,16 +56,17 @@ impl Mint {
         organization: Option<OrganizationId>,
         id: ServiceAccountId,
         key: ApiKeyId,
+        algorithm: Algorithm,
     ) -> Result<Minted, Status> {
         let mut claims = self.claims(id.to_string(), id.to_string());
         claims.sid = Some(key.to_string());
         claims.project_id = Some(project.to_string());
         claims.org_id = organization.map(|id| id.to_string());
-        self.sign(&claims)
+        self.sign(algorithm, &claims)
     }
 
     pub fn operator(&self, client_id: &str) -> Result<Minted, Status> {
-        self.sign(&self.claims("operator".to_owned(), client_id.to_owned()))
+        self.sign(Algorithm::EdDsa, &self.claims("operator".to_owned(), client_id.to_owned()))
     }
 
     fn claims(&self, sub: String, client_id: String) -> AccessClaims {
@@ -89,10 +91,18 @@ impl Mint {
         }
     }
 
-    fn sign(&self, claims: &AccessClaims) -> Result<Minted, Status> {
-        let token = self.key.sign("at+jwt", claims).map_err(|error| runtime::internal(&error))?;
+    fn sign(&self, algorithm: Algorithm, claims: &AccessClaims) -> Result<Minted, Status> {
+        let key = self.keys.signer(algorithm).ok_or_else(|| runtime::internal(&NoKey { algorithm }))?;
+        let token = key.sign(ACCESS_TYPE, claims).map_err(|error| runtime::internal(&error))?;
         Ok(Minted { token, expires_in: LIFETIME.as_secs().try_into().unwrap_or(i32::MAX) })
     }
+}
+
+/// INTERNAL: the key ring lacks what a project asks for.
+#[derive(Debug, thiserror::Error)]
+#[error("no {algorithm} key may sign access tokens now")]
+struct NoKey {
+    algorithm: Algorithm,
 }
 
 /// The values of RFC 8176, each once, in the order of the proofs; `mfa` when they are of more than one kind.

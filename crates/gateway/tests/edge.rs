@@ -177,7 +177,7 @@ async fn a_credential_must_be_good_and_of_the_right_audience() {
 #[tokio::test]
 async fn a_workload_does_not_come_in_by_the_front_door() {
     let stage = Stage::start().await;
-    let onward = Onward::new(Service::Gateway, stage.key.clone());
+    let onward = Onward::new(Service::Gateway, stage.workload_keys());
     let me = Caller::Workload { service: Service::Gateway, on_behalf_of: None };
     for target in [Service::Gateway, Service::Org] {
         let message = GetOrganizationRequest { organization_id: stage.world.organization.to_string() };

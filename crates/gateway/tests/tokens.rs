@@ -36,7 +36,7 @@ async fn a_token_is_verified_by_the_published_keys() {
     assert!(json(&keys)["keys"][0].get("d").is_none());
 
     let elsewhere = tempfile::tempdir().unwrap();
-    std::fs::write(elsewhere.path().join("gateway.jwks.json"), keys).unwrap();
+    std::fs::write(elsewhere.path().join("access.jwks.json"), keys).unwrap();
     let trust = || Trust::read(elsewhere.path()).unwrap();
     let verifier = Verifier::new(Service::Org, trust(), ISSUER, "guildhall");
     let signed = stage.sign_in().await;

@@ -44,7 +44,7 @@ impl runtime::Config for Config {
     }
 
     fn validate(&self) -> Result<(), Vec<String>> {
-        let mut faults = self.access.faults();
+        let mut faults = self.access.faults(access::Service::Member);
         faults.extend(self.revocation.faults());
         faults.extend(self.smtp.faults());
         faults.extend(self.schema.faults());

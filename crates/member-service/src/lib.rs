@@ -41,7 +41,7 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
     let contract = Contract::from_descriptor_set(api::FILE_DESCRIPTOR_SET)?;
     let org = runtime::connect(&config.org_url, contract.clone())?;
     let authz = runtime::connect(&config.authz_url, contract.clone())?;
-    let onward = Onward::new(Service::Member, config.access.signing_key()?);
+    let onward = Onward::new(Service::Member, config.access.signing_key(Service::Member)?);
     let permissions = Arc::new(RemotePermissions::new(authz.clone(), onward.clone()));
     let verifier = config.access.verifier(Service::Member)?;
     let invalidations = Invalidations::new(&config.revocation);

@@ -37,7 +37,7 @@ impl runtime::Config for Config {
     }
 
     fn validate(&self) -> Result<(), Vec<String>> {
-        let mut faults = self.access.faults();
+        let mut faults = self.access.faults(access::Service::Org);
         faults.extend(self.revocation.faults());
         faults.extend(self.schema.faults());
         faults.extend(self.outside.faults());

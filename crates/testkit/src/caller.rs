@@ -124,7 +124,8 @@ impl Cluster {
     /// A service of this installation calling another, with its own key and no caller behind it.
     pub fn workload(&self, caller: &str, called: &str) -> Caller {
         let key = self.directory().join("keys").join(format!("{caller}.pem"));
-        let key = SigningKey::read(&key).unwrap_or_else(|error| panic!("{error}"));
+        let pem = std::fs::read_to_string(&key).unwrap_or_else(|error| panic!("no {}: {error}", key.display()));
+        let key = SigningKey::from_pem(&pem).unwrap_or_else(|| panic!("{} holds no single key", key.display()));
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
         let claims = WorkloadClaims {
             iss: caller.to_owned(),

@@ -64,6 +64,7 @@ pub fn backends(around: &Surroundings<'_>, urls: &ServiceUrls, smtp_port: u16) -
 /// The gateway; `project` is whose people sign in when none is named, known once it is seeded.
 pub fn gateway(around: &Surroundings<'_>, operator: &Operator, project: Option<&str>) -> Service {
     let mut gateway = Service::new("gateway", around.ports.gateway, around.ports.gateway_admin, around);
+    gateway.set("GUILDHALL_ACCESS_KEYS", around.directory.join("keys/access.pem").display().to_string());
     gateway.set("GUILDHALL_OPERATOR_CLIENT_ID", operator.client_id.clone());
     gateway.set("GUILDHALL_OPERATOR_SECRET_SHA256", operator.secret_sha256());
     gateway.set("GUILDHALL_DEV_MAILBOX", around.directory.join("mailbox").display().to_string());

@@ -13,54 +13,35 @@ use axum::{
     http::{HeaderName, header},
     response::{IntoResponse, Response},
 };
-use serde::Serialize;
 use serde_json::{Value, json};
+use tokens::KeySet;
 
-const REREAD: Duration = Duration::from_secs(30);
-/// For as long may others keep a document. A new key is published for longer than this before it signs.
+/// For as long may others keep the metadata.
 const CACHE: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "public, max-age=300")];
-/// The members of a public key. Whatever else the file holds is not published.
-const PUBLIC_MEMBERS: [&str; 9] = ["kty", "crv", "x", "y", "n", "e", "kid", "alg", "use"];
-
 #[derive(Debug)]
 pub struct Documents {
     issuer: String,
     trust: PathBuf,
-    /// The key that we sign with, published whatever the file says.
-    own: Value,
+    poll: Duration,
+    /// For as long may others keep the key set. A new key is published for longer than this before it signs.
+    keys_cache: String,
     keys: Mutex<(Instant, Arc<str>)>,
 }
 
-/// The gateway's public keys, as the trust directory has them: the signing one, those before it and those to come.
-pub fn published_keys(trust: &Path) -> Vec<Value> {
-    let read = || {
-        let text = std::fs::read_to_string(trust.join("gateway.jwks.json")).ok()?;
-        let mut document: Value = serde_json::from_str(&text).ok()?;
-        match document["keys"].take() {
-            Value::Array(keys) => Some(keys),
-            _ => None,
-        }
-    };
-    let mut keys = read().unwrap_or_default();
-    for member in keys.iter_mut().filter_map(Value::as_object_mut) {
-        member.retain(|name, _| PUBLIC_MEMBERS.contains(&name.as_str()));
-    }
-    keys
-}
-
 impl Documents {
-    pub fn new(options: &AccessOptions, own: &impl Serialize) -> Self {
-        let own = serde_json::to_value(own).unwrap_or_default();
+    pub fn new(options: &AccessOptions) -> Self {
         let (issuer, trust) = (options.issuer.clone(), options.trust.clone());
-        let keys = Mutex::new((Instant::now(), key_set(&trust, &own)));
-        Self { issuer, trust, own, keys }
+        let keys = Mutex::new((Instant::now(), key_set(&trust).unwrap_or_else(|| r#"{"keys":[]}"#.into())));
+        let keys_cache = format!("public, max-age={}", options.key_cache_time.as_secs());
+        Self { issuer, trust, poll: options.key_poll, keys_cache, keys }
     }
 
-    /// Read again after half a minute: a small local file, so it is read in place.
+    /// A small local file, so it is read in place. One that cannot be read leaves the keys as they were.
     fn keys(&self) -> Arc<str> {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        if keys.0.elapsed() >= REREAD {
-            *keys = (Instant::now(), key_set(&self.trust, &self.own));
+        if keys.0.elapsed() >= self.poll {
+            let read = key_set(&self.trust).unwrap_or_else(|| keys.1.clone());
+            *keys = (Instant::now(), read);
         }
         keys.1.clone()
     }
@@ -78,17 +59,21 @@ impl Documents {
     }
 }
 
-fn key_set(trust: &Path, own: &Value) -> Arc<str> {
-    let mut keys = published_keys(trust);
-    if !keys.iter().any(|jwk| jwk["kid"] == own["kid"]) {
-        keys.push(own.clone());
-    }
-    json!({ "keys": keys }).to_string().into()
+/// The public keys of access tokens, as the trust directory has them for the services too: those that sign, those before them and those
+/// to come. What is not among them signs nothing. None where they cannot be read.
+fn key_set(trust: &Path) -> Option<Arc<str>> {
+    let text = std::fs::read(trust.join("access.jwks.json")).ok()?;
+    let set = KeySet::parse(&text).ok()?;
+    let mut keys: Vec<_> = set.iter().collect();
+    keys.sort_by_key(|key| (key.algorithm(), key.kid()));
+    let keys: Vec<_> = keys.into_iter().map(|key| key.jwk()).collect();
+    Some(json!({ "keys": keys }).to_string().into())
 }
 
 pub async fn jwks(State(documents): State<Arc<Documents>>) -> Response {
     let json = [(header::CONTENT_TYPE, "application/jwk-set+json")];
-    (json, CACHE, documents.keys().to_string()).into_response()
+    let cache = [(header::CACHE_CONTROL, documents.keys_cache.clone())];
+    (json, cache, documents.keys().to_string()).into_response()
 }
 
 pub async fn authorization_server(State(documents): State<Arc<Documents>>) -> Response {
@@ -99,6 +84,6 @@ pub async fn authorization_server(State(documents): State<Arc<Documents>>) -> Re
 pub async fn openid_configuration(State(documents): State<Arc<Documents>>) -> Response {
     let mut metadata = documents.metadata();
     metadata["subject_types_supported"] = json!(["public"]);
-    metadata["id_token_signing_alg_values_supported"] = json!(["EdDSA"]);
+    metadata["id_token_signing_alg_values_supported"] = json!(["EdDSA", "ES256", "RS256"]);
     (super::JSON, CACHE, metadata.to_string()).into_response()
 }

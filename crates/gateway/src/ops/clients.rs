@@ -7,6 +7,7 @@ use subtle::ConstantTimeEq;
 use tenancy::{ServiceAccountId, event::sha256};
 use tonic::Status;
 
+use super::projects::Projects;
 use crate::{
     SecretDigest,
     mint::{Mint, Minted},
@@ -36,13 +37,14 @@ impl fmt::Debug for Presented {
 #[derive(Debug)]
 pub struct Clients {
     remote: Remote,
+    projects: Arc<Projects>,
     mint: Arc<Mint>,
     operator: Option<Operator>,
 }
 
 impl Clients {
-    pub fn new(remote: Remote, mint: Arc<Mint>, operator: Option<Operator>) -> Self {
-        Self { remote, mint, operator }
+    pub fn new(remote: Remote, projects: Arc<Projects>, mint: Arc<Mint>, operator: Option<Operator>) -> Self {
+        Self { remote, projects, mint, operator }
     }
 
     /// A token for a program, or `SIGN_IN_FAILED`.
@@ -63,7 +65,8 @@ impl Clients {
         );
         match parsed {
             (Ok(id), Ok(project), Ok(organization), Ok(key)) if id == client => {
-                self.mint.service_account(project, organization, id, key)
+                let making = self.projects.making(call, project).await?;
+                self.mint.service_account(project, organization, id, key, making.algorithm)
             }
             _ => Err(refusal::incomplete("an authenticated service account")),
         }

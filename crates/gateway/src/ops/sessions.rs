@@ -7,6 +7,7 @@ use api::member::v1::{AuthFactor, CreateSessionRequest, ExchangeSessionRequest, 
 use runtime::CallContext;
 use tonic::Status;
 
+use super::projects::Projects;
 use crate::{
     mint::{Mint, Minted},
     refusal,
@@ -32,13 +33,14 @@ pub struct Signed {
 #[derive(Debug)]
 pub struct Sessions {
     remote: Remote,
+    projects: Arc<Projects>,
     mint: Arc<Mint>,
     invalidations: Arc<Invalidations>,
 }
 
 impl Sessions {
-    pub fn new(remote: Remote, mint: Arc<Mint>, invalidations: Arc<Invalidations>) -> Self {
-        Self { remote, mint, invalidations }
+    pub fn new(remote: Remote, projects: Arc<Projects>, mint: Arc<Mint>, invalidations: Arc<Invalidations>) -> Self {
+        Self { remote, projects, mint, invalidations }
     }
 
     /// Begins a session for a member who has proven who they are.
@@ -57,7 +59,7 @@ impl Sessions {
             ip_address: visitor.address.to_string(),
         };
         let grant = self.remote.create_session(&visitor.call, request).await?;
-        self.signed(grant)
+        self.signed(&visitor.call, grant).await
     }
 
     /// Begins a session on the strength of what was proven before.
@@ -73,12 +75,12 @@ impl Sessions {
             ..request
         };
         let grant = self.remote.exchange_session(&visitor.call, caller, request).await?;
-        self.signed(grant)
+        self.signed(&visitor.call, grant).await
     }
 
     pub async fn refresh(&self, call: &CallContext, refresh_token: String) -> Result<Signed, Status> {
         let grant = self.remote.refresh_session(call, refresh_token).await?;
-        self.signed(grant)
+        self.signed(call, grant).await
     }
 
     /// Ends the caller's session. A caller without one has nothing to end.
@@ -90,11 +92,13 @@ impl Sessions {
         Ok(())
     }
 
-    pub(super) fn signed(&self, grant: SessionGrant) -> Result<Signed, Status> {
+    pub(super) async fn signed(&self, call: &CallContext, grant: SessionGrant) -> Result<Signed, Status> {
         if grant.session.is_none() || grant.project_id.is_empty() {
             return Err(refusal::incomplete("a session's grant"));
         }
-        let access = self.mint.member(&grant)?;
+        let project = grant.project_id.parse().map_err(|_| refusal::incomplete("a session's grant"))?;
+        let making = self.projects.making(call, project).await?;
+        let access = self.mint.member(&grant, making.algorithm)?;
         Ok(Signed { grant, access })
     }
 }

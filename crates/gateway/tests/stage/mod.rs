@@ -6,7 +6,7 @@ pub mod backend;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use access::{AccessOptions, RevocationOptions, SigningKey};
+use access::{AccessOptions, RevocationOptions, Ring, SigningKey};
 use api::{
     access::v1::ErrorReason,
     gateway::v1::{
@@ -96,8 +96,11 @@ impl Stage {
         let folder = tempfile::tempdir().unwrap();
         let (pem, key) = new_key();
         let file = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
-        file("gateway.pem", &pem);
-        file("gateway.jwks.json", &serde_json::json!({"keys": [key.public_jwk()]}).to_string());
+        let (workload_pem, workload) = new_key();
+        file("gateway.pem", &workload_pem);
+        file("access.pem", &pem);
+        file("gateway.jwks.json", &serde_json::json!({"keys": [workload.public_jwk()]}).to_string());
+        file("access.jwks.json", &serde_json::json!({"keys": [key.public_jwk()]}).to_string());
         std::fs::create_dir(folder.path().join("mail")).unwrap();
 
         let options = ProcessOptions { reflection: true, ..ProcessOptions::ephemeral() };
@@ -112,7 +115,10 @@ impl Stage {
                 trust: folder.path().to_owned(),
                 issuer: ISSUER.to_owned(),
                 audience: "guildhall".to_owned(),
+                key_poll: Duration::from_secs(30),
+                key_cache_time: Duration::from_secs(300),
             },
+            access_keys: folder.path().join("access.pem"),
             org_url: format!("http://{}", org.address),
             member_url: format!("http://{}", member.address),
             authz_url: format!("http://{}", authz.address),
@@ -134,6 +140,13 @@ impl Stage {
         };
         timeout(PATIENCE, live).await.expect("ready");
         Self { address, admin, org, member, authz, world, folder, key: Arc::new(key), shutdown }
+    }
+
+    /// With which the gateway signs its calls.
+    pub fn workload_keys(&self) -> Arc<Ring> {
+        let path = |name| self.folder.path().join(name);
+        let always = Duration::from_secs(3600);
+        Arc::new(Ring::open(&path("gateway.pem"), &path("gateway.jwks.json"), always, always).unwrap())
     }
 
     pub async fn channel(&self) -> Channel {

@@ -73,6 +73,7 @@ pub fn project_entry(project: &Project) -> proto::ProjectEntry {
         state: project.state.number(),
         user_pool: project.user_pool.number(),
         display_name: project.display_name.as_str().to_owned(),
+        token_settings: Some(token_settings(&project.token_settings)),
     }
 }
 
