@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use api::{Addressed, Audience, Method};
+use outdated::Bearer;
 use runtime::{CallContext, Channel};
 use tenancy::{
     Actor, ClusterScope, Database, Head, Once, OrganizationId, OrganizationScope, OrganizationState, Origin, ProjectId,
@@ -13,6 +14,7 @@ use tonic::{Request, Status};
 use crate::{
     caller::{Caller, Service},
     directory::Directory,
+    invalidations::Invalidations,
     layer::{AccessLayer, Authenticated},
     onward::Onward,
     permission::PermissionCheck,
@@ -27,6 +29,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Access {
     verifier: Arc<Verifier>,
+    invalidations: Arc<Invalidations>,
     database: Database,
     onward: Onward,
     /// Where unknown organizations are asked for. None in org-service, which knows them all.
@@ -48,6 +51,7 @@ pub struct Granted<S> {
     pub call: CallContext,
     method: &'static Method,
     expires_at: u64,
+    bearer: Option<Bearer>,
 }
 
 /// What somebody already holds of an organization, no older than they may use it.
@@ -98,7 +102,8 @@ impl<S> Granted<S> {
     }
 
     fn with<T>(self, scope: T) -> Granted<T> {
-        Granted { caller: self.caller, scope, call: self.call, method: self.method, expires_at: self.expires_at }
+        let Self { caller, call, method, expires_at, bearer, .. } = self;
+        Granted { caller, scope, call, method, expires_at, bearer }
     }
 }
 
@@ -143,6 +148,7 @@ impl Granted<ClusterScope> {
             call: CallContext::background(),
             method: &BACKGROUND,
             expires_at: u64::MAX,
+            bearer: None,
         }
     }
 
@@ -170,17 +176,18 @@ impl Granted<ClusterScope> {
 impl Access {
     pub fn new(
         verifier: Arc<Verifier>,
+        invalidations: Arc<Invalidations>,
         database: Database,
         onward: Onward,
         directory: Option<Channel>,
         permissions: Arc<dyn PermissionCheck>,
     ) -> Self {
         let directory = directory.map(|channel| Directory::new(channel, onward.clone()));
-        Self { verifier, database, onward, directory, permissions }
+        Self { verifier, invalidations, database, onward, directory, permissions }
     }
 
     pub fn layer(&self) -> AccessLayer {
-        AccessLayer::new(self.verifier.clone())
+        AccessLayer::new(self.verifier.clone(), self.invalidations.clone())
     }
 
     pub fn onward(&self) -> &Onward {
@@ -190,12 +197,12 @@ impl Access {
     /// Who called which method, as the layer left it. A method of another audience than its handler asks for is refused: a
     /// handler cannot take a wider scope than the contract says.
     fn authenticated<T>(&self, request: &Request<T>, audiences: &[Audience]) -> Result<Granted<()>, Status> {
-        let Authenticated { caller, method, expires_at } =
+        let Authenticated { caller, method, expires_at, bearer } =
             request.extensions().get::<Authenticated>().cloned().ok_or_else(unauthenticated)?;
         if !audiences.contains(&method.audience) && !matches!(caller, Caller::Workload { .. }) {
             return Err(wrong_audience(method));
         }
-        Ok(Granted { caller, scope: (), call: CallContext::of(request), method, expires_at })
+        Ok(Granted { caller, scope: (), call: CallContext::of(request), method, expires_at, bearer })
     }
 
     /// The organization that the request names, for methods of the audiences ORGANIZATION and PROJECT.
@@ -224,10 +231,14 @@ impl Access {
         Ok(granted.with(scope))
     }
 
-    /// Whether the caller of a stream may still go on with it: what was decided when it began, decided again, and the credential's end.
+    /// Whether the caller of a stream may still go on with it: what was decided when it began, decided again, the credential's end, and whether
+    /// it was revoked.
     pub async fn still(&self, granted: &Granted<OrganizationScope>) -> Result<(), Status> {
         if now() >= granted.expires_at {
             return Err(unauthenticated());
+        }
+        if let Some(bearer) = &granted.bearer {
+            self.invalidations.check_bearer(bearer)?;
         }
         self.enter(&granted.clone().with(()), granted.scope.organization_id(), None, false).await.map(|_| ())
     }

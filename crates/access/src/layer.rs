@@ -9,11 +9,13 @@ use std::{
 
 use api::{Audience, Method};
 use http::{HeaderMap, Request, Response, header::AUTHORIZATION};
+use outdated::Bearer;
 use tonic::{Status, body::Body};
 use tower::{Layer, Service as TowerService};
 
 use crate::{
     caller::Caller,
+    invalidations::{self, Invalidations},
     refusal::{not_yet_served, unauthenticated, unknown_method, wrong_audience},
     verify::Verifier,
 };
@@ -25,6 +27,8 @@ pub(crate) struct Authenticated {
     pub method: &'static Method,
     /// When the credential ends, in seconds since 1970.
     pub expires_at: u64,
+    /// What may be taken back before then.
+    pub bearer: Option<Bearer>,
 }
 
 /// Whether a method takes this kind of caller, and is served.
@@ -50,30 +54,40 @@ pub fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Status> {
     }
 }
 
-fn authenticate(verifier: &Verifier, headers: &HeaderMap, path: &str) -> Result<Authenticated, Status> {
+fn authenticate(
+    verifier: &Verifier,
+    invalidations: &Invalidations,
+    headers: &HeaderMap,
+    path: &str,
+) -> Result<Authenticated, Status> {
     let method = api::method(path).ok_or_else(unknown_method)?;
-    let (caller, expires_at) = match bearer(headers)? {
-        None => (Caller::Anonymous, u64::MAX),
+    let (caller, expires_at, bearer) = match self::bearer(headers)? {
+        None => (Caller::Anonymous, u64::MAX, None),
         Some(token) => {
             let verified = verifier.verify(token).map_err(|_| unauthenticated())?;
-            (verified.caller.clone(), verified.expires_at)
+            let bearer = invalidations::bearer(&verified)?;
+            if let Some(bearer) = &bearer {
+                invalidations.check_bearer(bearer)?;
+            }
+            (verified.caller.clone(), verified.expires_at, bearer)
         }
     };
     // Whoever may call without a credential may also call with one; a workload still only where it is named.
     if method.audience != Audience::Anyone || matches!(caller, Caller::Workload { .. }) || !method.served {
         admit(&caller, method)?;
     }
-    Ok(Authenticated { caller, method, expires_at })
+    Ok(Authenticated { caller, method, expires_at, bearer })
 }
 
 #[derive(Debug, Clone)]
 pub struct AccessLayer {
     verifier: Arc<Verifier>,
+    invalidations: Arc<Invalidations>,
 }
 
 impl AccessLayer {
-    pub(crate) fn new(verifier: Arc<Verifier>) -> Self {
-        Self { verifier }
+    pub(crate) fn new(verifier: Arc<Verifier>, invalidations: Arc<Invalidations>) -> Self {
+        Self { verifier, invalidations }
     }
 }
 
@@ -81,7 +95,7 @@ impl<S> Layer<S> for AccessLayer {
     type Service = Authentication<S>;
 
     fn layer(&self, inner: S) -> Authentication<S> {
-        Authentication { inner, verifier: self.verifier.clone() }
+        Authentication { inner, verifier: self.verifier.clone(), invalidations: self.invalidations.clone() }
     }
 }
 
@@ -89,6 +103,7 @@ impl<S> Layer<S> for AccessLayer {
 pub struct Authentication<S> {
     inner: S,
     verifier: Arc<Verifier>,
+    invalidations: Arc<Invalidations>,
 }
 
 impl<S, B> TowerService<Request<B>> for Authentication<S>
@@ -110,7 +125,7 @@ where
         if request.uri().path().starts_with("/grpc.") {
             return Box::pin(self.inner.call(request));
         }
-        match authenticate(&self.verifier, request.headers(), request.uri().path()) {
+        match authenticate(&self.verifier, &self.invalidations, request.headers(), request.uri().path()) {
             Ok(authenticated) => {
                 request.extensions_mut().insert(authenticated);
                 Box::pin(self.inner.call(request))

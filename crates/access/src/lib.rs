@@ -11,6 +11,7 @@
 mod authorize;
 mod caller;
 mod directory;
+mod invalidations;
 mod layer;
 mod onward;
 mod options;
@@ -23,11 +24,15 @@ mod verify;
 pub use authorize::{Access, Granted, Known};
 pub use caller::{Caller, Service};
 pub use directory::Directory;
+pub use invalidations::{Invalidations, Listening, RevocationOptions, Told};
 pub use layer::{AccessLayer, admit, bearer};
 pub use onward::Onward;
 pub use options::AccessOptions;
 pub use permission::{PermissionCheck, RemotePermissions};
-pub use refusal::{invalid_field, permission_missing, project_archived, store, unauthenticated};
+pub use refusal::{
+    credential_revoked, invalid_field, permission_missing, project_archived, revocations_unknown, store,
+    unauthenticated,
+};
 pub use tenant::Tenant;
 pub use tokens::{AccessClaims, KeyError, Refused, Ring, SigningKey, WorkloadClaims};
 pub use trust::{Trust, TrustError};

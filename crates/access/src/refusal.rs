@@ -54,6 +54,15 @@ pub fn unauthenticated() -> Status {
     Refusal::new(Code::Unauthenticated, ErrorReason::Unauthenticated, "a valid credential is needed").into()
 }
 
+pub fn credential_revoked() -> Status {
+    Refusal::new(Code::Unauthenticated, ErrorReason::CredentialRevoked, "the credential was revoked").into()
+}
+
+/// There is no news of revocations: a token might be revoked without our knowing.
+pub fn revocations_unknown() -> Status {
+    Refusal::unavailable("the list of revoked credentials").retry_after(Duration::from_secs(1)).into()
+}
+
 pub(crate) fn wrong_audience(method: &api::Method) -> Status {
     let audience = match method.audience {
         api::Audience::Anyone => "ANYONE",

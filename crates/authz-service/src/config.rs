@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use access::AccessOptions;
+use access::{AccessOptions, RevocationOptions};
 use clap::Args;
 use runtime::ProcessOptions;
 use schema::{SchemaOptions, url_fault};
@@ -14,6 +14,8 @@ pub struct Config {
     pub process: ProcessOptions,
     #[command(flatten)]
     pub access: AccessOptions,
+    #[command(flatten)]
+    pub revocation: RevocationOptions,
     #[command(flatten)]
     pub schema: SchemaOptions,
     /// Where org-service is: asked about organizations that are new here, and its feed is read.
@@ -42,6 +44,7 @@ impl runtime::Config for Config {
 
     fn validate(&self) -> Result<(), Vec<String>> {
         let mut faults = self.access.faults(access::Service::Authz);
+        faults.extend(self.revocation.faults());
         faults.extend(self.schema.faults());
         faults.extend(url_fault("--org-url (GUILDHALL_ORG_URL)", &self.org_url));
         faults.extend(url_fault("--member-url (GUILDHALL_MEMBER_URL)", &self.member_url));

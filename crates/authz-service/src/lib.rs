@@ -16,7 +16,7 @@ mod store;
 
 use std::sync::Arc;
 
-use access::{Access, Onward, Service};
+use access::{Access, Invalidations, Onward, Service};
 use feed::Source;
 use runtime::{Contract, Process};
 
@@ -39,8 +39,13 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
     let snapshots = snapshots::Snapshots::new(database.clone(), bytes, config.staleness_bound);
     background.spawn(snapshots.follower().run());
     let remote = remote::Remote::new(org.clone(), onward.clone());
+    let invalidations = Invalidations::new(&config.revocation);
+    let own = feed::Own { service: Service::Authz, database: database.clone(), payload: grpc::payload };
+    background.spawn(feed::learn_from_own(own, invalidations.clone()));
+    background.spawn(feed::attend(invalidations.clone(), readiness.condition("revocations")));
     let access = Access::new(
         config.access.verifier(Service::Authz)?,
+        invalidations.clone(),
         database.clone(),
         onward.clone(),
         Some(org.clone()),
@@ -49,6 +54,7 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
 
     for (service, channel) in [(Service::Org, org), (Service::Member, member)] {
         let source = Source { service, channel, onward: onward.clone() };
+        background.spawn(feed::learn_from(source.clone(), invalidations.clone()));
         let repair = background::Repair { access: access.clone(), snapshots: snapshots.clone() };
         background.spawn(feed::consume(source, database.clone(), repair));
     }

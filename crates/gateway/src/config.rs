@@ -1,8 +1,8 @@
 //! The gateway's settings.
 
-use std::{path::PathBuf, str::FromStr, time::Duration};
+use std::{path::PathBuf, str::FromStr};
 
-use access::{AccessOptions, Service};
+use access::{AccessOptions, RevocationOptions, Service};
 use runtime::ProcessOptions;
 use tenancy::ProjectId;
 
@@ -42,10 +42,8 @@ pub struct Config {
     /// connection's, and the header is not believed.
     #[arg(long, env = "GUILDHALL_TRUSTED_HOPS", value_name = "PROXIES", default_value_t = 0)]
     pub trusted_hops: usize,
-    /// For how many seconds the gateway may be without news of revocations. After that it refuses all tokens that can be revoked, with
-    /// UNAVAILABLE: nothing revoked stays in force. The news come every second, so less than 2 is not steady.
-    #[arg(long, env = "GUILDHALL_REVOCATION_LAG", value_name = "SECONDS", default_value = "5", value_parser = runtime::seconds)]
-    pub revocation_lag: Duration,
+    #[command(flatten)]
+    pub revocation: RevocationOptions,
     #[command(flatten)]
     pub limits: LimitOptions,
 }
@@ -97,6 +95,7 @@ impl runtime::Config for Config {
 
     fn validate(&self) -> Result<(), Vec<String>> {
         let mut faults = self.access.faults(Service::Gateway);
+        faults.extend(self.revocation.faults());
         let mut require = |holds: bool, fault: &str| {
             if !holds {
                 faults.push(fault.to_owned());
@@ -128,7 +127,6 @@ impl runtime::Config for Config {
             self.dev_mailbox.as_deref().is_none_or(|directory| !directory.as_os_str().is_empty()),
             "--dev-mailbox (GUILDHALL_DEV_MAILBOX): must name a directory",
         );
-        require(!self.revocation_lag.is_zero(), "--revocation-lag (GUILDHALL_REVOCATION_LAG): must be more than 0");
         if let Err(error) = self.access.access_keys(&self.access_keys) {
             faults.push(format!("--access-keys (GUILDHALL_ACCESS_KEYS): {}", runtime::Chain(&error)));
         }

@@ -3,7 +3,7 @@
 //!
 //! - `edge` decides on every request: which method, whose credential, whether it is revoked, who serves it;
 //! - `grpc` and `http` serve what the gateway answers itself, by `ops`, which asks the services through `remote`;
-//! - `forward` passes on the rest; `revocation` knows what is no longer good; `limits` knows who comes too often.
+//! - `forward` passes on the rest; `limits` knows who comes too often.
 
 mod config;
 mod edge;
@@ -16,11 +16,10 @@ mod mint;
 mod ops;
 mod refusal;
 mod remote;
-mod revocation;
 
-use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
+use std::{collections::BTreeSet, sync::Arc};
 
-use access::{Onward, Service};
+use access::{Invalidations, Onward, Service};
 use api::{
     Audience, event::v1::event_service_server::EventServiceServer,
     gateway::v1::authentication_service_server::AuthenticationServiceServer,
@@ -41,22 +40,22 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
         authz: runtime::connect(&config.authz_url, contract.clone())?,
     };
 
-    let revocations = Arc::new(revocation::Revocations::new(config.revocation_lag));
+    let invalidations = Invalidations::new(&config.revocation);
     let condition = process.readiness().condition("revocations");
-    process.background().spawn(revocation::watch(revocations.clone(), condition));
-    let source = |service, channel| feed::Source { service, channel, onward: onward.clone() };
-    let (members, organizations) =
-        (source(Service::Member, backends.member.clone()), source(Service::Org, backends.org.clone()));
-    process.background().spawn(revocation::follow(members, revocations.clone(), SystemTime::now()));
-    let follow = revocation::follow_organizations(organizations, revocations.clone(), SystemTime::now());
-    process.background().spawn(follow);
+    process.background().spawn(feed::depend_on(invalidations.clone(), condition));
+    let services =
+        [(Service::Org, &backends.org), (Service::Member, &backends.member), (Service::Authz, &backends.authz)];
+    for (service, channel) in services {
+        let source = feed::Source { service, channel: channel.clone(), onward: onward.clone() };
+        process.background().spawn(feed::learn_from(source, invalidations.clone()));
+    }
 
     let remote = remote::Remote::new(&backends, onward);
     let limits = Arc::new(limits::Limits::new(&config.limits));
     let mint = Arc::new(mint::Mint::new(keys, &config.access));
     let projects = Arc::new(ops::projects::Projects::new(remote.clone()));
     let sessions =
-        Arc::new(ops::sessions::Sessions::new(remote.clone(), projects.clone(), mint.clone(), revocations.clone()));
+        Arc::new(ops::sessions::Sessions::new(remote.clone(), projects.clone(), mint.clone(), invalidations.clone()));
     let sign_in = ops::sign_in::SignIn::new(remote.clone(), sessions.clone(), limits.clone(), config.default_project);
     let clients = ops::clients::Clients::new(remote, projects, mint, config.operator());
     let events = ops::events::Events::new(&backends);
@@ -67,7 +66,7 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
     });
     let edge = edge::EdgeLayer::new(edge::Edge {
         verifier,
-        revocations,
+        invalidations,
         forward: forward::Forward::new(&backends),
         limits: limits.clone(),
         trusted_hops: config.trusted_hops,

@@ -13,6 +13,7 @@ use tonic::Status;
 
 /// How long an access token is good for.
 pub const LIFETIME: Duration = Duration::from_secs(300);
+const _: () = assert!(LIFETIME.as_secs() <= outdated::LONGEST_LIFE.as_secs());
 /// `client_id` of a person's sign-in, which no OAuth client asked for.
 pub const OWN_CLIENT: &str = "guildhall";
 

@@ -48,15 +48,6 @@ pub fn sign_in_failed() -> Status {
     Refusal::new(Code::Unauthenticated, ErrorReason::SignInFailed, "the sign-in failed").into()
 }
 
-pub fn credential_revoked() -> Status {
-    Refusal::new(Code::Unauthenticated, ErrorReason::CredentialRevoked, "the credential was revoked").into()
-}
-
-/// There is no news of revocations: a token might be revoked without our knowing.
-pub fn revocations_unknown() -> Status {
-    Refusal::unavailable("the list of revoked credentials").retry_after(Duration::from_secs(1)).into()
-}
-
 pub fn rate_limited(retry_after: Duration) -> Status {
     Refusal::new(Code::ResourceExhausted, ErrorReason::RateLimited, "too many attempts").retry_after(retry_after).into()
 }

@@ -22,6 +22,7 @@ async fn a_removed_member_is_refused_and_nobody_else() {
     let removed = Event {
         kind: "member.removed".to_owned(),
         revision: 9,
+        project_id: stage.world.project.to_string(),
         subject_ids: vec![stage.world.member.to_string()],
         ..Event::default()
     };

@@ -1,6 +1,6 @@
 //! How this service is configured.
 
-use access::AccessOptions;
+use access::{AccessOptions, RevocationOptions};
 use clap::Args;
 use runtime::ProcessOptions;
 use schema::{SchemaOptions, url_fault};
@@ -15,6 +15,8 @@ pub struct Config {
     pub process: ProcessOptions,
     #[command(flatten)]
     pub access: AccessOptions,
+    #[command(flatten)]
+    pub revocation: RevocationOptions,
     #[command(flatten)]
     pub smtp: SmtpOptions,
     #[command(flatten)]
@@ -43,6 +45,7 @@ impl runtime::Config for Config {
 
     fn validate(&self) -> Result<(), Vec<String>> {
         let mut faults = self.access.faults(access::Service::Member);
+        faults.extend(self.revocation.faults());
         faults.extend(self.smtp.faults());
         faults.extend(self.schema.faults());
         faults.extend(url_fault("--org-url (GUILDHALL_ORG_URL)", &self.org_url));

@@ -15,7 +15,7 @@ mod store;
 
 use std::sync::Arc;
 
-use access::{Access, Onward, RemotePermissions, Service};
+use access::{Access, Invalidations, Onward, RemotePermissions, Service};
 use api::member::v1::{
     credential_service_server::CredentialServiceServer, identity_service_server::IdentityServiceServer,
     invitation_service_server::InvitationServiceServer, member_service_server::MemberServiceServer,
@@ -44,7 +44,15 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
     let onward = Onward::new(Service::Member, config.access.signing_key(Service::Member)?);
     let permissions = Arc::new(RemotePermissions::new(authz.clone(), onward.clone()));
     let verifier = config.access.verifier(Service::Member)?;
-    let access = Access::new(verifier, database.clone(), onward.clone(), Some(org.clone()), permissions);
+    let invalidations = Invalidations::new(&config.revocation);
+    for (service, channel) in [(Service::Org, org.clone()), (Service::Authz, authz.clone())] {
+        let source = feed::Source { service, channel, onward: onward.clone() };
+        background.spawn(feed::learn_from(source, invalidations.clone()));
+    }
+    let own = feed::Own { service: Service::Member, database: database.clone(), payload: grpc::payload };
+    background.spawn(feed::learn_from_own(own, invalidations.clone()));
+    background.spawn(feed::attend(invalidations.clone(), readiness.condition("revocations")));
+    let access = Access::new(verifier, invalidations, database.clone(), onward.clone(), Some(org.clone()), permissions);
     let context = Arc::new(ops::Context {
         database: database.clone(),
         access: access.clone(),

@@ -23,7 +23,7 @@ use tonic_types::StatusExt;
 
 pub use directory::OrganizationEntry;
 
-use crate::model::{MemberState, RoleHeld, RoleSource};
+use crate::model::{MemberState, RoleHeld, RoleSource, RolesRead};
 
 /// Projects whose user pool is remembered. It never changes, so forgetting costs a call and nothing else.
 const REMEMBERED_PROJECTS: u64 = 100_000;
@@ -232,7 +232,7 @@ impl Remote {
         roles: Vec<String>,
         source: RoleSource,
     ) -> Result<Vec<RoleHeld>, RemoteError> {
-        self.set_roles(asker, scope, member, grantor, roles, source, false).await
+        Ok(self.set_roles(asker, scope, member, grantor, roles, source, false).await?.roles)
     }
 
     /// Has a member hold these roles of a source and no others of it. All the roles that they then hold.
@@ -244,7 +244,7 @@ impl Remote {
         grantor: &Grantor,
         roles: Vec<String>,
         source: RoleSource,
-    ) -> Result<Vec<RoleHeld>, RemoteError> {
+    ) -> Result<RolesRead, RemoteError> {
         self.set_roles(asker, scope, member, grantor, roles, source, true).await
     }
 
@@ -258,7 +258,7 @@ impl Remote {
         roles: Vec<String>,
         source: RoleSource,
         replace: bool,
-    ) -> Result<Vec<RoleHeld>, RemoteError> {
+    ) -> Result<RolesRead, RemoteError> {
         let message = SetSubjectRolesRequest {
             organization_id: scope.organization_id().to_string(),
             project_id: scope.project_id().to_string(),
@@ -271,7 +271,7 @@ impl Remote {
         };
         let request = self.to(asker, Service::Authz, message)?;
         let answer = self.subjects.clone().set_subject_roles(request).await?.into_inner();
-        Ok(answer.roles.into_iter().map(held).collect())
+        Ok(RolesRead { roles: answer.roles.into_iter().map(held).collect(), epoch: answer.epoch })
     }
 
     /// The roles of members or service accounts, in their order.
@@ -280,7 +280,7 @@ impl Remote {
         asker: Asker<'_>,
         organization: OrganizationId,
         subjects: &[Actor],
-    ) -> Result<Vec<Vec<RoleHeld>>, RemoteError> {
+    ) -> Result<Vec<RolesRead>, RemoteError> {
         let mut roles = Vec::with_capacity(subjects.len());
         for some in subjects.chunks(AT_ONCE) {
             let message = BatchGetSubjectRolesRequest {
@@ -292,7 +292,9 @@ impl Remote {
             if answer.subject_roles.len() != some.len() {
                 return Err(RemoteError::inconsistent("authz-service answered for others than were asked about"));
             }
-            roles.extend(answer.subject_roles.into_iter().map(|of| of.roles.into_iter().map(held).collect()));
+            let epoch = answer.epoch;
+            let read = answer.subject_roles.into_iter();
+            roles.extend(read.map(|of| RolesRead { roles: of.roles.into_iter().map(held).collect(), epoch }));
         }
         Ok(roles)
     }

@@ -1,6 +1,6 @@
 //! How this service is configured.
 
-use access::AccessOptions;
+use access::{AccessOptions, RevocationOptions};
 use clap::Args;
 use runtime::ProcessOptions;
 use schema::{SchemaOptions, url_fault};
@@ -14,6 +14,8 @@ pub struct Config {
     pub process: ProcessOptions,
     #[command(flatten)]
     pub access: AccessOptions,
+    #[command(flatten)]
+    pub revocation: RevocationOptions,
     #[command(flatten)]
     pub schema: SchemaOptions,
     #[command(flatten)]
@@ -36,6 +38,7 @@ impl runtime::Config for Config {
 
     fn validate(&self) -> Result<(), Vec<String>> {
         let mut faults = self.access.faults(access::Service::Org);
+        faults.extend(self.revocation.faults());
         faults.extend(self.schema.faults());
         faults.extend(self.outside.faults());
         faults.extend(url_fault("--member-url (GUILDHALL_MEMBER_URL)", &self.member_url));

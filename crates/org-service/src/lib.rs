@@ -13,7 +13,7 @@ mod store;
 
 use std::sync::Arc;
 
-use access::{Access, Onward, RemotePermissions, Service};
+use access::{Access, Invalidations, Onward, RemotePermissions, Service};
 use api::org::v1::{
     connection_service_server::ConnectionServiceServer, directory_service_server::DirectoryServiceServer,
     domain_service_server::DomainServiceServer, organization_service_server::OrganizationServiceServer,
@@ -37,12 +37,20 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
     let member = runtime::connect(&config.member_url, contract.clone())?;
     let authz = runtime::connect(&config.authz_url, contract.clone())?;
     let onward = Onward::new(Service::Org, config.access.signing_key(Service::Org)?);
-    let others = remote::Others::new(member, authz.clone(), onward.clone());
+    let others = remote::Others::new(member.clone(), authz.clone(), onward.clone());
     let grants = remote::Grants::new(authz.clone(), onward.clone());
-    let permissions = Arc::new(RemotePermissions::new(authz, onward.clone()));
+    let permissions = Arc::new(RemotePermissions::new(authz.clone(), onward.clone()));
+    let invalidations = Invalidations::new(&config.revocation);
+    for (service, channel) in [(Service::Member, member.clone()), (Service::Authz, authz)] {
+        let source = feed::Source { service, channel, onward: onward.clone() };
+        background.spawn(feed::learn_from(source, invalidations.clone()));
+    }
+    let own = feed::Own { service: Service::Org, database: database.clone(), payload: grpc::payload };
+    background.spawn(feed::learn_from_own(own, invalidations.clone()));
+    background.spawn(feed::attend(invalidations.clone(), readiness.condition("revocations")));
     let verifier = config.access.verifier(Service::Org)?;
     // No directory: whatever is not here is nowhere.
-    let access = Access::new(verifier, database.clone(), onward, None, permissions);
+    let access = Access::new(verifier, invalidations, database.clone(), onward, None, permissions);
 
     let names = outside::Names::new(&config.outside.dns_servers)?;
     let vanity_base = config.outside.vanity_base()?;

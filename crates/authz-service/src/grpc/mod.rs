@@ -19,6 +19,8 @@ mod subject;
 mod transfer;
 mod watch;
 
+pub use events::payload;
+
 use access::{Access, Caller, Granted, Tenant, store, unauthenticated};
 use api::authz::v1::{
     authorization_service_server::AuthorizationServiceServer, binding_service_server::BindingServiceServer,
@@ -69,12 +71,8 @@ impl Server {
 
     /// Everything that this process serves.
     pub fn api(self, contract: Contract) -> Api {
-        let events = feed::EventServer::new(
-            self.access.clone(),
-            self.database().clone(),
-            access::Service::Authz,
-            events::payload,
-        );
+        let events =
+            feed::EventServer::new(self.access.clone(), self.database().clone(), access::Service::Authz, payload);
         Api::new(contract)
             .service(AuthorizationServiceServer::new(self.clone()))
             .service(BindingServiceServer::new(self.clone()))

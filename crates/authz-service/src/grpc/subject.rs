@@ -167,9 +167,10 @@ impl SubjectService for Server {
         let call = call(&granted, grantor);
         let set = ops::subject_roles::set(&self.snapshots, scope, &call, grant).await.map_err(refused)?;
         kill_point("give-roles/committed");
-        let held = ops::subject_roles::of(&self.snapshots, scope, &[about]).await.map_err(store)?;
+        let read = ops::subject_roles::of(&self.snapshots, scope, &[about]).await.map_err(store)?;
         Ok(Response::new(SetSubjectRolesResponse {
-            roles: held.into_iter().flatten().map(subject::held).collect(),
+            roles: read.held.into_iter().flatten().map(subject::held).collect(),
+            epoch: read.epoch,
             revision: set.revision.token(self.sealer()),
         }))
     }
@@ -193,9 +194,9 @@ impl SubjectService for Server {
         let set = ops::subject_roles_batch::give(&self.snapshots, scope, &call, Grants { grants, source }).await;
         let set = set.map_err(refused)?;
         kill_point("give-roles-to-many/committed");
-        let held = ops::subject_roles::of(&self.snapshots, scope, &subjects).await.map_err(store)?;
+        let read = ops::subject_roles::of(&self.snapshots, scope, &subjects).await.map_err(store)?;
         Ok(Response::new(BatchSetSubjectRolesResponse {
-            subject_roles: of_subjects(subjects, held),
+            subject_roles: of_subjects(subjects, read.held),
             revision: set.revision.token(self.sealer()),
         }))
     }
@@ -250,7 +251,8 @@ impl SubjectService for Server {
         }
         let (organization,) = violations.all((organization,))?;
         let scope = self.enter(&granted, None, organization).await?;
-        let held = ops::subject_roles::of(&self.snapshots, scope, &subjects).await.map_err(store)?;
-        Ok(Response::new(BatchGetSubjectRolesResponse { subject_roles: of_subjects(subjects, held) }))
+        let read = ops::subject_roles::of(&self.snapshots, scope, &subjects).await.map_err(store)?;
+        let subject_roles = of_subjects(subjects, read.held);
+        Ok(Response::new(BatchGetSubjectRolesResponse { subject_roles, epoch: read.epoch }))
     }
 }

@@ -38,6 +38,14 @@ pub struct Held {
     pub sources: Vec<Option<RoleSource>>,
 }
 
+/// What subjects hold, each in their order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AtEpoch {
+    pub held: Vec<Vec<Held>>,
+    /// The organization's revision that it was read at.
+    pub epoch: i64,
+}
+
 /// Gives, and with `replace` takes. What the subject then holds is to be read at the answer's revision.
 pub async fn set(
     snapshots: &Snapshots,
@@ -150,14 +158,11 @@ fn store_error(error: SnapshotError) -> StoreError {
 }
 
 /// What each of the subjects holds now, sorted by key.
-pub async fn of(
-    snapshots: &Snapshots,
-    scope: OrganizationScope,
-    subjects: &[Subject],
-) -> Result<Vec<Vec<Held>>, StoreError> {
+pub async fn of(snapshots: &Snapshots, scope: OrganizationScope, subjects: &[Subject]) -> Result<AtEpoch, StoreError> {
     let state = snapshots.at(scope, Consistency::FullyConsistent).await.map_err(store_error)?;
     let now = tenancy::event::now();
-    Ok(subjects.iter().map(|subject| held(&state, *subject, now)).collect())
+    let held = subjects.iter().map(|subject| held(&state, *subject, now)).collect();
+    Ok(AtEpoch { held, epoch: state.revision().own })
 }
 
 fn held(state: &State, subject: Subject, now: OffsetDateTime) -> Vec<Held> {

@@ -10,7 +10,7 @@ mod layer;
 
 use std::{net::IpAddr, sync::Arc};
 
-use access::{Caller, Verified, Verifier};
+use access::{Caller, Invalidations, Verified, Verifier};
 use api::{Audience, Method};
 use http::{HeaderMap, Request};
 use tonic::{Status, body::Body};
@@ -21,14 +21,13 @@ use crate::{
     forward::{Backend, Forward},
     limits::Limits,
     refusal,
-    revocation::Revocations,
 };
 
 /// What the edge decides by.
 #[derive(Debug)]
 pub struct Edge {
     pub verifier: Arc<Verifier>,
-    pub revocations: Arc<Revocations>,
+    pub invalidations: Arc<Invalidations>,
     pub forward: Forward,
     pub limits: Arc<Limits>,
     pub trusted_hops: usize,
@@ -103,7 +102,7 @@ impl Edge {
         if matches!(verified.caller, Caller::Workload { .. }) {
             return Err(access::unauthenticated());
         }
-        self.revocations.check(&verified)?;
+        self.invalidations.check(&verified)?;
         Ok(Presented(Some(verified)))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use access::Caller;
+use access::{Caller, Invalidations};
 use api::member::v1::{AuthFactor, CreateSessionRequest, ExchangeSessionRequest, SessionGrant};
 use runtime::CallContext;
 use tonic::Status;
@@ -12,7 +12,6 @@ use crate::{
     mint::{Mint, Minted},
     refusal,
     remote::Remote,
-    revocation::Revocations,
 };
 
 /// Who knocks, before it is known who it is.
@@ -36,12 +35,12 @@ pub struct Sessions {
     remote: Remote,
     projects: Arc<Projects>,
     mint: Arc<Mint>,
-    revocations: Arc<Revocations>,
+    invalidations: Arc<Invalidations>,
 }
 
 impl Sessions {
-    pub fn new(remote: Remote, projects: Arc<Projects>, mint: Arc<Mint>, revocations: Arc<Revocations>) -> Self {
-        Self { remote, projects, mint, revocations }
+    pub fn new(remote: Remote, projects: Arc<Projects>, mint: Arc<Mint>, invalidations: Arc<Invalidations>) -> Self {
+        Self { remote, projects, mint, invalidations }
     }
 
     /// Begins a session for a member who has proven who they are.
@@ -86,10 +85,10 @@ impl Sessions {
 
     /// Ends the caller's session. A caller without one has nothing to end.
     pub async fn end(&self, call: &CallContext, caller: &Caller) -> Result<(), Status> {
-        let Caller::Member { organization, session, .. } = caller else { return Ok(()) };
+        let Caller::Member { project, organization, session, .. } = caller else { return Ok(()) };
         self.remote.end_session(call, caller, *organization, *session).await?;
         // The others learn it from the feed; this replica need not wait.
-        self.revocations.end(*session);
+        self.invalidations.end(*project, *session);
         Ok(())
     }
 

@@ -6,7 +6,7 @@ pub mod backend;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use access::{AccessOptions, Ring, SigningKey};
+use access::{AccessOptions, RevocationOptions, Ring, SigningKey};
 use api::{
     access::v1::ErrorReason,
     gateway::v1::{
@@ -127,7 +127,7 @@ impl Stage {
             default_project: Some(world.project),
             dev_mailbox: Some(folder.path().join("mail")),
             trusted_hops: 0,
-            revocation_lag,
+            revocation: RevocationOptions { revocation_lag },
             limits,
         };
         runtime::Config::validate(&config).unwrap();

@@ -34,8 +34,6 @@ pub struct Member {
     pub is_breakglass: bool,
     pub trusted_metadata: Metadata,
     pub untrusted_metadata: Metadata,
-    /// Raised when what the member may do shrinks.
-    pub epoch: i64,
     #[serde(with = "time::serde::rfc3339::option")]
     pub last_sign_in_time: Option<OffsetDateTime>,
     pub revision: i64,
@@ -51,6 +49,13 @@ pub struct RoleHeld {
     pub role_id: String,
     pub key: String,
     pub sources: Vec<RoleSource>,
+}
+
+/// The roles that somebody holds, and the organization's revision in authz-service that they were read at.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RolesRead {
+    pub roles: Vec<RoleHeld>,
+    pub epoch: i64,
 }
 
 /// A member as callers see them.

@@ -24,7 +24,7 @@ pub use foreign_hash::{ForeignHash, HashKind};
 pub use founding::{FoundedKind, Founding, FoundingPlan};
 pub use identity::{AddressTag, Identity, IdentityChanges, IdentityDraft, IdentityState, Person, PictureUri};
 pub use invitation::{Invitation, InvitationDraft, InvitationState, IssuedInvitation};
-pub use member::{Changes, Member, MemberDraft, MemberState, MemberWithRoles, RoleHeld, RoleSource};
+pub use member::{Changes, Member, MemberDraft, MemberState, MemberWithRoles, RoleHeld, RoleSource, RolesRead};
 pub use metadata::Metadata;
 pub use names::{ExternalId, InvitationMessage, Name, cut};
 pub use password::{MAX_CHARACTERS, NewPassword, WeakPassword};

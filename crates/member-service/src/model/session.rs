@@ -82,5 +82,7 @@ pub struct SessionGrant {
     pub project_id: ProjectId,
     pub session: Session,
     pub member: MemberWithRoles,
+    /// Of the roles: see [`super::RolesRead`].
+    pub epoch: i64,
     pub refresh_token: secrecy::SecretString,
 }

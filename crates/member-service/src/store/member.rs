@@ -26,7 +26,6 @@ struct Row {
     is_breakglass: bool,
     trusted_metadata: Value,
     untrusted_metadata: Value,
-    epoch: i64,
     last_sign_in_time: Option<OffsetDateTime>,
     revision: i64,
     create_time: OffsetDateTime,
@@ -49,7 +48,6 @@ impl TryFrom<Row> for Member {
             is_breakglass: row.is_breakglass,
             trusted_metadata: from_json(row.trusted_metadata, "member.trusted_metadata")?,
             untrusted_metadata: from_json(row.untrusted_metadata, "member.untrusted_metadata")?,
-            epoch: row.epoch,
             last_sign_in_time: row.last_sign_in_time,
             revision: row.revision,
             create_time: row.create_time,
@@ -107,7 +105,7 @@ pub async fn find(
     sqlx::query_as!(
         Row,
         "select organization_id, member_id, identity_id, email_address, display_name, external_id, state,
-             state_revision, is_breakglass, trusted_metadata, untrusted_metadata, epoch, last_sign_in_time, revision, create_time,
+             state_revision, is_breakglass, trusted_metadata, untrusted_metadata, last_sign_in_time, revision, create_time,
              update_time
          from member
          where organization_id = $1 and (member_id = $2 or email_address = $3 or external_id = $4 or identity_id = $5)",
@@ -140,7 +138,7 @@ pub async fn list(
     let rows = sqlx::query_as!(
         Row,
         "select organization_id, member_id, identity_id, email_address, display_name, external_id, state,
-             state_revision, is_breakglass, trusted_metadata, untrusted_metadata, epoch, last_sign_in_time, revision, create_time,
+             state_revision, is_breakglass, trusted_metadata, untrusted_metadata, last_sign_in_time, revision, create_time,
              update_time
          from member
          where organization_id = $1 and member_id > $2 and ($3::text is null or state = $3) and starts_with(email_address, $4)
@@ -169,7 +167,7 @@ pub async fn of_domain(
     let rows = sqlx::query_as!(
         Row,
         "select organization_id, member_id, identity_id, email_address, display_name, external_id, state,
-             state_revision, is_breakglass, trusted_metadata, untrusted_metadata, epoch, last_sign_in_time, revision, create_time,
+             state_revision, is_breakglass, trusted_metadata, untrusted_metadata, last_sign_in_time, revision, create_time,
              update_time
          from member
          where organization_id = $1 and split_part(email_address, '@', 2) = $2 and ($3::uuid is null or member_id > $3)
@@ -194,7 +192,7 @@ pub async fn memberships(
     let rows = sqlx::query_as!(
         Row,
         "select m.organization_id, m.member_id, m.identity_id, m.email_address, m.display_name, m.external_id,
-             m.state, m.state_revision, m.is_breakglass, m.trusted_metadata, m.untrusted_metadata, m.epoch, m.last_sign_in_time,
+             m.state, m.state_revision, m.is_breakglass, m.trusted_metadata, m.untrusted_metadata, m.last_sign_in_time,
              m.revision, m.create_time, m.update_time
          from member m join head h on h.organization_id = m.organization_id
          where m.project_id = $1 and m.identity_id = $2 and ($3::uuid is null or m.member_id > $3) and h.state <> 'DELETED'
@@ -312,7 +310,7 @@ pub async fn insert_all(
 pub async fn update(connection: &mut PgConnection, member: &Member) -> Result<(), WriteError> {
     sqlx::query!(
         "update member set display_name = $3, external_id = $4, state = $5, state_revision = $6, is_breakglass = $7,
-             trusted_metadata = $8, untrusted_metadata = $9, epoch = $10, revision = $11, update_time = $12
+             trusted_metadata = $8, untrusted_metadata = $9, revision = $10, update_time = $11
          where organization_id = $1 and member_id = $2",
         member.organization_id.uuid(),
         member.member_id.uuid(),
@@ -323,7 +321,6 @@ pub async fn update(connection: &mut PgConnection, member: &Member) -> Result<()
         member.is_breakglass,
         json(&member.trusted_metadata)?,
         json(&member.untrusted_metadata)?,
-        member.epoch,
         member.revision,
         member.update_time
     )

@@ -48,7 +48,7 @@ pub fn grant(grant: &SessionGrant) -> proto::SessionGrant {
         refresh_token: grant.refresh_token.expose_secret().to_owned(),
         organization_slug: grant.session.organization_slug.clone(),
         role_keys: grant.member.role_keys(),
-        epoch: grant.member.member.epoch,
+        epoch: grant.epoch,
         project_id: grant.project_id.to_string(),
     }
 }

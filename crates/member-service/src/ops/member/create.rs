@@ -217,7 +217,6 @@ impl MemberParts {
             is_breakglass: parts.is_breakglass,
             trusted_metadata: parts.trusted_metadata,
             untrusted_metadata: parts.untrusted_metadata,
-            epoch: 1,
             last_sign_in_time: None,
             revision,
             create_time: now,

@@ -8,7 +8,7 @@ use access::Granted;
 use tenancy::{Actor, MemberId, OrganizationScope, StoreError};
 
 use crate::{
-    model::{Member, Policy, RoleHeld, RoleSource},
+    model::{Member, Policy, RoleHeld, RoleSource, RolesRead},
     ops::{Context, entry::known_roles, verified},
     remote::{Grantor, RemoteError},
     store::member::{self, Key},
@@ -31,9 +31,9 @@ pub async fn with_those_of_domain(
     granted: &Granted<OrganizationScope>,
     policy: &Policy,
     member: MemberId,
-    held: Vec<RoleHeld>,
-) -> Result<Vec<RoleHeld>, ReviewError> {
-    if policy.domain_roles.is_empty() && !held.iter().any(by_domain) {
+    held: RolesRead,
+) -> Result<RolesRead, ReviewError> {
+    if policy.domain_roles.is_empty() && !held.roles.iter().any(by_domain) {
         return Ok(held);
     }
     let organization = granted.scope.organization_id();
@@ -51,9 +51,9 @@ pub async fn still_those_of_domain(
     context: &Context,
     granted: &Granted<OrganizationScope>,
     member: MemberId,
-    held: Vec<RoleHeld>,
-) -> Result<Vec<RoleHeld>, ReviewError> {
-    if !held.iter().any(by_domain) {
+    held: RolesRead,
+) -> Result<RolesRead, ReviewError> {
+    if !held.roles.iter().any(by_domain) {
         return Ok(held);
     }
     let entry = context.remote.organization(granted.into(), granted.scope.organization_id()).await?;
@@ -89,11 +89,11 @@ async fn settle(
     granted: &Granted<OrganizationScope>,
     policy: &Policy,
     member: &Member,
-    held: Vec<RoleHeld>,
-) -> Result<Vec<RoleHeld>, ReviewError> {
+    held: RolesRead,
+) -> Result<RolesRead, ReviewError> {
     let grantor = Grantor::of(&granted.caller);
     let wanted = wanted(context, granted, policy, member).await?;
-    let have: Vec<&RoleHeld> = held.iter().filter(|role| by_domain(role)).collect();
+    let have: Vec<&RoleHeld> = held.roles.iter().filter(|role| by_domain(role)).collect();
     let is = |role: &RoleHeld, name: &String| role.role_id == *name || role.key == *name;
     let settled = |wanted: &[String]| {
         wanted.iter().all(|name| have.iter().any(|role| is(role, name)))

@@ -7,7 +7,7 @@ use tenancy::{
 };
 
 use crate::{
-    model::{Member, MemberWithRoles},
+    model::{Member, MemberWithRoles, RolesRead},
     ops::{Context, verified},
     remote::RemoteError,
     store::member::{self, Filter, Key},
@@ -100,10 +100,10 @@ async fn complete(
     let people: Vec<IdentityId> = members.iter().map(|member| member.identity_id).collect();
     let roles = context.remote.roles(granted.into(), granted.scope.organization_id(), &subjects).await?;
     let verified = verified(context, context.pool(granted).await?, &people).await?;
-    let complete = |(member, roles): (Member, _)| MemberWithRoles {
+    let complete = |(member, read): (Member, RolesRead)| MemberWithRoles {
         email_verified: verified.contains(&member.identity_id),
         member,
-        roles,
+        roles: read.roles,
     };
     Ok(members.into_iter().zip(roles).map(complete).collect())
 }

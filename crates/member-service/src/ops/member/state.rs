@@ -108,7 +108,7 @@ async fn write_suspension(tx: &mut Write, before: Member) -> Result<Member, Stat
     if before.state == MemberState::Suspended {
         return Ok(before);
     }
-    let member = Member { epoch: before.epoch + 1, ..in_state(tx, &before, MemberState::Suspended) };
+    let member = in_state(tx, &before, MemberState::Suspended);
     member::update(tx.connection(), &member).await?;
     append(tx, "member.suspended", before, member.clone());
     let ended = session::delete_of_member(tx.connection(), member.organization_id, member.member_id).await?;

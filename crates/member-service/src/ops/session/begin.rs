@@ -69,7 +69,7 @@ pub async fn begin(
     )?;
     let named = named.ok_or(BeginError::Refused)?;
     let roles = roles.into_iter().next().unwrap_or_default();
-    let roles = with_those_of_domain(context, granted, &named.policy, beginning.member, roles).await?;
+    let read = with_those_of_domain(context, granted, &named.policy, beginning.member, roles).await?;
     let pool = context.pool(granted).await?;
     let session_id = SessionId::new();
     let issued = secret::issue(SecretKind::RefreshToken, organization.uuid(), session_id.uuid());
@@ -107,7 +107,8 @@ pub async fn begin(
     Ok(SessionGrant {
         project_id: scope.project_id(),
         session,
-        member: MemberWithRoles { email_verified: verified.contains(&member.identity_id), member, roles },
+        member: MemberWithRoles { email_verified: verified.contains(&member.identity_id), member, roles: read.roles },
+        epoch: read.epoch,
         refresh_token: issued.text,
     })
 }

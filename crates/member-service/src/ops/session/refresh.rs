@@ -65,7 +65,7 @@ pub async fn refresh(
     let (member, person) = member.ok_or(RefreshError::Refused)?;
     let roles = context.remote.roles(Into::into(&granted), organization, &[Actor::Member(member)]).await?;
     let roles = roles.into_iter().next().unwrap_or_default();
-    let roles = still_those_of_domain(context, &granted, member, roles).await?;
+    let read = still_those_of_domain(context, &granted, member, roles).await?;
     let person = person_of(context, context.pool(&granted).await?, person).await?.ok_or(RefreshError::Refused)?;
 
     let issued = secret::issue(SecretKind::RefreshToken, organization.uuid(), id.uuid());
@@ -88,7 +88,8 @@ pub async fn refresh(
     Ok(SessionGrant {
         project_id: granted.scope.project_id(),
         session,
-        member: MemberWithRoles { email_verified: person.email_verified, member, roles },
+        member: MemberWithRoles { email_verified: person.email_verified, member, roles: read.roles },
+        epoch: read.epoch,
         refresh_token: issued.text,
     })
 }

@@ -1,0 +1,118 @@
+use api::{
+    authz::v1::{Binding, GroupMembership, Resource},
+    event::v1::{BindingChange, GroupMembershipChange, MemberChange},
+    member::v1::Member,
+};
+use outdated::{Bearer, KEEP};
+use tenancy::GroupId;
+
+use super::*;
+
+const EPOCH: i64 = 6;
+
+struct World {
+    project: ProjectId,
+    organization: OrganizationId,
+    set: Set,
+}
+
+impl World {
+    fn new() -> Self {
+        Self { project: ProjectId::new(), organization: OrganizationId::new(), set: Set::new(KEEP) }
+    }
+
+    fn event(&self, kind: &str, payload: Option<Payload>) -> Event {
+        Event {
+            kind: kind.to_owned(),
+            project_id: self.project.to_string(),
+            organization_id: self.organization.to_string(),
+            revision: EPOCH + 1,
+            payload,
+            ..Event::default()
+        }
+    }
+
+    fn refuses(&self, member: MemberId) -> bool {
+        self.refuses_of(member, EPOCH)
+    }
+
+    fn refuses_of(&self, member: MemberId, epoch: i64) -> bool {
+        let ids = (self.project.uuid(), self.organization.uuid(), member.uuid(), Uuid::now_v7());
+        self.set.refuses(&Bearer::member(ids.0, ids.1, ids.2, ids.3, u64::MAX / 1000, epoch))
+    }
+}
+
+fn subject(holder: Holder) -> Option<authz::Subject> {
+    Some(authz::Subject { subject: Some(holder) })
+}
+
+#[test]
+fn a_removed_member_s_tokens_are_refused_and_the_remover_s_are_not() {
+    let (mut world, ada, grace) = (World::new(), MemberId::new(), MemberId::new());
+    let before = Some(Member { member_id: grace.to_string(), ..Member::default() });
+    let mut event = world.event("member.removed", Some(Payload::Member(MemberChange { before, after: None })));
+    event.subject_ids = vec![ada.to_string(), grace.to_string()];
+    learn(&mut world.set, Service::Member, &event);
+    assert!(world.refuses(grace) && !world.refuses(ada));
+    event.payload = None;
+    event.revision += 1;
+    learn(&mut world.set, Service::Member, &event);
+    assert!(world.refuses(ada), "what is erased may have been either");
+}
+
+#[test]
+fn each_service_is_believed_in_what_is_its_own() {
+    let (mut world, ada) = (World::new(), MemberId::new());
+    let mut event = world.event("project.archived", None);
+    for stranger in [Service::Member, Service::Authz, Service::Gateway] {
+        learn(&mut world.set, stranger, &event);
+        assert!(!world.refuses(ada), "org-service alone archives");
+    }
+    event.organization_id = String::new();
+    learn(&mut world.set, Service::Org, &event);
+    assert!(world.refuses(ada) && !World { project: ProjectId::new(), ..world }.refuses(ada));
+}
+
+#[test]
+fn a_change_of_somebody_s_roles_refuses_what_was_read_before_it() {
+    for (holder, kind, others_too) in [
+        (None, "binding.created", false),
+        (None, "binding.deleted", false),
+        (Some(Holder::GroupId(GroupId::new().to_string())), "binding.deleted", true),
+        (Some(Holder::AllMembers(true)), "binding.created", true),
+    ] {
+        let (mut world, ada, grace) = (World::new(), MemberId::new(), MemberId::new());
+        let holder = holder.unwrap_or(Holder::MemberId(ada.to_string()));
+        let binding = Binding { subject: subject(holder), ..Binding::default() };
+        let event = world.event(kind, Some(Payload::Binding(BindingChange { before: Some(binding), after: None })));
+        assert_eq!(learn(&mut world.set, Service::Authz, &event).len(), 1);
+        assert_eq!((world.refuses(ada), world.refuses(grace)), (true, others_too), "{kind}");
+        assert!(!world.refuses_of(ada, EPOCH + 1), "what was read after it");
+        assert!(learn(&mut world.set, Service::Authz, &event).is_empty(), "it comes again, and is no news");
+    }
+}
+
+#[test]
+fn a_membership_changes_roles_and_what_is_held_of_a_resource_does_not() {
+    let (mut world, ada) = (World::new(), MemberId::new());
+    let holder = || subject(Holder::MemberId(ada.to_string()));
+    let document = Some(Resource { r#type: "document".to_owned(), id: "d1".to_owned() });
+    let binding = Binding { subject: holder(), resource: document, ..Binding::default() };
+    let event =
+        world.event("binding.created", Some(Payload::Binding(BindingChange { before: None, after: Some(binding) })));
+    learn(&mut world.set, Service::Authz, &event);
+    assert!(!world.refuses(ada));
+    let after = Some(GroupMembership { subject: holder(), ..GroupMembership::default() });
+    let change = Payload::GroupMembership(GroupMembershipChange { before: None, after });
+    let event = world.event("group.member_added", Some(change));
+    learn(&mut world.set, Service::Authz, &event);
+    assert!(world.refuses(ada));
+}
+
+#[test]
+fn a_change_that_was_erased_may_have_been_anybody_s() {
+    let (mut world, ada) = (World::new(), MemberId::new());
+    let event = world.event("binding.deleted", None);
+    learn(&mut world.set, Service::Authz, &event);
+    assert!(world.refuses(ada) && !world.refuses_of(ada, EPOCH + 1));
+}

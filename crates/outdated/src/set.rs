@@ -1,0 +1,279 @@
+//! The entries: whose tokens are refused, and which of them.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use uuid::Uuid;
+
+use crate::{Bearer, Moment, Subject};
+
+/// More than this within a token's life is a mass event. All tokens of before are then refused at once: callers refresh, and nothing
+/// revoked stays in force for want of memory.
+const CAPACITY: usize = 200_000;
+/// What only adds to a member's roles is passed over beyond this: that a token says too little harms nobody, and members who are brought
+/// in by the hundred thousand must not send all others away.
+const CAPACITY_OF_GAINS: usize = CAPACITY / 2;
+/// By how much the clocks of two processes that make tokens may differ, in seconds.
+const CLOCKS_DIFFER: u64 = 5;
+
+/// Which tokens of a subject are refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Which {
+    pub standing: Standing,
+    /// Members' tokens with a lower epoch.
+    pub minimum_epoch: i64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Standing {
+    #[default]
+    Open,
+    /// Every token is refused. The number says since when, in milliseconds since 1970.
+    Shut(u64),
+    /// It was shut at that time, and is open again: of the sessions from before, tokens from before are refused.
+    OpenedAgain(u64),
+}
+
+/// A subject with all that is refused of it: it stands for whatever was said of the subject before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Statement {
+    pub project: Uuid,
+    pub subject: Subject,
+    pub which: Which,
+    /// When the newest of it was written, in milliseconds since 1970.
+    pub time: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    project: Uuid,
+    which: Which,
+    /// The revision that the standing was learnt from: an older event does not undo a newer.
+    revision: i64,
+    time: u64,
+    learnt_at: Moment,
+}
+
+/// What is refused. Nothing is held for longer than the longest token lives.
+#[derive(Debug)]
+pub struct Set {
+    entries: HashMap<Subject, Entry>,
+    /// Tokens issued up to this time are refused, whoever's they are. Seconds since 1970.
+    all_until: u64,
+    keep: Duration,
+}
+
+impl Set {
+    /// An entry is held for `keep` from the moment it is learnt: longer than any token lives, the difference of two clocks included.
+    pub fn new(keep: Duration) -> Self {
+        Self { entries: HashMap::new(), all_until: 0, keep }
+    }
+
+    pub fn refuses(&self, bearer: &Bearer) -> bool {
+        let refused = |subject: Subject| {
+            self.entries.get(&subject).is_some_and(|entry| {
+                let shut = match entry.which.standing {
+                    Standing::Open => false,
+                    Standing::Shut(_) => true,
+                    Standing::OpenedAgain(time) => bearer.began_at < time && bearer.issued_at <= time / 1000,
+                };
+                shut || bearer.epoch.is_some_and(|epoch| epoch < entry.which.minimum_epoch)
+            })
+        };
+        bearer.issued_at <= self.all_until && self.all_until > 0
+            || refused(bearer.by)
+            || refused(bearer.holder)
+            || bearer.organization.is_some_and(|id| refused(Subject::Organization(id)))
+            || refused(Subject::Project(bearer.project))
+    }
+
+    /// Refuses all tokens of a subject, until it is opened again if ever.
+    pub fn shut(&mut self, project: Uuid, subject: Subject, time: u64, revision: i64) -> Option<Statement> {
+        self.change(project, subject, time, |entry| {
+            let newer = entry.revision < revision;
+            if newer {
+                (entry.which.standing, entry.revision) = (Standing::Shut(time), revision);
+            }
+            newer
+        })
+    }
+
+    /// Lets a subject in again, but not with the tokens from before it was shut. What was never shut stays as it is.
+    pub fn open_again(&mut self, subject: Subject, revision: i64) -> Option<Statement> {
+        let entry = self.entries.get_mut(&subject).filter(|entry| entry.revision < revision)?;
+        let Standing::Shut(time) = entry.which.standing else { return None };
+        (entry.which.standing, entry.revision) = (Standing::OpenedAgain(time), revision);
+        Some(entry.statement(subject))
+    }
+
+    /// Refuses members' tokens whose roles were read before the revision. `gain`: nothing was taken.
+    pub fn raise(&mut self, project: Uuid, subject: Subject, time: u64, epoch: i64, gain: bool) -> Option<Statement> {
+        if gain && self.entries.len() >= CAPACITY_OF_GAINS && !self.entries.contains_key(&subject) {
+            return None;
+        }
+        self.change(project, subject, time, |entry| {
+            let higher = entry.which.minimum_epoch < epoch;
+            entry.which.minimum_epoch = entry.which.minimum_epoch.max(epoch);
+            higher
+        })
+    }
+
+    /// Takes over what somebody else's set says.
+    pub fn take(&mut self, statement: Statement) {
+        let Statement { project, subject, which, time } = statement;
+        self.change(project, subject, time, |entry| {
+            entry.which = which;
+            true
+        });
+    }
+
+    /// Refuses every token issued up to then, in seconds since 1970.
+    pub fn refuse_all_until(&mut self, time: u64) {
+        self.all_until = self.all_until.max(time);
+    }
+
+    /// Up to when everything is refused; 0: nothing is.
+    pub fn all_until(&self) -> u64 {
+        self.all_until
+    }
+
+    pub fn forget(&mut self, now: Moment) {
+        let keep = self.keep;
+        self.entries.retain(|_, entry| entry.learnt_at.until(now) < keep);
+    }
+
+    /// All that is held of one project.
+    pub fn of_project(&self, project: Uuid) -> Vec<Statement> {
+        let own = self.entries.iter().filter(|(_, entry)| entry.project == project);
+        own.map(|(subject, entry)| entry.statement(*subject)).collect()
+    }
+
+    fn change(
+        &mut self,
+        project: Uuid,
+        subject: Subject,
+        time: u64,
+        change: impl FnOnce(&mut Entry) -> bool,
+    ) -> Option<Statement> {
+        if self.entries.len() >= CAPACITY && !self.entries.contains_key(&subject) {
+            self.refuse_all_until(seconds_now() + CLOCKS_DIFFER);
+            self.entries.clear();
+        }
+        let learnt_at = Moment::now();
+        let entry = self.entries.entry(subject).or_insert(Entry {
+            project,
+            which: Which::default(),
+            // Revisions begin with 1, and what has none is said with 0.
+            revision: -1,
+            time,
+            learnt_at,
+        });
+        if !change(entry) {
+            return None;
+        }
+        (entry.time, entry.learnt_at) = (entry.time.max(time), learnt_at);
+        Some(entry.statement(subject))
+    }
+}
+
+impl Entry {
+    fn statement(&self, subject: Subject) -> Statement {
+        Statement { project: self.project, subject, which: self.which, time: self.time }
+    }
+}
+
+fn seconds_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEEP: Duration = Duration::from_secs(360);
+    const PROJECT: Uuid = Uuid::nil();
+
+    fn bearer(member: Uuid, began_at: u64, issued_at: u64) -> Bearer {
+        let (organization, session) = (Uuid::now_v7(), Uuid::now_v7());
+        Bearer { began_at, ..Bearer::member(PROJECT, organization, member, session, issued_at, 7) }
+    }
+
+    #[test]
+    fn whoever_is_let_in_again_comes_with_a_new_token() {
+        let (mut set, ada) = (Set::new(KEEP), Uuid::now_v7());
+        let subject = Subject::Member(ada);
+        assert!(set.open_again(subject, 6).is_none(), "nobody shut it");
+        set.shut(PROJECT, subject, 5_500, 7).unwrap();
+        assert!(set.refuses(&bearer(ada, 4_000, 4)) && set.refuses(&bearer(ada, 6_000, 6)));
+        set.open_again(subject, 8).unwrap();
+        assert!(set.refuses(&bearer(ada, 4_999, 5)), "a token from before");
+        assert!(!set.refuses(&bearer(ada, 4_999, 6)), "a new one of a session from before, if that goes on");
+        assert!(!set.refuses(&bearer(ada, 5_501, 5)), "a new session");
+        assert!(set.shut(PROJECT, subject, 5_500, 7).is_none());
+        assert!(!set.refuses(&bearer(ada, 6_000, 6)), "an event that comes again undoes nothing newer");
+        set.shut(PROJECT, subject, 9_000, 9).unwrap();
+        assert!(set.open_again(subject, 8).is_none());
+        assert!(set.refuses(&bearer(ada, 10_000, 10)), "a late one lets nobody in");
+    }
+
+    #[test]
+    fn roles_from_before_a_change_are_refused_wherever_it_was_said() {
+        let (mut set, ada) = (Set::new(KEEP), Uuid::now_v7());
+        let of = |epoch| Bearer { epoch, ..bearer(ada, 0, 0) };
+        set.raise(PROJECT, Subject::Member(ada), 1, 8, false).unwrap();
+        assert!(set.raise(PROJECT, Subject::Member(ada), 1, 6, false).is_none(), "it never falls");
+        assert!(set.refuses(&of(Some(7))) && !set.refuses(&of(Some(8))) && !set.refuses(&of(None)));
+        let everyone = Bearer { epoch: Some(20), ..bearer(Uuid::now_v7(), 0, 0) };
+        let organization = Subject::Organization(everyone.organization.unwrap());
+        set.raise(PROJECT, organization, 1, 21, false).unwrap();
+        assert!(set.refuses(&everyone));
+        // Neither undoes the other.
+        set.shut(PROJECT, organization, 1, 1).unwrap();
+        set.open_again(organization, 2).unwrap();
+        assert!(set.refuses(&everyone));
+    }
+
+    #[test]
+    fn an_entry_outlives_every_token_and_no_more() {
+        let mut set = Set::new(KEEP);
+        set.shut(PROJECT, Subject::ApiKey(Uuid::now_v7()), 0, 1).unwrap();
+        let later = |by: Duration| Moment::from_nanoseconds(Moment::now().nanoseconds() + by.as_nanos() as i64);
+        set.forget(later(KEEP.mul_f64(0.99)));
+        assert_eq!(set.entries.len(), 1);
+        set.forget(later(KEEP));
+        assert!(set.entries.is_empty());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_with_all_the_rest() {
+        let mut set = Set::new(KEEP);
+        let begun = seconds_now();
+        for count in 0..CAPACITY {
+            let (subject, half) = (Subject::Member(Uuid::now_v7()), count >= CAPACITY_OF_GAINS);
+            assert_eq!(set.raise(PROJECT, subject, 0, 1, true).is_none(), half, "gains fill it by half");
+            set.shut(PROJECT, subject, 0, 1);
+        }
+        let (stranger, later) = (bearer(Uuid::now_v7(), 0, begun), bearer(Uuid::now_v7(), 0, begun + 600));
+        assert!(!set.refuses(&stranger));
+        set.shut(PROJECT, Subject::Session(Uuid::now_v7()), 0, 1);
+        assert!(set.refuses(&stranger) && !set.refuses(&later));
+        assert!(set.entries.len() <= CAPACITY);
+    }
+
+    #[test]
+    fn one_set_can_be_told_to_another() {
+        let (mut set, mut told, ada) = (Set::new(KEEP), Set::new(KEEP), Uuid::now_v7());
+        let mut tell = |statement: Option<Statement>| told.take(statement.unwrap());
+        tell(set.raise(PROJECT, Subject::Member(ada), 1, 8, false));
+        tell(set.shut(PROJECT, Subject::Member(ada), 5_000, 1));
+        tell(set.open_again(Subject::Member(ada), 2));
+        for (began_at, issued_at, epoch) in [(4_000, 4, 9), (6_000, 6, 9), (6_000, 6, 7), (6_000, 6, 8)] {
+            let bearer = Bearer { epoch: Some(epoch), ..bearer(ada, began_at, issued_at) };
+            assert_eq!(set.refuses(&bearer), told.refuses(&bearer), "{bearer:?}");
+        }
+        assert_eq!(set.of_project(PROJECT), told.of_project(PROJECT));
+        assert!(set.of_project(Uuid::now_v7()).is_empty());
+    }
+}
