@@ -63,12 +63,17 @@ pub struct Known {
 impl<S> Granted<S> {
     /// Where this call's writes come from.
     pub fn origin(&self) -> Origin {
+        let (actor, on_behalf_of) = match (self.caller.impersonator(), &self.caller) {
+            // Also where a service does it for them: who acts as somebody else is seen, whatever way it took.
+            (Some(impersonator), caller) => (impersonator, Some(caller.principal())),
+            (None, Caller::Workload { on_behalf_of: Some(served), .. }) => {
+                (self.caller.actor(), Some(served.actor.clone()))
+            }
+            (None, caller) => (caller.actor(), None),
+        };
         Origin {
-            actor: self.caller.actor(),
-            on_behalf_of: match &self.caller {
-                Caller::Workload { on_behalf_of, .. } => on_behalf_of.clone(),
-                _ => None,
-            },
+            actor,
+            on_behalf_of,
             request_id: self.call.request_id().to_string(),
             trace_id: format!("{:032x}", self.call.trace().trace_id),
         }
@@ -83,14 +88,25 @@ impl<S> Granted<S> {
             return Err(invalid_field("request_id", "must be 1 to 64 visible ASCII characters"));
         }
         Ok(Some(Once {
-            caller: match &self.caller {
-                Caller::Workload { service, on_behalf_of: Some(actor) } => format!("{} for {actor}", service.name()),
-                caller => caller.actor().to_string(),
-            },
+            caller: self.claimant(),
             method: self.method.path,
             request_id: request_id.to_owned(),
             body_hash: tenancy::event::sha256(&message.encode_to_vec()),
         }))
+    }
+
+    /// Whose `request_id`s these are: an impersonator's are never those of whom they act as.
+    fn claimant(&self) -> String {
+        let claimant = match &self.caller {
+            Caller::Workload { service, on_behalf_of: Some(served) } => {
+                format!("{} for {}", service.name(), served.actor)
+            }
+            caller => caller.actor().to_string(),
+        };
+        match self.caller.impersonator() {
+            Some(impersonator) => format!("{impersonator} as {claimant}"),
+            None => claimant,
+        }
     }
 
     pub fn method(&self) -> &'static Method {
@@ -375,7 +391,8 @@ impl Access {
             return Err(wrong_audience(granted.method));
         }
         let actor = granted.caller.actor();
-        let oneself = self_id.is_some_and(|id| id == actor.to_string());
+        // Who acts as somebody is not that somebody.
+        let oneself = self_id.is_some_and(|id| id == actor.to_string()) && granted.caller.impersonator().is_none();
         if !oneself && !self.holds(&granted.call, scope, &actor, granted.method.permission).await? {
             return Err(permission_missing(granted.method.permission));
         }

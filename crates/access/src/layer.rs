@@ -14,8 +14,8 @@ use tower::{Layer, Service as TowerService};
 
 use crate::{
     caller::Caller,
-    refusal::{not_yet_served, unauthenticated, unknown_method, wrong_audience},
-    verify::Verifier,
+    refusal::{not_yet_served, permission_missing, unauthenticated, unknown_method, wrong_audience},
+    verify::{Verified, Verifier},
 };
 
 /// What the layer leaves in the request for [`crate::Access`] to go on from.
@@ -33,6 +33,24 @@ pub fn admit(caller: &Caller, method: &'static Method) -> Result<(), Status> {
         return Err(if *caller == Caller::Anonymous { unauthenticated() } else { wrong_audience(method) });
     }
     if method.served { Ok(()) } else { Err(not_yet_served(method)) }
+}
+
+/// Whether a credential that is good for less than its holder may do is good for a method.
+///
+/// One that names permissions is good for the methods that ask for one of them, and to read about oneself. Who acts as a member reads
+/// about them too, and changes nothing that is a person's own to change: that member's sessions and credentials among it.
+pub fn within(verified: &Verified, method: &'static Method) -> Result<(), Status> {
+    let named = verified.claims.as_ref().map(|claims| claims.permissions.as_slice()).unwrap_or_default();
+    let whole = named.is_empty() && verified.caller.impersonator().is_none();
+    match method.audience {
+        // What these need to know is in the request.
+        Audience::Anyone => Ok(()),
+        _ if whole || matches!(verified.caller, Caller::Workload { .. }) => Ok(()),
+        Audience::Self_ if method.read_only => Ok(()),
+        Audience::Organization if named.is_empty() || named.iter().any(|named| named == method.permission) => Ok(()),
+        Audience::Organization => Err(permission_missing(method.permission)),
+        Audience::Self_ | Audience::Project | Audience::Operator | Audience::Workload => Err(wrong_audience(method)),
+    }
 }
 
 /// The bearer token of a request: None where there is no `authorization` header, an error where there is one that is no single
@@ -56,6 +74,7 @@ fn authenticate(verifier: &Verifier, headers: &HeaderMap, path: &str) -> Result<
         None => (Caller::Anonymous, u64::MAX),
         Some(token) => {
             let verified = verifier.verify(token).map_err(|_| unauthenticated())?;
+            within(&verified, method)?;
             (verified.caller.clone(), verified.expires_at)
         }
     };

@@ -40,7 +40,7 @@ impl Onward {
         target: Service,
         message: T,
     ) -> Result<Request<T>, Status> {
-        self.authorize(caller.principal(), target, call.request(message))
+        self.authorize(caller, target, call.request(message))
     }
 
     /// The same for a write that carries a `request_id`, so that it may be sent again.
@@ -51,12 +51,12 @@ impl Onward {
         target: Service,
         message: T,
     ) -> Result<Request<T>, Status> {
-        self.authorize(caller.principal(), target, call.keyed_request(message))
+        self.authorize(caller, target, call.keyed_request(message))
     }
 
-    fn authorize<T>(&self, principal: Actor, target: Service, mut request: Request<T>) -> Result<Request<T>, Status> {
+    fn authorize<T>(&self, caller: &Caller, target: Service, mut request: Request<T>) -> Result<Request<T>, Status> {
         let now = now();
-        let on_behalf_of = match principal {
+        let on_behalf_of = match caller.principal() {
             Actor::Anonymous => None,
             Actor::Workload(name) if name == self.service.name() => None,
             actor => Some(actor.to_string()),
@@ -69,6 +69,7 @@ impl Onward {
             iat: now,
             nbf: now,
             obo: on_behalf_of,
+            act: caller.impersonator().map(|actor| actor.to_string()),
         };
         let token = self.key.sign(WORKLOAD_TYPE, &claims).map_err(|error| runtime::internal(&error))?;
         let value = MetadataValue::try_from(format!("Bearer {token}")).map_err(|error| runtime::internal(&error))?;

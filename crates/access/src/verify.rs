@@ -13,8 +13,8 @@ use serde::{Deserialize, de::DeserializeOwned};
 use tenancy::event::sha256;
 
 use crate::{
-    caller::{Caller, Service},
-    claims::{ACCESS_TYPE, AccessClaims, WORKLOAD_TYPE, WorkloadClaims},
+    caller::{Caller, Impersonator, Served, Service},
+    claims::{ACCESS_TYPE, AccessClaims, ActClaims, WORKLOAD_TYPE, WorkloadClaims},
     trust::{Known, Trust},
 };
 
@@ -106,10 +106,13 @@ impl Verifier {
             }
             (service, WORKLOAD_TYPE) => {
                 let claims: WorkloadClaims = claims(token, &known, &validation(service.name(), self.service.name()))?;
-                let on_behalf_of = claims.obo.as_deref().map(str::parse).transpose().map_err(|_| Refused)?;
-                if claims.sub != service.name() {
+                let named = |text: Option<&str>| text.map(str::parse).transpose().map_err(|_| Refused);
+                let (actor, impersonator) = (named(claims.obo.as_deref())?, named(claims.act.as_deref())?);
+                // Nobody acts as nobody.
+                if claims.sub != service.name() || (impersonator.is_some() && actor.is_none()) {
                     return Err(Refused);
                 }
+                let on_behalf_of = actor.map(|actor| Served { actor, impersonator });
                 Ok(Verified {
                     caller: Caller::Workload { service, on_behalf_of },
                     expires_at: claims.exp,
@@ -146,15 +149,32 @@ fn claims<C: DeserializeOwned>(token: &str, known: &Known, validation: &Validati
 fn access_caller(claims: &AccessClaims) -> Option<Caller> {
     let organization = claims.org_id.as_deref().map(str::parse).transpose().ok()?;
     let project = claims.project_id.as_deref().map(str::parse).transpose().ok()?;
+    let acts = claims.act.is_some();
     if claims.sub == "operator" {
-        return (project.is_none() && organization.is_none()).then_some(Caller::Operator);
+        return (project.is_none() && organization.is_none() && !acts).then_some(Caller::Operator);
     }
     let (project, sid) = (project?, claims.sid.as_deref()?);
     if let Ok(member) = claims.sub.parse() {
-        return Some(Caller::Member { project, organization: organization?, member, session: sid.parse().ok()? });
+        // An `act` that does not read must not be passed over: the token would be the member's own.
+        let impersonator = match &claims.act {
+            None => None,
+            Some(act) => Some(impersonator(act)?),
+        };
+        let session = sid.parse().ok()?;
+        return Some(Caller::Member { project, organization: organization?, member, session, impersonator });
+    }
+    if acts {
+        return None;
     }
     let id = claims.sub.parse().ok()?;
     Some(Caller::ServiceAccount { project, organization, id, key: sid.parse().ok()? })
+}
+
+fn impersonator(act: &ActClaims) -> Option<Impersonator> {
+    if let Ok(member) = act.sub.parse() {
+        return Some(Impersonator::Member(member, act.sid.parse().ok()?));
+    }
+    Some(Impersonator::ServiceAccount(act.sub.parse().ok()?, act.sid.parse().ok()?))
 }
 
 pub(crate) fn now() -> u64 {

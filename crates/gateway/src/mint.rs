@@ -85,6 +85,8 @@ impl Mint {
             amr: Vec::new(),
             acr: None,
             epoch: 0,
+            act: None,
+            permissions: Vec::new(),
         }
     }
 

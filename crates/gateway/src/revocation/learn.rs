@@ -119,7 +119,15 @@ mod tests {
     use crate::revocation::set::Bearer;
 
     fn refuses(set: &Set, holder: Uuid, by: Uuid) -> bool {
-        set.refuses(&Bearer { holder, project: Uuid::nil(), organization: None, by, began_at: 0, issued_at: 0 })
+        set.refuses(&Bearer {
+            holder,
+            project: Uuid::nil(),
+            organization: None,
+            by,
+            token: Uuid::nil(),
+            began_at: 0,
+            issued_at: 0,
+        })
     }
 
     #[test]
@@ -150,7 +158,15 @@ mod tests {
         };
         let refuses = |set: &Set, project: ProjectId| {
             let (holder, by, organization) = (Uuid::now_v7(), Uuid::now_v7(), Some(Uuid::now_v7()));
-            set.refuses(&Bearer { holder, project: project.uuid(), organization, by, began_at: 0, issued_at: 0 })
+            set.refuses(&Bearer {
+                holder,
+                project: project.uuid(),
+                organization,
+                by,
+                token: Uuid::nil(),
+                began_at: 0,
+                issued_at: 0,
+            })
         };
         learn(&mut set, &archive(Service::Member), Instant::now());
         assert!(!refuses(&set, archived), "org-service alone archives");

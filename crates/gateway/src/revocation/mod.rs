@@ -24,12 +24,12 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use access::{Caller, Verified};
+use access::{Caller, Impersonator, Verified};
 use api::event::v1::Event;
 use feed::News;
 use prost_types::Timestamp;
 use runtime::Condition;
-use tenancy::{OrganizationId, SessionId};
+use tenancy::{OrganizationId, ProjectId, SessionId};
 use tonic::Status;
 
 use crate::{mint, refusal};
@@ -60,30 +60,16 @@ impl Revocations {
 
     /// Refuses a credential that was revoked, or of which that is not known.
     pub fn check(&self, verified: &Verified) -> Result<(), Status> {
-        let issued_at = verified.claims.as_ref().map_or(0, |claims| claims.iat);
-        let bearer = match verified.caller {
-            Caller::Member { project, organization, member, session } => Bearer {
-                holder: member.uuid(),
-                project: project.uuid(),
-                organization: Some(organization.uuid()),
-                by: session.uuid(),
-                began_at: milliseconds_of(session),
-                issued_at,
-            },
-            Caller::ServiceAccount { project, organization, id, key } => Bearer {
-                holder: id.uuid(),
-                project: project.uuid(),
-                organization: organization.map(OrganizationId::uuid),
-                by: key.uuid(),
-                began_at: issued_at.saturating_mul(1000),
-                issued_at,
-            },
-            Caller::Operator | Caller::Anonymous | Caller::Workload { .. } => return Ok(()),
-        };
+        let bearers = bearers(verified);
+        if bearers.is_empty() {
+            return Ok(());
+        }
         // Known to be revoked is said even when what else was revoked is not known.
-        if self.set.read().unwrap_or_else(PoisonError::into_inner).refuses(&bearer) {
+        let set = self.set.read().unwrap_or_else(PoisonError::into_inner);
+        if bearers.iter().any(|bearer| set.refuses(bearer)) {
             return Err(refusal::credential_revoked());
         }
+        drop(set);
         if self.is_live() { Ok(()) } else { Err(refusal::revocations_unknown()) }
     }
 
@@ -126,6 +112,41 @@ impl Revocations {
 
     fn write(&self, change: impl FnOnce(&mut Set, Instant)) {
         change(&mut self.set.write().unwrap_or_else(PoisonError::into_inner), Instant::now());
+    }
+}
+
+/// All whose end ends the token: whom it is about and who acts as them. None where it cannot be revoked.
+fn bearers(verified: &Verified) -> Vec<Bearer> {
+    let issued_at = verified.claims.as_ref().map_or(0, |claims| claims.iat);
+    let token = verified.claims.as_ref().and_then(|claims| claims.jti.parse().ok()).unwrap_or_default();
+    let bearer = |holder, by, began_at, project: ProjectId, organization: Option<OrganizationId>| Bearer {
+        holder,
+        project: project.uuid(),
+        organization: organization.map(OrganizationId::uuid),
+        by,
+        token,
+        began_at,
+        issued_at,
+    };
+    let by_key = issued_at.saturating_mul(1000);
+    match verified.caller {
+        Caller::Member { project, organization, member, session, impersonator } => {
+            let mut bearers =
+                vec![bearer(member.uuid(), session.uuid(), milliseconds_of(session), project, Some(organization))];
+            bearers.extend(impersonator.map(|impersonator| match impersonator {
+                Impersonator::Member(id, session) => {
+                    bearer(id.uuid(), session.uuid(), milliseconds_of(session), project, Some(organization))
+                }
+                Impersonator::ServiceAccount(id, key) => {
+                    bearer(id.uuid(), key.uuid(), by_key, project, Some(organization))
+                }
+            }));
+            bearers
+        }
+        Caller::ServiceAccount { project, organization, id, key } => {
+            vec![bearer(id.uuid(), key.uuid(), by_key, project, organization)]
+        }
+        Caller::Operator | Caller::Anonymous | Caller::Workload { .. } => Vec::new(),
     }
 }
 
@@ -193,7 +214,7 @@ mod tests {
     fn member() -> (Verified, SessionId) {
         let session = SessionId::new();
         let (project, organization, member) = (ProjectId::new(), OrganizationId::new(), MemberId::new());
-        (token(Caller::Member { project, organization, member, session }), session)
+        (token(Caller::Member { project, organization, member, session, impersonator: None }), session)
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub struct Bearer {
     pub organization: Option<Uuid>,
     /// The session or API key that the token came from.
     pub by: Uuid,
+    /// The token itself.
+    pub token: Uuid,
     /// When that session began, in milliseconds since 1970; of a service account the time of the token.
     pub began_at: u64,
     /// Seconds since 1970.
@@ -64,6 +66,7 @@ impl Set {
         };
         bearer.issued_at <= self.all_until && self.all_until > 0
             || refused(&bearer.by)
+            || refused(&bearer.token)
             || refused(&bearer.holder)
             || bearer.organization.as_ref().is_some_and(refused)
             || refused(&bearer.project)
@@ -117,6 +120,7 @@ mod tests {
             project: Uuid::nil(),
             organization: None,
             by: Uuid::now_v7(),
+            token: Uuid::now_v7(),
             began_at,
             issued_at: began_at / 1000,
         }

@@ -283,7 +283,7 @@ mod tests {
     }
 
     fn member(project: ProjectId, organization: OrganizationId) -> Caller {
-        Caller::Member { project, organization, member: MemberId::new(), session: SessionId::new() }
+        Caller::Member { project, organization, member: MemberId::new(), session: SessionId::new(), impersonator: None }
     }
 
     #[test]
