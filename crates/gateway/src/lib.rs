@@ -22,8 +22,11 @@ use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
 
 use access::{Onward, Service};
 use api::{
-    Audience, event::v1::event_service_server::EventServiceServer,
-    gateway::v1::authentication_service_server::AuthenticationServiceServer,
+    Audience,
+    event::v1::event_service_server::EventServiceServer,
+    gateway::v1::{
+        authentication_service_server::AuthenticationServiceServer, token_service_server::TokenServiceServer,
+    },
 };
 use runtime::{Api, Contract, Process};
 
@@ -54,13 +57,48 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
     let remote = remote::Remote::new(&backends, onward);
     let limits = Arc::new(limits::Limits::new(&config.limits));
     let mint = Arc::new(mint::Mint::new(key.clone(), &config.access));
-    let sessions = Arc::new(ops::sessions::Sessions::new(remote.clone(), mint.clone(), revocations.clone()));
+    let projects = Arc::new(ops::projects::Projects::new(remote.clone()));
+    let wishes = Arc::new(ops::grants::Wishes::new(remote.clone(), projects.clone(), mint.clone()));
+    let sessions = Arc::new(ops::sessions::Sessions::new(
+        remote.clone(),
+        mint.clone(),
+        projects.clone(),
+        wishes.clone(),
+        revocations.clone(),
+    ));
     let sign_in = ops::sign_in::SignIn::new(remote.clone(), sessions.clone(), limits.clone(), config.default_project);
-    let clients = ops::clients::Clients::new(remote, mint, config.operator());
+    let clients = Arc::new(ops::clients::Clients::new(
+        remote.clone(),
+        mint.clone(),
+        wishes.clone(),
+        limits.clone(),
+        config.operator(),
+        &config.access.issuer,
+    ));
+    let tokens = Arc::new(http::token::Tokens {
+        clients: clients.clone(),
+        sessions: sessions.clone(),
+        exchanges: Arc::new(ops::exchange::Exchanges {
+            remote: remote.clone(),
+            verifier: verifier.clone(),
+            revocations: revocations.clone(),
+            projects,
+            clients: clients.clone(),
+            wishes,
+            mint,
+        }),
+        standing: Arc::new(ops::standing::Standing {
+            remote,
+            verifier: verifier.clone(),
+            revocations: revocations.clone(),
+            clients,
+        }),
+        limits: limits.clone(),
+    });
     let events = ops::events::Events::new(&backends);
 
     let http = http::routes(http::State {
-        tokens: Arc::new(http::token::Tokens { clients, sessions: sessions.clone(), limits: limits.clone() }),
+        tokens: tokens.clone(),
         documents: Arc::new(http::metadata::Documents::new(&config.access, key.public_jwk())),
     });
     let edge = edge::EdgeLayer::new(edge::Edge {
@@ -73,6 +111,7 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
     });
     let mut api = Api::new(contract)
         .service(AuthenticationServiceServer::new(grpc::authentication::Authentication { sign_in, sessions, limits }))
+        .service(TokenServiceServer::new(grpc::tokens::TokenDoor { tokens }))
         .service(EventServiceServer::new(grpc::events::MergedEvents { events }))
         // Plain HTTP never comes as far as the services' routes: the edge answers it.
         .router(forwarded_services(), axum::Router::new());
@@ -88,7 +127,7 @@ fn forwarded_services() -> BTreeSet<String> {
     api::METHODS
         .iter()
         .filter(|method| method.audience != Audience::Workload)
-        .filter(|method| !matches!(edge::route(method), edge::Route::Own) || method.service.ends_with(".TokenService"))
+        .filter(|method| !matches!(edge::route(method), edge::Route::Own))
         .map(|method| method.service.to_owned())
         .collect()
 }

@@ -1,19 +1,27 @@
 //! Access tokens: JWTs of type `at+jwt` (RFC 9068), signed with the gateway's key.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use access::{AccessClaims, AccessOptions, SigningKey};
+use access::{AccessClaims, AccessOptions, ActClaims, SigningKey};
 use api::member::v1::{AuthFactor, AuthFactorMethod, SessionGrant};
+use serde::Serialize;
+use serde_json::Value;
 use tenancy::{ApiKeyId, OrganizationId, ProjectId, ServiceAccountId};
 use tonic::Status;
+
+use crate::refusal;
 
 /// How long an access token is good for.
 pub const LIFETIME: Duration = Duration::from_secs(300);
 /// `client_id` of a person's sign-in, which no OAuth client asked for.
 pub const OWN_CLIENT: &str = "guildhall";
+
+/// No token is longer: what carries it often takes no more for all headers together.
+pub const MAX_TOKEN: usize = 4096;
 
 #[derive(Debug)]
 pub struct Mint {
@@ -29,13 +37,40 @@ pub struct Minted {
     pub expires_in: i32,
 }
 
+/// What a token says besides whom it is about.
+#[derive(Debug, Clone, Default)]
+pub struct Terms {
+    /// None: the installation's.
+    pub audience: Option<String>,
+    pub permissions: Vec<String>,
+    /// It expires then at the latest. Seconds since 1970.
+    pub not_after: Option<u64>,
+    pub act: Option<ActClaims>,
+    /// The project's own claims, in the order of their declaration.
+    pub custom: Vec<(String, Value)>,
+}
+
+/// The claims with those of the project.
+#[derive(Serialize)]
+struct WithCustom<'a> {
+    #[serde(flatten)]
+    claims: &'a AccessClaims,
+    #[serde(flatten)]
+    custom: BTreeMap<&'a str, &'a Value>,
+}
+
 impl Mint {
     pub fn new(key: Arc<SigningKey>, options: &AccessOptions) -> Self {
         Self { key, issuer: options.issuer.clone(), audience: options.audience.clone() }
     }
 
+    /// What tokens are for that are good at Guildhall itself.
+    pub fn audience(&self) -> &str {
+        &self.audience
+    }
+
     /// For a member, by a session.
-    pub fn member(&self, grant: &SessionGrant) -> Result<Minted, Status> {
+    pub fn member(&self, grant: &SessionGrant, terms: Terms) -> Result<Minted, Status> {
         let session = grant.session.clone().unwrap_or_default();
         let mut claims = self.claims(session.member_id, OWN_CLIENT.to_owned());
         claims.sid = Some(session.session_id);
@@ -45,7 +80,7 @@ impl Mint {
         claims.roles = grant.role_keys.clone();
         claims.amr = amr(&session.auth_factors);
         claims.epoch = grant.epoch;
-        self.sign(&claims)
+        self.sign(claims, terms)
     }
 
     pub fn service_account(
@@ -54,20 +89,29 @@ impl Mint {
         organization: Option<OrganizationId>,
         id: ServiceAccountId,
         key: ApiKeyId,
+        terms: Terms,
     ) -> Result<Minted, Status> {
         let mut claims = self.claims(id.to_string(), id.to_string());
         claims.sid = Some(key.to_string());
         claims.project_id = Some(project.to_string());
         claims.org_id = organization.map(|id| id.to_string());
-        self.sign(&claims)
+        self.sign(claims, terms)
+    }
+
+    /// A token for less, of one that is good.
+    pub fn narrowed(&self, from: &AccessClaims, client_id: String, terms: Terms) -> Result<Minted, Status> {
+        let AccessClaims { iss, exp, iat, nbf, jti, .. } = self.claims(String::new(), String::new());
+        let terms = Terms { not_after: Some(terms.not_after.map_or(from.exp, |time| time.min(from.exp))), ..terms };
+        let claims = AccessClaims { iss, exp, iat, nbf, jti, client_id, permissions: Vec::new(), ..from.clone() };
+        self.sign(claims, terms)
     }
 
     pub fn operator(&self, client_id: &str) -> Result<Minted, Status> {
-        self.sign(&self.claims("operator".to_owned(), client_id.to_owned()))
+        self.sign(self.claims("operator".to_owned(), client_id.to_owned()), Terms::default())
     }
 
     fn claims(&self, sub: String, client_id: String) -> AccessClaims {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let now = now();
         AccessClaims {
             iss: self.issuer.clone(),
             sub,
@@ -90,10 +134,39 @@ impl Mint {
         }
     }
 
-    fn sign(&self, claims: &AccessClaims) -> Result<Minted, Status> {
-        let token = self.key.sign("at+jwt", claims).map_err(|error| runtime::internal(&error))?;
-        Ok(Minted { token, expires_in: LIFETIME.as_secs().try_into().unwrap_or(i32::MAX) })
+    /// What makes the token too large is left out, what a verifier can do without first: the project's own claims from the last on, then the
+    /// roles, which are for display. What was asked for is never left out.
+    fn sign(&self, mut claims: AccessClaims, terms: Terms) -> Result<Minted, Status> {
+        let Terms { audience, permissions, not_after, act, mut custom } = terms;
+        claims.aud = audience.unwrap_or(claims.aud);
+        claims.exp = not_after.map_or(claims.exp, |time| time.min(claims.exp));
+        (claims.permissions, claims.act) = (permissions, act);
+        let expires_in = claims.exp.saturating_sub(claims.iat).try_into().unwrap_or(i32::MAX);
+        loop {
+            let token = match custom.as_slice() {
+                [] => self.key.sign("at+jwt", &claims),
+                custom => {
+                    let custom = custom.iter().map(|(name, value)| (name.as_str(), value)).collect();
+                    self.key.sign("at+jwt", &WithCustom { claims: &claims, custom })
+                }
+            };
+            let token = token.map_err(|error| runtime::internal(&error))?;
+            if token.len() <= MAX_TOKEN {
+                return Ok(Minted { token, expires_in });
+            }
+            if custom.pop().is_none() {
+                if claims.roles.is_empty() {
+                    return Err(refusal::token_too_large());
+                }
+                claims.roles.clear();
+            }
+        }
     }
+}
+
+/// Seconds since 1970.
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// The values of RFC 8176, each once, in the order of the proofs; `mfa` when they are of more than one kind.

@@ -52,6 +52,21 @@ pub fn credential_revoked() -> Status {
     Refusal::new(Code::Unauthenticated, ErrorReason::CredentialRevoked, "the credential was revoked").into()
 }
 
+pub fn audience_not_allowed() -> Status {
+    Refusal::new(Code::InvalidArgument, ErrorReason::AudienceNotAllowed, "the project declares no such audience")
+        .violation("audience", "must be one that the project declares")
+        .into()
+}
+
+pub fn token_too_large() -> Status {
+    Refusal::new(
+        Code::ResourceExhausted,
+        ErrorReason::TokenTooLarge,
+        "what was asked for makes the token larger than 4 KiB",
+    )
+    .into()
+}
+
 /// There is no news of revocations: a token might be revoked without our knowing.
 pub fn revocations_unknown() -> Status {
     Refusal::unavailable("the list of revoked credentials").retry_after(Duration::from_secs(1)).into()

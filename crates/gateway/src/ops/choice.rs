@@ -113,6 +113,6 @@ impl SignIn {
             ..request
         };
         let grant = self.remote.sign_up(&visitor.call, request).await.map_err(refusal::of_sign_up)?;
-        self.sessions.signed(grant)
+        self.sessions.signed(&visitor.call, grant).await
     }
 }

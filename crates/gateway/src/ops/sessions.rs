@@ -3,12 +3,19 @@
 use std::{net::IpAddr, sync::Arc};
 
 use access::Caller;
-use api::member::v1::{AuthFactor, CreateSessionRequest, ExchangeSessionRequest, SessionGrant};
+use api::member::v1::{
+    AuthFactor, CreateSessionRequest, ExchangeSessionRequest, ReadRefreshTokenResponse, SessionGrant,
+};
 use runtime::CallContext;
 use tonic::Status;
 
+use super::{
+    grants::{Given, Wish, Wishes},
+    projects::Projects,
+    refused::Refused,
+};
 use crate::{
-    mint::{Mint, Minted},
+    mint::{Mint, Minted, Terms},
     refusal,
     remote::Remote,
     revocation::Revocations,
@@ -34,12 +41,32 @@ pub struct Signed {
 pub struct Sessions {
     remote: Remote,
     mint: Arc<Mint>,
+    projects: Arc<Projects>,
+    wishes: Arc<Wishes>,
     revocations: Arc<Revocations>,
 }
 
+/// Whose session a refresh token goes on with.
+fn holder(found: &ReadRefreshTokenResponse) -> Option<Caller> {
+    let session = found.session.as_ref()?;
+    Some(Caller::Member {
+        project: found.project_id.parse().ok()?,
+        organization: session.organization_id.parse().ok()?,
+        member: session.member_id.parse().ok()?,
+        session: session.session_id.parse().ok()?,
+        impersonator: None,
+    })
+}
+
 impl Sessions {
-    pub fn new(remote: Remote, mint: Arc<Mint>, revocations: Arc<Revocations>) -> Self {
-        Self { remote, mint, revocations }
+    pub fn new(
+        remote: Remote,
+        mint: Arc<Mint>,
+        projects: Arc<Projects>,
+        wishes: Arc<Wishes>,
+        revocations: Arc<Revocations>,
+    ) -> Self {
+        Self { remote, mint, projects, wishes, revocations }
     }
 
     /// Begins a session for a member who has proven who they are.
@@ -58,7 +85,7 @@ impl Sessions {
             ip_address: visitor.address.to_string(),
         };
         let grant = self.remote.create_session(&visitor.call, request).await?;
-        self.signed(grant)
+        self.signed(&visitor.call, grant).await
     }
 
     /// Begins a session on the strength of what was proven before.
@@ -74,12 +101,28 @@ impl Sessions {
             ..request
         };
         let grant = self.remote.exchange_session(&visitor.call, caller, request).await?;
-        self.signed(grant)
+        self.signed(&visitor.call, grant).await
     }
 
     pub async fn refresh(&self, call: &CallContext, refresh_token: String) -> Result<Signed, Status> {
         let grant = self.remote.refresh_session(call, refresh_token).await?;
-        self.signed(grant)
+        self.signed(call, grant).await
+    }
+
+    /// As [`Sessions::refresh`], with a wish. It is decided before the token is used up: what is refused can be asked for again.
+    pub async fn refreshed(&self, call: &CallContext, refresh_token: String, wish: Wish) -> Result<Given, Refused> {
+        let terms = if wish.is_none() {
+            Terms::default()
+        } else {
+            let found = self.remote.read_refresh_token(call, refresh_token.clone()).await?;
+            let caller = holder(&found).ok_or_else(|| refusal::incomplete("a refresh token's session"))?;
+            self.wishes.granted(call, &caller, wish).await?
+        };
+        let grant = self.remote.refresh_session(call, refresh_token).await?;
+        let custom = self.projects.claims(call, &grant).await?;
+        let permissions = terms.permissions.clone();
+        let access = self.mint.member(&grant, Terms { custom, ..terms })?;
+        Ok(Given { access, refresh_token: grant.refresh_token, permissions })
     }
 
     /// Ends the caller's session. A caller without one has nothing to end.
@@ -87,15 +130,16 @@ impl Sessions {
         let Caller::Member { organization, session, .. } = caller else { return Ok(()) };
         self.remote.end_session(call, caller, *organization, *session).await?;
         // The others learn it from the feed; this replica need not wait.
-        self.revocations.end(*session);
+        self.revocations.end(session.uuid());
         Ok(())
     }
 
-    pub(super) fn signed(&self, grant: SessionGrant) -> Result<Signed, Status> {
+    pub(super) async fn signed(&self, call: &CallContext, grant: SessionGrant) -> Result<Signed, Status> {
         if grant.session.is_none() || grant.project_id.is_empty() {
             return Err(refusal::incomplete("a session's grant"));
         }
-        let access = self.mint.member(&grant)?;
+        let custom = self.projects.claims(call, &grant).await?;
+        let access = self.mint.member(&grant, Terms { custom, ..Terms::default() })?;
         Ok(Signed { grant, access })
     }
 }

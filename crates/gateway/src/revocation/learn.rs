@@ -38,6 +38,11 @@ pub fn learn(set: &mut Set, event: &Event, now: Instant) {
             sessions(event).into_iter().for_each(|id| set.refuse(id, revision, now));
         }
         "api_key.revoked" => keys(event).into_iter().for_each(|id| set.refuse(id, revision, now)),
+        "access_token.revoked" => {
+            if let Some(Payload::AccessTokenRevocation(revocation)) = &event.payload {
+                revocation.token_id.parse().into_iter().for_each(|id| set.refuse(id, revision, now));
+            }
+        }
         "service_account.deleted"
         | "service_account.suspended"
         | "service_account.reactivated"

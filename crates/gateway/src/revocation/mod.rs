@@ -31,6 +31,7 @@ use prost_types::Timestamp;
 use runtime::Condition;
 use tenancy::{OrganizationId, ProjectId, SessionId};
 use tonic::Status;
+use uuid::Uuid;
 
 use crate::{mint, refusal};
 use set::{Bearer, Set};
@@ -73,9 +74,9 @@ impl Revocations {
         if self.is_live() { Ok(()) } else { Err(refusal::revocations_unknown()) }
     }
 
-    /// Refuses a session's tokens from now on, without waiting for the feed to say so.
-    pub fn end(&self, session: SessionId) {
-        self.write(|set, now| set.refuse(session.uuid(), i64::MAX, now));
+    /// Refuses a session's tokens, or one token, from now on, without waiting for the feed to say so.
+    pub fn end(&self, id: Uuid) {
+        self.write(|set, now| set.refuse(id, i64::MAX, now));
     }
 
     fn hear(&self, event: &Event) {
@@ -225,7 +226,7 @@ mod tests {
         assert!(revocations.check(&token(Caller::Operator)).is_ok());
         revocations.complete_until(SystemTime::now(), SystemTime::now());
         assert!(revocations.check(&member).is_ok());
-        revocations.end(session);
+        revocations.end(session.uuid());
         assert_eq!(revocations.check(&member).unwrap_err().code(), Code::Unauthenticated);
     }
 
