@@ -51,7 +51,7 @@ pub struct Granted<S> {
     pub call: CallContext,
     method: &'static Method,
     expires_at: u64,
-    bearer: Option<Bearer>,
+    bearers: Vec<Bearer>,
 }
 
 /// What somebody already holds of an organization, no older than they may use it.
@@ -67,12 +67,17 @@ pub struct Known {
 impl<S> Granted<S> {
     /// Where this call's writes come from.
     pub fn origin(&self) -> Origin {
+        let (actor, on_behalf_of) = match (self.caller.impersonator(), &self.caller) {
+            // Also where a service does it for them: who acts as somebody else is seen, whatever way it took.
+            (Some(impersonator), caller) => (impersonator, Some(caller.principal())),
+            (None, Caller::Workload { on_behalf_of: Some(served), .. }) => {
+                (self.caller.actor(), Some(served.actor.clone()))
+            }
+            (None, caller) => (caller.actor(), None),
+        };
         Origin {
-            actor: self.caller.actor(),
-            on_behalf_of: match &self.caller {
-                Caller::Workload { on_behalf_of, .. } => on_behalf_of.clone(),
-                _ => None,
-            },
+            actor,
+            on_behalf_of,
             request_id: self.call.request_id().to_string(),
             trace_id: format!("{:032x}", self.call.trace().trace_id),
         }
@@ -87,14 +92,25 @@ impl<S> Granted<S> {
             return Err(invalid_field("request_id", "must be 1 to 64 visible ASCII characters"));
         }
         Ok(Some(Once {
-            caller: match &self.caller {
-                Caller::Workload { service, on_behalf_of: Some(actor) } => format!("{} for {actor}", service.name()),
-                caller => caller.actor().to_string(),
-            },
+            caller: self.claimant(),
             method: self.method.path,
             request_id: request_id.to_owned(),
             body_hash: tenancy::event::sha256(&message.encode_to_vec()),
         }))
+    }
+
+    /// Whose `request_id`s these are: an impersonator's are never those of whom they act as.
+    fn claimant(&self) -> String {
+        let claimant = match &self.caller {
+            Caller::Workload { service, on_behalf_of: Some(served) } => {
+                format!("{} for {}", service.name(), served.actor)
+            }
+            caller => caller.actor().to_string(),
+        };
+        match self.caller.impersonator() {
+            Some(impersonator) => format!("{impersonator} as {claimant}"),
+            None => claimant,
+        }
     }
 
     pub fn method(&self) -> &'static Method {
@@ -102,8 +118,8 @@ impl<S> Granted<S> {
     }
 
     fn with<T>(self, scope: T) -> Granted<T> {
-        let Self { caller, call, method, expires_at, bearer, .. } = self;
-        Granted { caller, scope, call, method, expires_at, bearer }
+        let Self { caller, call, method, expires_at, bearers, .. } = self;
+        Granted { caller, scope, call, method, expires_at, bearers }
     }
 }
 
@@ -148,7 +164,7 @@ impl Granted<ClusterScope> {
             call: CallContext::background(),
             method: &BACKGROUND,
             expires_at: u64::MAX,
-            bearer: None,
+            bearers: Vec::new(),
         }
     }
 
@@ -197,12 +213,12 @@ impl Access {
     /// Who called which method, as the layer left it. A method of another audience than its handler asks for is refused: a
     /// handler cannot take a wider scope than the contract says.
     fn authenticated<T>(&self, request: &Request<T>, audiences: &[Audience]) -> Result<Granted<()>, Status> {
-        let Authenticated { caller, method, expires_at, bearer } =
+        let Authenticated { caller, method, expires_at, bearers } =
             request.extensions().get::<Authenticated>().cloned().ok_or_else(unauthenticated)?;
         if !audiences.contains(&method.audience) && !matches!(caller, Caller::Workload { .. }) {
             return Err(wrong_audience(method));
         }
-        Ok(Granted { caller, scope: (), call: CallContext::of(request), method, expires_at, bearer })
+        Ok(Granted { caller, scope: (), call: CallContext::of(request), method, expires_at, bearers })
     }
 
     /// The organization that the request names, for methods of the audiences ORGANIZATION and PROJECT.
@@ -237,8 +253,8 @@ impl Access {
         if now() >= granted.expires_at {
             return Err(unauthenticated());
         }
-        if let Some(bearer) = &granted.bearer {
-            self.invalidations.check_bearer(bearer)?;
+        if !granted.bearers.is_empty() {
+            self.invalidations.check_bearers(&granted.bearers)?;
         }
         self.enter(&granted.clone().with(()), granted.scope.organization_id(), None, false).await.map(|_| ())
     }
@@ -386,7 +402,8 @@ impl Access {
             return Err(wrong_audience(granted.method));
         }
         let actor = granted.caller.actor();
-        let oneself = self_id.is_some_and(|id| id == actor.to_string());
+        // Who acts as somebody is not that somebody.
+        let oneself = self_id.is_some_and(|id| id == actor.to_string()) && granted.caller.impersonator().is_none();
         if !oneself && !self.holds(&granted.call, scope, &actor, granted.method.permission).await? {
             return Err(permission_missing(granted.method.permission));
         }

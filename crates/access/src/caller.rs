@@ -29,6 +29,38 @@ impl Service {
     }
 }
 
+/// Whose call a service serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Served {
+    pub actor: Actor,
+    /// Who acts as them, if they are impersonated.
+    pub impersonator: Option<Actor>,
+}
+
+impl From<Actor> for Served {
+    fn from(actor: Actor) -> Self {
+        Self { actor, impersonator: None }
+    }
+}
+
+/// Who acts as a member, and by which credential of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Impersonator {
+    /// A member of the same organization.
+    Member(MemberId, SessionId),
+    /// A service account of the organization or of its project.
+    ServiceAccount(ServiceAccountId, ApiKeyId),
+}
+
+impl Impersonator {
+    pub fn actor(&self) -> Actor {
+        match self {
+            Self::Member(id, _) => Actor::Member(*id),
+            Self::ServiceAccount(id, _) => Actor::ServiceAccount(*id),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {
     /// No credential was presented.
@@ -38,6 +70,8 @@ pub enum Caller {
         organization: OrganizationId,
         member: MemberId,
         session: SessionId,
+        /// Who acts as the member. What may be done is what the member may do; who did it is the impersonator.
+        impersonator: Option<Impersonator>,
     },
     ServiceAccount {
         project: ProjectId,
@@ -50,7 +84,7 @@ pub enum Caller {
     Workload {
         service: Service,
         /// Whose call the service is serving, if anybody's. The service vouches for it with its signature.
-        on_behalf_of: Option<Actor>,
+        on_behalf_of: Option<Served>,
     },
 }
 
@@ -68,8 +102,17 @@ impl Caller {
     /// Whoever the call is made for in the end: the caller, or the one whom a service serves.
     pub fn principal(&self) -> Actor {
         match self {
-            Self::Workload { on_behalf_of: Some(actor), .. } => actor.clone(),
+            Self::Workload { on_behalf_of: Some(served), .. } => served.actor.clone(),
             _ => self.actor(),
+        }
+    }
+
+    /// Who acts as the one whom the call is made for, if they are impersonated.
+    pub fn impersonator(&self) -> Option<Actor> {
+        match self {
+            Self::Member { impersonator, .. } => impersonator.as_ref().map(Impersonator::actor),
+            Self::Workload { on_behalf_of: Some(served), .. } => served.impersonator.clone(),
+            _ => None,
         }
     }
 

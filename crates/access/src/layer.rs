@@ -16,8 +16,8 @@ use tower::{Layer, Service as TowerService};
 use crate::{
     caller::Caller,
     invalidations::{self, Invalidations},
-    refusal::{not_yet_served, unauthenticated, unknown_method, wrong_audience},
-    verify::Verifier,
+    refusal::{not_yet_served, permission_missing, unauthenticated, unknown_method, wrong_audience},
+    verify::{Verified, Verifier},
 };
 
 /// What the layer leaves in the request for [`crate::Access`] to go on from.
@@ -28,7 +28,7 @@ pub(crate) struct Authenticated {
     /// When the credential ends, in seconds since 1970.
     pub expires_at: u64,
     /// What may be taken back before then.
-    pub bearer: Option<Bearer>,
+    pub bearers: Vec<Bearer>,
 }
 
 /// Whether a method takes this kind of caller, and is served.
@@ -37,6 +37,24 @@ pub fn admit(caller: &Caller, method: &'static Method) -> Result<(), Status> {
         return Err(if *caller == Caller::Anonymous { unauthenticated() } else { wrong_audience(method) });
     }
     if method.served { Ok(()) } else { Err(not_yet_served(method)) }
+}
+
+/// Whether a credential that is good for less than its holder may do is good for a method.
+///
+/// One that names permissions is good for the methods that ask for one of them, and to read about oneself. Who acts as a member reads
+/// about them too, and changes nothing that is a person's own to change: that member's sessions and credentials among it.
+pub fn within(verified: &Verified, method: &'static Method) -> Result<(), Status> {
+    let named = verified.claims.as_ref().map(|claims| claims.permissions.as_slice()).unwrap_or_default();
+    let whole = named.is_empty() && verified.caller.impersonator().is_none();
+    match method.audience {
+        // What these need to know is in the request.
+        Audience::Anyone => Ok(()),
+        _ if whole || matches!(verified.caller, Caller::Workload { .. }) => Ok(()),
+        Audience::Self_ if method.read_only => Ok(()),
+        Audience::Organization if named.is_empty() || named.iter().any(|named| named == method.permission) => Ok(()),
+        Audience::Organization => Err(permission_missing(method.permission)),
+        Audience::Self_ | Audience::Project | Audience::Operator | Audience::Workload => Err(wrong_audience(method)),
+    }
 }
 
 /// The bearer token of a request: None where there is no `authorization` header, an error where there is one that is no single
@@ -61,22 +79,21 @@ fn authenticate(
     path: &str,
 ) -> Result<Authenticated, Status> {
     let method = api::method(path).ok_or_else(unknown_method)?;
-    let (caller, expires_at, bearer) = match self::bearer(headers)? {
-        None => (Caller::Anonymous, u64::MAX, None),
+    let (caller, expires_at, bearers) = match bearer(headers)? {
+        None => (Caller::Anonymous, u64::MAX, Vec::new()),
         Some(token) => {
             let verified = verifier.verify(token).map_err(|_| unauthenticated())?;
-            let bearer = invalidations::bearer(&verified)?;
-            if let Some(bearer) = &bearer {
-                invalidations.check_bearer(bearer)?;
-            }
-            (verified.caller.clone(), verified.expires_at, bearer)
+            within(&verified, method)?;
+            let bearers = invalidations::bearers(&verified)?;
+            invalidations.check_bearers(&bearers)?;
+            (verified.caller.clone(), verified.expires_at, bearers)
         }
     };
     // Whoever may call without a credential may also call with one; a workload still only where it is named.
     if method.audience != Audience::Anyone || matches!(caller, Caller::Workload { .. }) || !method.served {
         admit(&caller, method)?;
     }
-    Ok(Authenticated { caller, method, expires_at, bearer })
+    Ok(Authenticated { caller, method, expires_at, bearers })
 }
 
 #[derive(Debug, Clone)]

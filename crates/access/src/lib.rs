@@ -22,10 +22,10 @@ mod trust;
 mod verify;
 
 pub use authorize::{Access, Granted, Known};
-pub use caller::{Caller, Service};
+pub use caller::{Caller, Impersonator, Served, Service};
 pub use directory::Directory;
 pub use invalidations::{Invalidations, Listening, RevocationOptions, Told};
-pub use layer::{AccessLayer, admit, bearer};
+pub use layer::{AccessLayer, admit, bearer, within};
 pub use onward::Onward;
 pub use options::AccessOptions;
 pub use permission::{PermissionCheck, RemotePermissions};

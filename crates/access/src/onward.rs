@@ -37,7 +37,7 @@ impl Onward {
         target: Service,
         message: T,
     ) -> Result<Request<T>, Status> {
-        self.authorize(caller.principal(), target, call.request(message))
+        self.authorize(caller, target, call.request(message))
     }
 
     /// The same for a write that carries a `request_id`, so that it may be sent again.
@@ -48,12 +48,12 @@ impl Onward {
         target: Service,
         message: T,
     ) -> Result<Request<T>, Status> {
-        self.authorize(caller.principal(), target, call.keyed_request(message))
+        self.authorize(caller, target, call.keyed_request(message))
     }
 
-    fn authorize<T>(&self, principal: Actor, target: Service, mut request: Request<T>) -> Result<Request<T>, Status> {
+    fn authorize<T>(&self, caller: &Caller, target: Service, mut request: Request<T>) -> Result<Request<T>, Status> {
         let now = now();
-        let on_behalf_of = match principal {
+        let on_behalf_of = match caller.principal() {
             Actor::Anonymous => None,
             Actor::Workload(name) if name == self.service.name() => None,
             actor => Some(actor.to_string()),
@@ -66,6 +66,7 @@ impl Onward {
             iat: now,
             nbf: now,
             obo: on_behalf_of,
+            act: caller.impersonator().map(|actor| actor.to_string()),
         };
         let key = Algorithm::ALL.into_iter().find_map(|algorithm| self.keys.signer(algorithm));
         let key = key.ok_or_else(|| runtime::internal(&NoKey))?;

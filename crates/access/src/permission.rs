@@ -59,7 +59,7 @@ impl PermissionCheck for RemotePermissions {
                 consistency: Some(Consistency { requirement: Some(consistency::Requirement::FullyConsistent(true)) }),
                 ..CheckRequest::default()
             };
-            let served = Caller::Workload { service: self.onward.service(), on_behalf_of: Some(actor.clone()) };
+            let served = Caller::Workload { service: self.onward.service(), on_behalf_of: Some(actor.clone().into()) };
             let request = self.onward.request(&served, call, Service::Authz, request)?;
             let answer = self.authz.clone().check(request).await?.into_inner();
             Ok(answer.allowed)

@@ -12,7 +12,7 @@ use tokens::{
 };
 
 use crate::{
-    caller::{Caller, Service},
+    caller::{Caller, Impersonator, Served, Service},
     trust::{Keys, Known, Signer, Trust},
 };
 
@@ -76,6 +76,24 @@ impl Verifier {
         if now() >= verified.expires_at + LEEWAY.as_secs() { Err(Refused) } else { Ok(verified) }
     }
 
+    /// An access token, whomever it is meant for: to say what it is worth, or to end it. It is no credential here.
+    pub fn verify_for_any_audience(&self, token: &str) -> Result<Verified, Refused> {
+        let token = Token::parse(token)?;
+        let mut keys = self.trust.keys();
+        if keys.get(token.kid()).is_none() {
+            keys = self.trust.keys_again();
+        }
+        let Known { signer: Signer::Access, key } = keys.get(token.kid()).ok_or(Refused)? else { return Err(Refused) };
+        let claims = self.access_claims(&token, key, None)?;
+        let caller = access_caller(&claims).ok_or(Refused)?;
+        Ok(Verified { caller, expires_at: claims.exp, claims: Some(claims) })
+    }
+
+    fn access_claims(&self, token: &Token<'_>, key: &PublicKey, audience: Option<&str>) -> Result<AccessClaims, Refused> {
+        let expected = Expected { typ: ACCESS_TYPE, issuer: &self.issuer, audience, longest_life: LONGEST_LIFE };
+        token.verify(key, &expected, SystemTime::now())
+    }
+
     /// What the token says, and the keys by which it does.
     fn verify_now(&self, token: &str, keys: Arc<Keys>) -> Result<(Verified, Arc<Keys>), Refused> {
         let token = Token::parse(token)?;
@@ -83,13 +101,7 @@ impl Verifier {
         let Known { signer, key } = keys.get(token.kid()).ok_or(Refused)?;
         let verified = match (*signer, token.typ()) {
             (Signer::Access, ACCESS_TYPE) => {
-                let expected = Expected {
-                    typ: ACCESS_TYPE,
-                    issuer: &self.issuer,
-                    audience: &self.audience,
-                    longest_life: LONGEST_LIFE,
-                };
-                let claims: AccessClaims = token.verify(key, &expected, SystemTime::now())?;
+                let claims = self.access_claims(&token, key, Some(&self.audience))?;
                 let caller = access_caller(&claims).ok_or(Refused)?;
                 Verified { caller, expires_at: claims.exp, claims: Some(claims) }
             }
@@ -97,14 +109,17 @@ impl Verifier {
                 let expected = Expected {
                     typ: WORKLOAD_TYPE,
                     issuer: service.name(),
-                    audience: self.service.name(),
+                    audience: Some(self.service.name()),
                     longest_life: WORKLOAD_LIFE,
                 };
                 let claims: WorkloadClaims = token.verify(key, &expected, SystemTime::now())?;
-                let on_behalf_of = claims.obo.as_deref().map(str::parse).transpose().map_err(|_| Refused)?;
-                if claims.sub != service.name() {
+                let named = |text: Option<&str>| text.map(str::parse).transpose().map_err(|_| Refused);
+                let (actor, impersonator) = (named(claims.obo.as_deref())?, named(claims.act.as_deref())?);
+                // Nobody acts as nobody.
+                if claims.sub != service.name() || (impersonator.is_some() && actor.is_none()) {
                     return Err(Refused);
                 }
+                let on_behalf_of = actor.map(|actor| Served { actor, impersonator });
                 Verified { caller: Caller::Workload { service, on_behalf_of }, expires_at: claims.exp, claims: None }
             }
             _ => return Err(Refused),
@@ -117,15 +132,32 @@ impl Verifier {
 fn access_caller(claims: &AccessClaims) -> Option<Caller> {
     let organization = claims.org_id.as_deref().map(str::parse).transpose().ok()?;
     let project = claims.project_id.as_deref().map(str::parse).transpose().ok()?;
+    let acts = claims.act.is_some();
     if claims.sub == "operator" {
-        return (project.is_none() && organization.is_none()).then_some(Caller::Operator);
+        return (project.is_none() && organization.is_none() && !acts).then_some(Caller::Operator);
     }
     let (project, sid) = (project?, claims.sid.as_deref()?);
     if let Ok(member) = claims.sub.parse() {
-        return Some(Caller::Member { project, organization: organization?, member, session: sid.parse().ok()? });
+        // An `act` that does not read must not be passed over: the token would be the member's own.
+        let impersonator = match &claims.act {
+            None => None,
+            Some(act) => Some(impersonator(act)?),
+        };
+        let session = sid.parse().ok()?;
+        return Some(Caller::Member { project, organization: organization?, member, session, impersonator });
+    }
+    if acts {
+        return None;
     }
     let id = claims.sub.parse().ok()?;
     Some(Caller::ServiceAccount { project, organization, id, key: sid.parse().ok()? })
+}
+
+fn impersonator(act: &ActClaims) -> Option<Impersonator> {
+    if let Ok(member) = act.sub.parse() {
+        return Some(Impersonator::Member(member, act.sid.parse().ok()?));
+    }
+    Some(Impersonator::ServiceAccount(act.sub.parse().ok()?, act.sid.parse().ok()?))
 }
 
 pub(crate) fn now() -> u64 {

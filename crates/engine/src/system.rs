@@ -12,7 +12,11 @@ pub(crate) const RESERVED_PREFIX: &str = "guildhall.";
 /// Guildhall's types, each with its verbs and its description.
 pub(crate) const TYPES: [(&str, &[&str], &str); 13] = [
     ("guildhall.organization", &["read", "update", "delete"], "The organization itself."),
-    ("guildhall.member", &["read", "create", "update", "suspend", "remove"], "The organization's members."),
+    (
+        "guildhall.member",
+        &["read", "create", "update", "suspend", "remove", "impersonate"],
+        "The organization's members.",
+    ),
     ("guildhall.invitation", &["read", "create", "revoke"], "Invitations to become a member."),
     ("guildhall.session", &["read", "revoke"], "The sessions of members."),
     ("guildhall.domain", &["read", "create", "verify", "delete"], "Email and host domains."),

@@ -21,8 +21,11 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use access::{Invalidations, Onward, Service};
 use api::{
-    Audience, event::v1::event_service_server::EventServiceServer,
-    gateway::v1::authentication_service_server::AuthenticationServiceServer,
+    Audience,
+    event::v1::event_service_server::EventServiceServer,
+    gateway::v1::{
+        authentication_service_server::AuthenticationServiceServer, token_service_server::TokenServiceServer,
+    },
 };
 use runtime::{Api, Contract, Process};
 
@@ -54,14 +57,47 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
     let limits = Arc::new(limits::Limits::new(&config.limits));
     let mint = Arc::new(mint::Mint::new(keys, &config.access));
     let projects = Arc::new(ops::projects::Projects::new(remote.clone()));
-    let sessions =
-        Arc::new(ops::sessions::Sessions::new(remote.clone(), projects.clone(), mint.clone(), invalidations.clone()));
+    let wishes = Arc::new(ops::grants::Wishes::new(remote.clone(), projects.clone(), mint.clone()));
+    let sessions = Arc::new(ops::sessions::Sessions::new(
+        remote.clone(),
+        mint.clone(),
+        projects.clone(),
+        wishes.clone(),
+        invalidations.clone(),
+    ));
     let sign_in = ops::sign_in::SignIn::new(remote.clone(), sessions.clone(), limits.clone(), config.default_project);
-    let clients = ops::clients::Clients::new(remote, projects, mint, config.operator());
+    let clients = Arc::new(ops::clients::Clients::new(
+        remote.clone(),
+        mint.clone(),
+        wishes.clone(),
+        limits.clone(),
+        config.operator(),
+        &config.access.issuer,
+    ));
+    let tokens = Arc::new(http::token::Tokens {
+        clients: clients.clone(),
+        sessions: sessions.clone(),
+        exchanges: Arc::new(ops::exchange::Exchanges {
+            remote: remote.clone(),
+            verifier: verifier.clone(),
+            invalidations: invalidations.clone(),
+            projects,
+            clients: clients.clone(),
+            wishes,
+            mint,
+        }),
+        standing: Arc::new(ops::standing::Standing {
+            remote,
+            verifier: verifier.clone(),
+            invalidations: invalidations.clone(),
+            clients,
+        }),
+        limits: limits.clone(),
+    });
     let events = ops::events::Events::new(&backends);
 
     let http = http::routes(http::State {
-        tokens: Arc::new(http::token::Tokens { clients, sessions: sessions.clone(), limits: limits.clone() }),
+        tokens: tokens.clone(),
         documents: Arc::new(http::metadata::Documents::new(&config.access)),
     });
     let edge = edge::EdgeLayer::new(edge::Edge {
@@ -74,6 +110,7 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
     });
     let mut api = Api::new(contract)
         .service(AuthenticationServiceServer::new(grpc::authentication::Authentication { sign_in, sessions, limits }))
+        .service(TokenServiceServer::new(grpc::tokens::TokenDoor { tokens }))
         .service(EventServiceServer::new(grpc::events::MergedEvents { events }))
         // Plain HTTP never comes as far as the services' routes: the edge answers it.
         .router(forwarded_services(), axum::Router::new());
@@ -89,7 +126,7 @@ fn forwarded_services() -> BTreeSet<String> {
     api::METHODS
         .iter()
         .filter(|method| method.audience != Audience::Workload)
-        .filter(|method| !matches!(edge::route(method), edge::Route::Own) || method.service.ends_with(".TokenService"))
+        .filter(|method| !matches!(edge::route(method), edge::Route::Own))
         .map(|method| method.service.to_owned())
         .collect()
 }

@@ -1,21 +1,29 @@
 //! Access tokens: JWTs of type `at+jwt` (RFC 9068), signed with the key of their project's algorithm that signs now.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use access::{AccessClaims, AccessOptions, Ring};
+use access::{AccessOptions, Ring};
 use api::member::v1::{AuthFactor, AuthFactorMethod, SessionGrant};
+use serde::Serialize;
+use serde_json::Value;
 use tenancy::{ApiKeyId, OrganizationId, ProjectId, ServiceAccountId};
-use tokens::{ACCESS_TYPE, Algorithm};
+use tokens::{ACCESS_TYPE, AccessClaims, ActClaims, Algorithm};
 use tonic::Status;
+
+use crate::refusal;
 
 /// How long an access token is good for.
 pub const LIFETIME: Duration = Duration::from_secs(300);
 const _: () = assert!(LIFETIME.as_secs() <= outdated::LONGEST_LIFE.as_secs());
 /// `client_id` of a person's sign-in, which no OAuth client asked for.
 pub const OWN_CLIENT: &str = "guildhall";
+
+/// No token is longer: what carries it often takes no more for all headers together.
+pub const MAX_TOKEN: usize = 4096;
 
 #[derive(Debug)]
 pub struct Mint {
@@ -31,13 +39,49 @@ pub struct Minted {
     pub expires_in: i32,
 }
 
+/// What a token says besides whom it is about.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// The project's.
+    pub algorithm: Algorithm,
+    /// None: the installation's.
+    pub audience: Option<String>,
+    pub permissions: Vec<String>,
+    /// It expires then at the latest. Seconds since 1970.
+    pub not_after: Option<u64>,
+    pub act: Option<ActClaims>,
+    /// The project's own claims, in the order of their declaration.
+    pub custom: Vec<(String, Value)>,
+}
+
+impl Terms {
+    /// Those of a token about which nothing was asked.
+    pub fn of(algorithm: Algorithm) -> Self {
+        Self { algorithm, audience: None, permissions: Vec::new(), not_after: None, act: None, custom: Vec::new() }
+    }
+}
+
+/// The claims with those of the project.
+#[derive(Serialize)]
+struct WithCustom<'a> {
+    #[serde(flatten)]
+    claims: &'a AccessClaims,
+    #[serde(flatten)]
+    custom: BTreeMap<&'a str, &'a Value>,
+}
+
 impl Mint {
     pub fn new(keys: Arc<Ring>, options: &AccessOptions) -> Self {
         Self { keys, issuer: options.issuer.clone(), audience: options.audience.clone() }
     }
 
+    /// What tokens are for that are good at Guildhall itself.
+    pub fn audience(&self) -> &str {
+        &self.audience
+    }
+
     /// For a member, by a session.
-    pub fn member(&self, grant: &SessionGrant, algorithm: Algorithm) -> Result<Minted, Status> {
+    pub fn member(&self, grant: &SessionGrant, terms: Terms) -> Result<Minted, Status> {
         let session = grant.session.clone().unwrap_or_default();
         let mut claims = self.claims(session.member_id, OWN_CLIENT.to_owned());
         claims.sid = Some(session.session_id);
@@ -47,7 +91,7 @@ impl Mint {
         claims.roles = grant.role_keys.clone();
         claims.amr = amr(&session.auth_factors);
         claims.epoch = grant.epoch;
-        self.sign(algorithm, &claims)
+        self.sign(claims, terms)
     }
 
     pub fn service_account(
@@ -56,21 +100,29 @@ impl Mint {
         organization: Option<OrganizationId>,
         id: ServiceAccountId,
         key: ApiKeyId,
-        algorithm: Algorithm,
+        terms: Terms,
     ) -> Result<Minted, Status> {
         let mut claims = self.claims(id.to_string(), id.to_string());
         claims.sid = Some(key.to_string());
         claims.project_id = Some(project.to_string());
         claims.org_id = organization.map(|id| id.to_string());
-        self.sign(algorithm, &claims)
+        self.sign(claims, terms)
+    }
+
+    /// A token for less, of one that is good.
+    pub fn narrowed(&self, from: &AccessClaims, client_id: String, terms: Terms) -> Result<Minted, Status> {
+        let AccessClaims { iss, exp, iat, nbf, jti, .. } = self.claims(String::new(), String::new());
+        let terms = Terms { not_after: Some(terms.not_after.map_or(from.exp, |time| time.min(from.exp))), ..terms };
+        let claims = AccessClaims { iss, exp, iat, nbf, jti, client_id, permissions: Vec::new(), ..from.clone() };
+        self.sign(claims, terms)
     }
 
     pub fn operator(&self, client_id: &str) -> Result<Minted, Status> {
-        self.sign(Algorithm::EdDsa, &self.claims("operator".to_owned(), client_id.to_owned()))
+        self.sign(self.claims("operator".to_owned(), client_id.to_owned()), Terms::of(Algorithm::EdDsa))
     }
 
     fn claims(&self, sub: String, client_id: String) -> AccessClaims {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let now = now();
         AccessClaims {
             iss: self.issuer.clone(),
             sub,
@@ -88,13 +140,39 @@ impl Mint {
             amr: Vec::new(),
             acr: None,
             epoch: 0,
+            act: None,
+            permissions: Vec::new(),
         }
     }
 
-    fn sign(&self, algorithm: Algorithm, claims: &AccessClaims) -> Result<Minted, Status> {
+    /// What makes the token too large is left out, what a verifier can do without first: the project's own claims from the last on, then the
+    /// roles, which are for display. What was asked for is never left out.
+    fn sign(&self, mut claims: AccessClaims, terms: Terms) -> Result<Minted, Status> {
+        let Terms { algorithm, audience, permissions, not_after, act, mut custom } = terms;
+        claims.aud = audience.unwrap_or(claims.aud);
+        claims.exp = not_after.map_or(claims.exp, |time| time.min(claims.exp));
+        (claims.permissions, claims.act) = (permissions, act);
+        let expires_in = claims.exp.saturating_sub(claims.iat).try_into().unwrap_or(i32::MAX);
         let key = self.keys.signer(algorithm).ok_or_else(|| runtime::internal(&NoKey { algorithm }))?;
-        let token = key.sign(ACCESS_TYPE, claims).map_err(|error| runtime::internal(&error))?;
-        Ok(Minted { token, expires_in: LIFETIME.as_secs().try_into().unwrap_or(i32::MAX) })
+        loop {
+            let token = match custom.as_slice() {
+                [] => key.sign(ACCESS_TYPE, &claims),
+                custom => {
+                    let custom = custom.iter().map(|(name, value)| (name.as_str(), value)).collect();
+                    key.sign(ACCESS_TYPE, &WithCustom { claims: &claims, custom })
+                }
+            };
+            let token = token.map_err(|error| runtime::internal(&error))?;
+            if token.len() <= MAX_TOKEN {
+                return Ok(Minted { token, expires_in });
+            }
+            if custom.pop().is_none() {
+                if claims.roles.is_empty() {
+                    return Err(refusal::token_too_large());
+                }
+                claims.roles.clear();
+            }
+        }
     }
 }
 
@@ -103,6 +181,11 @@ impl Mint {
 #[error("no {algorithm} key may sign access tokens now")]
 struct NoKey {
     algorithm: Algorithm,
+}
+
+/// Seconds since 1970.
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// The values of RFC 8176, each once, in the order of the proofs; `mfa` when they are of more than one kind.

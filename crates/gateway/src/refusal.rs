@@ -48,6 +48,21 @@ pub fn sign_in_failed() -> Status {
     Refusal::new(Code::Unauthenticated, ErrorReason::SignInFailed, "the sign-in failed").into()
 }
 
+pub fn audience_not_allowed() -> Status {
+    Refusal::new(Code::InvalidArgument, ErrorReason::AudienceNotAllowed, "the project declares no such audience")
+        .violation("audience", "must be one that the project declares")
+        .into()
+}
+
+pub fn token_too_large() -> Status {
+    Refusal::new(
+        Code::ResourceExhausted,
+        ErrorReason::TokenTooLarge,
+        "what was asked for makes the token larger than 4 KiB",
+    )
+    .into()
+}
+
 pub fn rate_limited(retry_after: Duration) -> Status {
     Refusal::new(Code::ResourceExhausted, ErrorReason::RateLimited, "too many attempts").retry_after(retry_after).into()
 }

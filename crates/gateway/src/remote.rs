@@ -2,11 +2,17 @@
 
 use access::{Caller, Onward, Service};
 use api::{
+    access::v1::ErrorReason,
+    authz::v1::{
+        BatchCheckRequest, CheckQuestion, Consistency, Subject,
+        authorization_service_client::AuthorizationServiceClient, consistency, subject,
+    },
     member::v1::{
-        AuthenticateApiKeyRequest, AuthenticateApiKeyResponse, CreateSessionRequest, EndSessionRequest,
-        ExchangeSessionRequest, ListEntrancesRequest, ListEntrancesResponse, RefreshSessionRequest, SessionGrant,
-        SignUpRequest, StartEmailChallengeRequest, StartEmailChallengeResponse, VerifyEmailChallengeRequest,
-        VerifyEmailChallengeResponse, VerifyPasswordRequest, VerifyPasswordResponse,
+        AuthenticateApiKeyRequest, AuthenticateApiKeyResponse, AuthenticateAssertionRequest, CreateSessionRequest,
+        EndSessionRequest, ExchangeSessionRequest, ImpersonateMemberRequest, ListEntrancesRequest,
+        ListEntrancesResponse, ReadRefreshTokenRequest, ReadRefreshTokenResponse, RefreshSessionRequest,
+        RevokeAccessTokenRequest, SessionGrant, SignUpRequest, StartEmailChallengeRequest, StartEmailChallengeResponse,
+        VerifyEmailChallengeRequest, VerifyEmailChallengeResponse, VerifyPasswordRequest, VerifyPasswordResponse,
         credential_service_client::CredentialServiceClient, end_session_request::Session,
         service_account_service_client::ServiceAccountServiceClient, session_service_client::SessionServiceClient,
         sign_up_service_client::SignUpServiceClient,
@@ -17,7 +23,7 @@ use api::{
     },
 };
 use runtime::{CallContext, Channel};
-use tenancy::{OrganizationId, ProjectId, SessionId};
+use tenancy::{Actor, OrganizationId, ProjectId, SessionId};
 use tonic::{Code, Request, Status};
 
 use crate::refusal;
@@ -37,6 +43,7 @@ pub struct Remote {
     sessions: SessionServiceClient<Channel>,
     accounts: ServiceAccountServiceClient<Channel>,
     sign_ups: SignUpServiceClient<Channel>,
+    authorization: AuthorizationServiceClient<Channel>,
     onward: Onward,
 }
 
@@ -63,6 +70,7 @@ impl Remote {
             sessions: SessionServiceClient::new(backends.member.clone()),
             accounts: ServiceAccountServiceClient::new(backends.member.clone()),
             sign_ups: SignUpServiceClient::new(backends.member.clone()),
+            authorization: AuthorizationServiceClient::new(backends.authz.clone()),
             onward,
         }
     }
@@ -192,10 +200,112 @@ impl Remote {
         let message = EndSessionRequest {
             organization_id: organization.to_string(),
             session: Some(Session::SessionId(session.to_string())),
+            project_id: String::new(),
         };
         // Ending twice is as ending once, so it may be sent again.
         let request = self.onward.keyed_request(caller, call, Service::Member, message)?;
         answered(self.sessions.clone().end_session(request).await)
+    }
+
+    /// Ends the session of a refresh token. With a project, only one of that project.
+    pub async fn end_session_by_token(
+        &self,
+        call: &CallContext,
+        caller: &Caller,
+        refresh_token: String,
+        project_id: String,
+    ) -> Result<(), Status> {
+        let session = Some(Session::RefreshToken(refresh_token));
+        let message = EndSessionRequest { organization_id: String::new(), session, project_id };
+        let request = self.onward.keyed_request(caller, call, Service::Member, message)?;
+        answered(self.sessions.clone().end_session(request).await)
+    }
+
+    pub async fn read_refresh_token(
+        &self,
+        call: &CallContext,
+        refresh_token: String,
+    ) -> Result<ReadRefreshTokenResponse, Status> {
+        let request = self.to_member(call, ReadRefreshTokenRequest { refresh_token })?;
+        answered(self.sessions.clone().read_refresh_token(request).await)
+    }
+
+    /// Begins a session in which the caller acts as a member.
+    pub async fn impersonate_member(
+        &self,
+        call: &CallContext,
+        caller: &Caller,
+        message: ImpersonateMemberRequest,
+    ) -> Result<SessionGrant, Status> {
+        let request = self.onward.request(caller, call, Service::Member, message)?;
+        let answer = self.sessions.clone().impersonate_member(request).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| match refusal::reason(&status) {
+            // About the caller and their wish, and theirs to know.
+            Some(ErrorReason::PermissionMissing | ErrorReason::GrantExceedsGrantor | ErrorReason::NotFound) => {
+                refusal::passed_on(&status)
+            }
+            _ => refusal::of_our_call(status),
+        })
+    }
+
+    /// Which of these permissions somebody holds at the organization now, in their order. What the catalogue does not know, nobody holds.
+    pub async fn held(
+        &self,
+        call: &CallContext,
+        organization: OrganizationId,
+        who: &Actor,
+        permissions: &[String],
+    ) -> Result<Vec<bool>, Status> {
+        let subject = match who {
+            Actor::Member(id) => subject::Subject::MemberId(id.to_string()),
+            Actor::ServiceAccount(id) => subject::Subject::ServiceAccountId(id.to_string()),
+            Actor::Operator | Actor::Workload(_) | Actor::Anonymous => return Ok(vec![false; permissions.len()]),
+        };
+        let subject = Some(Subject { subject: Some(subject) });
+        let question = |permission: &String| CheckQuestion {
+            subject: subject.clone(),
+            permission: permission.clone(),
+            ..CheckQuestion::default()
+        };
+        let message = BatchCheckRequest {
+            organization_id: organization.to_string(),
+            checks: permissions.iter().map(question).collect(),
+            consistency: Some(Consistency { requirement: Some(consistency::Requirement::FullyConsistent(true)) }),
+            ..BatchCheckRequest::default()
+        };
+        let request = self.onward.request(&MYSELF, call, Service::Authz, message)?;
+        match self.authorization.clone().batch_check(request).await {
+            Ok(answer) => Ok(answer.into_inner().results.iter().map(|result| result.allowed).collect()),
+            Err(status) => match refusal::reason(&status) {
+                Some(ErrorReason::UnknownPermission | ErrorReason::InvalidFields | ErrorReason::NotFound) => {
+                    Ok(vec![false; permissions.len()])
+                }
+                _ => Err(refusal::of_our_call(status)),
+            },
+        }
+    }
+
+    pub async fn authenticate_assertion(
+        &self,
+        call: &CallContext,
+        client_id: String,
+        assertion: String,
+        audiences: Vec<String>,
+    ) -> Result<AuthenticateApiKeyResponse, Status> {
+        let request = self.to_member(call, AuthenticateAssertionRequest { client_id, assertion, audiences })?;
+        answered(self.accounts.clone().authenticate_assertion(request).await)
+    }
+
+    /// Makes one token of a service account worthless, in its name.
+    pub async fn revoke_access_token(
+        &self,
+        call: &CallContext,
+        caller: &Caller,
+        message: RevokeAccessTokenRequest,
+    ) -> Result<(), Status> {
+        let request = self.onward.keyed_request(caller, call, Service::Member, message)?;
+        // An account that is gone has no tokens that are good.
+        found(self.accounts.clone().revoke_access_token(request).await).map(|_| ())
     }
 
     pub async fn authenticate_api_key(

@@ -17,7 +17,7 @@ use api::{
 };
 use moka::sync::Cache;
 use runtime::{CallContext, Channel, Refusal, internal};
-use tenancy::{Actor, MemberId, OrganizationId, OrganizationScope, ProjectId, RoleId, ServiceAccountId};
+use tenancy::{Actor, MemberId, OrganizationId, OrganizationScope, ProjectId, RoleId};
 use tonic::{Code, Request, Response, Status};
 use tonic_types::StatusExt;
 
@@ -202,13 +202,13 @@ impl Remote {
         ids.map_err(|_| RemoteError::inconsistent("authz-service named no role"))
     }
 
-    /// Refuses a grantor who lacks anything that the account holds, by whatever binding: by a key of it they could do it all.
+    /// Refuses a grantor who lacks anything that the account or member holds, by whatever binding: acting as them they could do it all.
     pub async fn check_acting_as(
         &self,
         asker: Asker<'_>,
         scope: OrganizationScope,
         grantor: &Grantor,
-        account: ServiceAccountId,
+        subject: &Actor,
     ) -> Result<(), RemoteError> {
         let message = CheckGrantRequest {
             organization_id: scope.organization_id().to_string(),
@@ -216,7 +216,7 @@ impl Remote {
             grantor: Some(feed::actor_to_proto(&grantor.actor)),
             roles: Vec::new(),
             grantor_is_project: grantor.is_project,
-            acting_as: Some(subject(&Actor::ServiceAccount(account))),
+            acting_as: Some(self::subject(subject)),
         };
         let request = self.to(asker, Service::Authz, message)?;
         Ok(self.subjects.clone().check_grant(request).await.map(drop)?)

@@ -37,6 +37,8 @@ pub enum Subject {
     ServiceAccount(Uuid),
     Session(Uuid),
     ApiKey(Uuid),
+    /// One token by its `jti`.
+    Token(Uuid),
 }
 
 /// What of a token decides whether it is outdated.
@@ -55,6 +57,8 @@ pub struct Bearer {
     pub issued_at: u64,
     /// The revision that its roles were read at. None for a token that says nothing of roles.
     pub epoch: Option<i64>,
+    /// The token itself, where it alone can be revoked.
+    pub token: Option<Uuid>,
 }
 
 impl Bearer {
@@ -70,6 +74,7 @@ impl Bearer {
             began_at: seconds * 1000 + u64::from(nanoseconds / 1_000_000),
             issued_at,
             epoch: Some(epoch),
+            token: None,
         }
     }
 
@@ -83,6 +88,13 @@ impl Bearer {
             began_at: issued_at.saturating_mul(1000),
             issued_at,
             epoch: None,
+            token: None,
         }
+    }
+
+    /// The same with the token's own id.
+    #[must_use]
+    pub fn of_token(self, token: Option<Uuid>) -> Self {
+        Self { token, ..self }
     }
 }

@@ -84,6 +84,7 @@ impl Set {
         };
         bearer.issued_at <= self.all_until && self.all_until > 0
             || refused(bearer.by)
+            || bearer.token.is_some_and(|id| refused(Subject::Token(id)))
             || refused(bearer.holder)
             || bearer.organization.is_some_and(|id| refused(Subject::Organization(id)))
             || refused(Subject::Project(bearer.project))

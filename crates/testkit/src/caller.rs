@@ -135,6 +135,7 @@ impl Cluster {
             iat: now,
             nbf: now,
             obo: None,
+            act: None,
         };
         let token = key.sign("wl+jwt", &claims).unwrap_or_else(|error| panic!("{error}"));
         Caller::new(self.door(called), Some(&token))

@@ -40,6 +40,22 @@ pub struct AccessClaims {
     /// Raised whenever the member's rights shrink: an outdated token shows it.
     #[serde(default)]
     pub epoch: i64,
+    /// Who acts, where a member is impersonated (RFC 8693, section 4.1): `sub` is then whom they act as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub act: Option<ActClaims>,
+    /// Permissions that were asked for, each held when the token was minted. Where there are any, the token is good for these alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub permissions: Vec<String>,
+}
+
+/// Who acts as somebody else. Whoever acts so acts for nobody else again: there is no `act` in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ActClaims {
+    /// A member's id or a service account's.
+    pub sub: String,
+    /// Their own session or API key: when it ends, so does their acting.
+    pub sid: String,
 }
 
 /// The claims of a token with which one service calls another.
@@ -56,4 +72,7 @@ pub struct WorkloadClaims {
     /// Whose call is being served: an actor's text form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub obo: Option<String>,
+    /// Who acts as the one whose call it is, if that is an impersonated member: an actor's text form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub act: Option<String>,
 }

@@ -32,7 +32,8 @@ pub struct Expected<'a> {
     /// `at+jwt` or `wl+jwt`: one cannot stand in for the other.
     pub typ: &'a str,
     pub issuer: &'a str,
-    pub audience: &'a str,
+    /// None: whomever it is meant for.
+    pub audience: Option<&'a str>,
     /// A token for longer was not made by us, whoever signed it.
     pub longest_life: Duration,
 }
@@ -116,7 +117,7 @@ impl Registered {
         let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let leeway = LEEWAY.as_secs();
         self.iss == expected.issuer
-            && self.aud == expected.audience
+            && expected.audience.is_none_or(|audience| self.aud == audience)
             && !self.sub.is_empty()
             && self.iat.max(self.nbf) <= now.saturating_add(leeway)
             && self.nbf < self.exp

@@ -78,6 +78,11 @@ impl Learner<'_> {
                 self.shut(ids(event, None, |id: SessionId| Subject::Session(id.uuid())));
             }
             "api_key.revoked" => self.shut(keys(event)),
+            "access_token.revoked" => {
+                if let Some(Payload::AccessTokenRevocation(revocation)) = &event.payload {
+                    self.shut(revocation.token_id.parse().ok().map(Subject::Token));
+                }
+            }
             "service_account.deleted"
             | "service_account.suspended"
             | "service_account.reactivated"

@@ -24,12 +24,12 @@ use std::{
 use api::event::v1::Event;
 use outdated::{Ahead, Bearer, Complete, KEEP, LONGEST_LIFE, Moment, Set, Statement, Subject};
 use prost_types::Timestamp;
-use tenancy::{OrganizationId, ProjectId, SessionId};
+use tenancy::{MemberId, OrganizationId, ProjectId, SessionId};
 use tokio::sync::broadcast;
 use tonic::Status;
 
 use crate::{
-    caller::{Caller, Service},
+    caller::{Caller, Impersonator, Service},
     refusal::{credential_revoked, revocations_unknown, unauthenticated},
     verify::Verified,
 };
@@ -97,17 +97,19 @@ impl Invalidations {
 
     /// Refuses a credential that was revoked, or of which that is not known.
     pub fn check(&self, verified: &Verified) -> Result<(), Status> {
-        match bearer(verified)? {
-            Some(bearer) => self.check_bearer(&bearer),
-            None => Ok(()),
-        }
+        self.check_bearers(&bearers(verified)?)
     }
 
-    pub(crate) fn check_bearer(&self, bearer: &Bearer) -> Result<(), Status> {
+    pub(crate) fn check_bearers(&self, bearers: &[Bearer]) -> Result<(), Status> {
+        if bearers.is_empty() {
+            return Ok(());
+        }
         // Known to be revoked is said even when what else was revoked is not known.
-        if self.set.read().unwrap_or_else(PoisonError::into_inner).refuses(bearer) {
+        let set = self.set.read().unwrap_or_else(PoisonError::into_inner);
+        if bearers.iter().any(|bearer| set.refuses(bearer)) {
             return Err(credential_revoked());
         }
+        drop(set);
         if self.is_live() { Ok(()) } else { Err(revocations_unknown()) }
     }
 
@@ -116,9 +118,9 @@ impl Invalidations {
         self.members.is_live()
     }
 
-    /// Refuses a session's tokens from now on, without waiting for the feed to say so.
-    pub fn end(&self, project: ProjectId, session: SessionId) {
-        self.change(|set| set.shut(project.uuid(), Subject::Session(session.uuid()), milliseconds_now(), 0));
+    /// Refuses a session's tokens, or one token, from now on, without waiting for the feed to say so.
+    pub fn end(&self, project: ProjectId, subject: Subject) {
+        self.change(|set| set.shut(project.uuid(), subject, milliseconds_now(), 0));
     }
 
     /// Takes in one event of a service's feed.
@@ -182,24 +184,36 @@ impl Invalidations {
     }
 }
 
-/// None for what cannot be revoked in this way. A token that could outlive what is held of it is none of ours.
-pub(crate) fn bearer(verified: &Verified) -> Result<Option<Bearer>, Status> {
+/// All whose end ends the token: whom it is about and who acts as them. None for what cannot be revoked in this way. A token that
+/// could outlive what is held of it is none of ours.
+pub(crate) fn bearers(verified: &Verified) -> Result<Vec<Bearer>, Status> {
     let (issued_at, epoch) = verified.claims.as_ref().map_or((0, 0), |claims| (claims.iat, claims.epoch));
-    let bearer = match verified.caller {
-        Caller::Member { project, organization, member, session } => {
-            let ids = (project.uuid(), organization.uuid(), member.uuid(), session.uuid());
-            Bearer::member(ids.0, ids.1, ids.2, ids.3, issued_at, epoch)
+    let token = verified.claims.as_ref().and_then(|claims| claims.jti.parse().ok());
+    let bearers = match verified.caller {
+        Caller::Member { project, organization, member, session, impersonator } => {
+            let (project, organization) = (project.uuid(), organization.uuid());
+            let person = |member: MemberId, session: SessionId| {
+                Bearer::member(project, organization, member.uuid(), session.uuid(), issued_at, epoch)
+            };
+            let acting = impersonator.map(|impersonator| match impersonator {
+                Impersonator::Member(id, session) => person(id, session),
+                Impersonator::ServiceAccount(id, key) => {
+                    Bearer::service_account(project, Some(organization), id.uuid(), key.uuid(), issued_at)
+                }
+            });
+            [Some(person(member, session).of_token(token)), acting].into_iter().flatten().collect()
         }
         Caller::ServiceAccount { project, organization, id, key } => {
             let organization = organization.map(OrganizationId::uuid);
-            Bearer::service_account(project.uuid(), organization, id.uuid(), key.uuid(), issued_at)
+            let account = Bearer::service_account(project.uuid(), organization, id.uuid(), key.uuid(), issued_at);
+            vec![account.of_token(token)]
         }
-        Caller::Operator | Caller::Anonymous | Caller::Workload { .. } => return Ok(None),
+        Caller::Operator | Caller::Anonymous | Caller::Workload { .. } => return Ok(Vec::new()),
     };
     if verified.claims.is_some() && verified.expires_at.saturating_sub(issued_at) > LONGEST_LIFE.as_secs() {
         return Err(unauthenticated());
     }
-    Ok(Some(bearer))
+    Ok(bearers)
 }
 
 fn index(service: Service) -> Option<usize> {
@@ -225,7 +239,6 @@ fn system_time(time: Timestamp) -> SystemTime {
 
 #[cfg(test)]
 mod tests {
-    use tenancy::MemberId;
     use tonic::Code;
 
     use super::*;
@@ -237,7 +250,7 @@ mod tests {
     fn member() -> (Verified, ProjectId, SessionId) {
         let session = SessionId::new();
         let (project, organization, member) = (ProjectId::new(), OrganizationId::new(), MemberId::new());
-        (token(Caller::Member { project, organization, member, session }), project, session)
+        (token(Caller::Member { project, organization, member, session, impersonator: None }), project, session)
     }
 
     fn now() -> Timestamp {
@@ -256,7 +269,7 @@ mod tests {
         }
         invalidations.heard_until(Service::Member, now());
         assert!(invalidations.check(&member).is_ok());
-        invalidations.end(project, session);
+        invalidations.end(project, Subject::Session(session.uuid()));
         assert_eq!(invalidations.check(&member).unwrap_err().code(), Code::Unauthenticated);
     }
 

@@ -209,7 +209,7 @@ impl SubjectService for Server {
         let roles = convert::role::names(&mut violations, "roles", &asked.roles);
         let grantor = violations.check("grantor", subject::grantor(asked.grantor.as_ref(), asked.grantor_is_project));
         let acting_as =
-            asked.acting_as.as_ref().and_then(|named| violations.check("acting_as", subject::service_account(named)));
+            asked.acting_as.as_ref().and_then(|named| violations.check("acting_as", subject::one(Some(named))));
         let (organization, project, grantor) = violations.all((organization, project, grantor))?;
         let scope = self.enter(&granted, Some(project), organization).await?;
         let roles = ops::subject_roles::check_grant(&self.snapshots, scope, grantor, &roles, acting_as)

@@ -93,6 +93,9 @@ impl Edge {
         let presented = self.credential(request.headers())?;
         let caller = presented.0.as_ref().map_or(&Caller::Anonymous, |verified| &verified.caller);
         access::admit(caller, method)?;
+        if let Some(verified) = &presented.0 {
+            access::within(verified, method)?;
+        }
         Ok((method, route, presented))
     }
 

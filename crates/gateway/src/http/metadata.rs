@@ -18,6 +18,11 @@ use tokens::KeySet;
 
 /// For as long may others keep the metadata.
 const CACHE: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "public, max-age=300")];
+/// How a service account proves itself.
+const CLIENT_METHODS: [&str; 3] = ["client_secret_basic", "client_secret_post", "private_key_jwt"];
+/// As member-service takes them of registered keys.
+const ASSERTION_ALGORITHMS: [&str; 3] = ["EdDSA", "ES256", "RS256"];
+
 #[derive(Debug)]
 pub struct Documents {
     issuer: String,
@@ -52,8 +57,15 @@ impl Documents {
             "issuer": self.issuer,
             "token_endpoint": format!("{base}/oauth2/token"),
             "jwks_uri": format!("{base}/.well-known/jwks.json"),
-            "grant_types_supported": ["client_credentials", "refresh_token"],
-            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+            "introspection_endpoint": format!("{base}/oauth2/introspect"),
+            "revocation_endpoint": format!("{base}/oauth2/revoke"),
+            "grant_types_supported": ["client_credentials", "refresh_token", super::token::TOKEN_EXCHANGE],
+            "token_endpoint_auth_methods_supported": ([CLIENT_METHODS.as_slice(), &["none"]].concat()),
+            "token_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGORITHMS,
+            "introspection_endpoint_auth_methods_supported": CLIENT_METHODS,
+            "introspection_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGORITHMS,
+            "revocation_endpoint_auth_methods_supported": ([CLIENT_METHODS.as_slice(), &["none"]].concat()),
+            "revocation_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGORITHMS,
             "response_types_supported": [],
         })
     }

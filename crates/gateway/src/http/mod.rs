@@ -1,8 +1,10 @@
 //! What the gateway serves to callers who speak no gRPC.
 
+mod form;
 pub mod mailbox;
 pub mod metadata;
 mod oauth_error;
+mod standing;
 pub mod token;
 
 use std::sync::Arc;
@@ -24,6 +26,8 @@ pub struct State {
 pub fn routes(state: State) -> Router {
     Router::new()
         .route("/oauth2/token", post(token::token).fallback(token::wrong_verb))
+        .route("/oauth2/introspect", post(standing::introspect).fallback(token::wrong_verb))
+        .route("/oauth2/revoke", post(standing::revoke).fallback(token::wrong_verb))
         .with_state(state.tokens)
         .merge(
             Router::new()

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use api::access::v1::ErrorReason;
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -12,7 +11,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use super::token::NO_STORE;
-use crate::refusal;
+use crate::ops::refused::{OauthCode, Refused};
 
 #[derive(Debug)]
 pub struct OauthError {
@@ -43,44 +42,57 @@ impl OauthError {
         Self::new(
             StatusCode::BAD_REQUEST,
             "unsupported_grant_type",
-            "the grant types are client_credentials and refresh_token",
+            "the grant types are client_credentials, refresh_token and token-exchange",
         )
     }
 
-    pub fn invalid_scope() -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "invalid_scope",
-            "tokens have no scopes: what a caller may do is decided by roles",
-        )
+    pub fn unauthorized_client() -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "unauthorized_client", "the client may not ask for this")
     }
 
     /// Which of id and secret was wrong is not said.
     pub fn invalid_client() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "invalid_client", "the client could not be authenticated")
     }
+
+    #[cfg(test)]
+    pub fn word(&self) -> &'static str {
+        self.error
+    }
 }
 
-impl From<Status> for OauthError {
-    fn from(status: Status) -> Self {
+impl From<Refused> for OauthError {
+    fn from(Refused { code, status }: Refused) -> Self {
         let retry_after = status.get_details_retry_info().and_then(|info| info.retry_delay);
-        let mut error = match (refusal::reason(&status), status.code()) {
-            (Some(ErrorReason::SignInFailed), _) => Self::invalid_client(),
-            (Some(ErrorReason::RefreshTokenRefused), _) => {
-                Self::new(StatusCode::BAD_REQUEST, "invalid_grant", "the refresh token is not good, or no longer")
+        let bad_request = |error| Self::new(StatusCode::BAD_REQUEST, error, speakable(status.message()));
+        let mut error = match code {
+            OauthCode::InvalidClient => Self::invalid_client(),
+            OauthCode::InvalidRequest => bad_request("invalid_request"),
+            OauthCode::InvalidGrant => bad_request("invalid_grant"),
+            OauthCode::InvalidScope => bad_request("invalid_scope"),
+            OauthCode::InvalidTarget => bad_request("invalid_target"),
+            OauthCode::TemporarilyUnavailable if status.code() == Code::ResourceExhausted => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable", speakable(status.message()))
             }
-            (Some(ErrorReason::InvalidFields), _) => Self::invalid_request(status.message()),
-            (_, Code::ResourceExhausted) => {
-                Self::new(StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable", status.message())
+            OauthCode::TemporarilyUnavailable => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", speakable(status.message()))
             }
-            (_, Code::Unavailable | Code::DeadlineExceeded) => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", status.message())
-            }
-            _ => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "internal error"),
+            OauthCode::ServerError => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "internal error"),
         };
         error.retry_after = retry_after;
         error
     }
+}
+
+impl From<Status> for OauthError {
+    fn from(status: Status) -> Self {
+        Refused::from(status).into()
+    }
+}
+
+/// The characters that section 5.2 allows in a description.
+fn speakable(text: &str) -> String {
+    text.chars().map(|c| if matches!(c, ' '..='~') && c != '"' && c != '\\' { c } else { '\'' }).collect()
 }
 
 impl IntoResponse for OauthError {

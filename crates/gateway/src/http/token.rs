@@ -1,6 +1,6 @@
-//! `POST /oauth2/token` (RFC 6749): client_credentials for programs, refresh_token for sessions.
+//! `POST /oauth2/token` (RFC 6749, 8693): client_credentials for programs, refresh_token for sessions, a token for a token.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     body::Body,
@@ -8,31 +8,82 @@ use axum::{
     http::{HeaderMap, HeaderName, header},
     response::{IntoResponse, Response},
 };
-use base64::{Engine, engine::general_purpose::STANDARD};
-use runtime::CallContext;
+use runtime::{CallContext, Violations};
 use serde_json::json;
+use tenancy::{MemberId, OrganizationId};
 
-use super::oauth_error::OauthError;
+use super::{form::Form, oauth_error::OauthError};
 use crate::{
     edge::ClientAddress,
     limits::Limits,
-    mint::OWN_CLIENT,
     ops::{
-        clients::{Clients, Presented},
-        sessions::Sessions,
+        clients::{Account, Client, Clients, Presented},
+        exchange::{ActorToken, Exchange, Exchanges, Subject},
+        grants::{Given, Wish},
+        refused::{OauthCode, Refused},
+        sessions::{Sessions, Visitor},
+        standing::Standing,
     },
+    refusal,
 };
 
 pub const NO_STORE: [(HeaderName, &str); 2] = [(header::CACHE_CONTROL, "no-store"), (header::PRAGMA, "no-cache")];
-const MAX_FORM_BYTES: usize = 64 * 1024;
-/// Longer than any id or secret of ours.
-const MAX_PARAMETER_BYTES: usize = 1024;
+const MAX_USER_AGENT: usize = 512;
+pub const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
+const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
+/// Ours: a member's id, of whom there is no token.
+const MEMBER: &str = "urn:guildhall:params:oauth:token-type:member";
+/// Ours: an API key.
+const API_KEY: &str = "urn:guildhall:params:oauth:token-type:api_key";
 
+/// What the OAuth endpoints work with.
 #[derive(Debug)]
 pub struct Tokens {
-    pub clients: Clients,
+    pub clients: Arc<Clients>,
     pub sessions: Arc<Sessions>,
+    pub exchanges: Arc<Exchanges>,
+    pub standing: Arc<Standing>,
     pub limits: Arc<Limits>,
+}
+
+/// A request to one of them, as far as they have it in common.
+pub struct Asked {
+    pub visitor: Visitor,
+    pub form: Form,
+    /// The client that proves itself, if one does.
+    pub client: Option<Presented>,
+}
+
+impl Tokens {
+    pub async fn asked(&self, request: Request) -> Result<Asked, OauthError> {
+        let (parts, body): (_, Body) = request.into_parts();
+        let call = CallContext::from_extensions(&parts.extensions);
+        let address = parts.extensions.get::<ClientAddress>().map(|client| client.0);
+        if let Some(address) = address {
+            self.limits.token_from(address)?;
+        }
+        let mut form = Form::read(&parts.headers, body).await?;
+        let client = form.client(&parts.headers)?;
+        let address = address.unwrap_or(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));
+        Ok(Asked { visitor: Visitor { call, address, user_agent: user_agent(&parts.headers) }, form, client })
+    }
+
+    /// The service account that a client is, if one proves itself.
+    pub async fn account(&self, call: &CallContext, client: Option<Presented>) -> Result<Option<Account>, OauthError> {
+        match client {
+            None => Ok(None),
+            Some(presented) => match self.clients.authenticate(call, presented).await.map_err(Refused::from)? {
+                Client::Account(account) => Ok(Some(account)),
+                Client::Operator(_) => Err(OauthError::unauthorized_client()),
+            },
+        }
+    }
+}
+
+fn user_agent(headers: &HeaderMap) -> String {
+    let text = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    text.chars().take(MAX_USER_AGENT).collect()
 }
 
 pub async fn wrong_verb() -> OauthError {
@@ -40,127 +91,96 @@ pub async fn wrong_verb() -> OauthError {
 }
 
 pub async fn token(State(tokens): State<Arc<Tokens>>, request: Request) -> Result<Response, OauthError> {
-    let (parts, body) = request.into_parts();
-    let call = CallContext::from_extensions(&parts.extensions);
-    if let Some(client) = parts.extensions.get::<ClientAddress>() {
-        tokens.limits.token_from(client.0)?;
-    }
-    let mut form = form(&parts.headers, body).await?;
-    if form.remove("scope").is_some() {
-        return Err(OauthError::invalid_scope());
-    }
-    let answer = match form.remove("grant_type").as_deref() {
-        Some("client_credentials") => {
-            let client = credentials(&parts.headers, &mut form)?.ok_or_else(OauthError::invalid_client)?;
-            tokens.limits.token_for(&client.client_id)?;
-            let minted = tokens.clients.token(&call, client).await?;
-            json!({"access_token": minted.token, "token_type": "Bearer", "expires_in": minted.expires_in})
+    let Asked { visitor, mut form, client } = tokens.asked(request).await?;
+    let grant_type = form.required("grant_type")?;
+    let wish = wish(&mut form)?;
+    let asked_some = !wish.permissions.is_empty();
+    let (given, exchanged) = match grant_type.as_str() {
+        "client_credentials" => {
+            let client = client.ok_or_else(OauthError::invalid_client)?;
+            (tokens.clients.token(&visitor.call, client, wish).await?, false)
         }
-        Some("refresh_token") => {
-            public_client(&parts.headers, &mut form)?;
-            let refresh_token =
-                form.remove("refresh_token").ok_or_else(|| OauthError::invalid_request("refresh_token is missing"))?;
-            let signed = tokens.sessions.refresh(&call, refresh_token).await?;
-            json!({
-                "access_token": signed.access.token,
-                "token_type": "Bearer",
-                "expires_in": signed.access.expires_in,
-                "refresh_token": signed.grant.refresh_token,
-            })
+        "refresh_token" => {
+            // Sessions belong to no client that could authenticate.
+            if tokens.account(&visitor.call, client).await?.is_some() {
+                return Err(OauthError::unauthorized_client());
+            }
+            let refresh_token = form.required("refresh_token")?;
+            (tokens.sessions.refreshed(&visitor.call, refresh_token, wish).await?, false)
         }
-        Some(_) => return Err(OauthError::unsupported_grant_type()),
-        None => return Err(OauthError::invalid_request("grant_type is missing")),
+        TOKEN_EXCHANGE => {
+            let client = tokens.account(&visitor.call, client).await?;
+            let asked = exchange(&mut form, wish)?;
+            (tokens.exchanges.exchange(&visitor, client, asked).await?, true)
+        }
+        _ => return Err(OauthError::unsupported_grant_type()),
     };
+    let Given { access, refresh_token, permissions } = given;
+    let mut answer = json!({"access_token": access.token, "token_type": "Bearer", "expires_in": access.expires_in});
+    if !refresh_token.is_empty() {
+        answer["refresh_token"] = refresh_token.into();
+    }
+    // Said where it is not what was asked for (section 5.1), and always where something was.
+    if asked_some || !permissions.is_empty() {
+        answer["scope"] = permissions.join(" ").into();
+    }
+    if exchanged {
+        answer["issued_token_type"] = ACCESS_TOKEN.into();
+    }
     Ok((NO_STORE, super::JSON, answer.to_string()).into_response())
 }
 
-/// The parameters, each at most once; an empty one counts as left out (section 3.2).
-async fn form(headers: &HeaderMap, body: Body) -> Result<HashMap<String, String>, OauthError> {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-        return Err(OauthError::invalid_request("the content type must be application/x-www-form-urlencoded"));
-    }
-    let bytes = axum::body::to_bytes(body, MAX_FORM_BYTES).await.map_err(|_| OauthError::too_large())?;
-    let mut form = HashMap::new();
-    for (name, value) in url::form_urlencoded::parse(&bytes) {
-        if value.len() > MAX_PARAMETER_BYTES || name.len() > MAX_PARAMETER_BYTES {
-            return Err(OauthError::invalid_request("a parameter is longer than 1024 bytes"));
-        }
-        if form.insert(name.into_owned(), value.into_owned()).is_some() {
-            return Err(OauthError::invalid_request("a parameter stands there twice"));
-        }
-    }
-    form.retain(|_, value| !value.is_empty());
-    Ok(form)
-}
-
-/// The client's id and secret, from the `authorization` header or the form but not from both (section 2.3). None: there are none.
-fn credentials(headers: &HeaderMap, form: &mut HashMap<String, String>) -> Result<Option<Presented>, OauthError> {
-    let (client_id, secret) = (form.remove("client_id"), form.remove("client_secret"));
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let Some(value) = values.next() else {
-        return Ok(client_id.zip(secret).map(|(client_id, secret)| Presented { client_id, secret }));
+/// `scope` names permissions. One audience: by its name or, as RFC 8707 has it, as a `resource`.
+fn wish(form: &mut Form) -> Result<Wish, OauthError> {
+    let permissions = match form.take("scope") {
+        None => Vec::new(),
+        Some(scope) => scope.split(' ').map(str::to_owned).collect(),
     };
-    let basic = value.to_str().ok().and_then(basic).filter(|_| values.next().is_none());
-    let basic = basic.ok_or_else(OauthError::invalid_client)?;
-    if secret.is_some() || client_id.is_some_and(|id| id != basic.client_id) {
-        return Err(OauthError::invalid_request("the client must authenticate in one way only"));
-    }
-    Ok(Some(basic))
-}
-
-/// Sessions belong to no client that could authenticate: who names one names the one of all people's sign-ins.
-fn public_client(headers: &HeaderMap, form: &mut HashMap<String, String>) -> Result<(), OauthError> {
-    let named = form.remove("client_id").is_none_or(|id| id == OWN_CLIENT);
-    let authenticates = form.remove("client_secret").is_some() || headers.contains_key(header::AUTHORIZATION);
-    if named && !authenticates { Ok(()) } else { Err(OauthError::invalid_client()) }
-}
-
-/// `Basic` with both parts form-encoded, as section 2.3.1 has it.
-fn basic(value: &str) -> Option<Presented> {
-    let (scheme, encoded) = value.split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("basic") || encoded.len() > 4 * MAX_PARAMETER_BYTES {
-        return None;
-    }
-    let text = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
-    let (client_id, secret) = text.split_once(':')?;
-    let (client_id, secret) = (form_decoded(client_id)?, form_decoded(secret)?);
-    (!client_id.is_empty() && !secret.is_empty()).then_some(Presented { client_id, secret })
-}
-
-fn form_decoded(text: &str) -> Option<String> {
-    let mut bytes = text.bytes();
-    let mut decoded = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
-        decoded.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let mut digit = || char::from(bytes.next()?).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-                digit()? << 4 | digit()?
-            }
-            byte => byte,
-        });
-    }
-    String::from_utf8(decoded).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(text: &str) -> Option<(String, String)> {
-        basic(&format!("Basic {}", STANDARD.encode(text))).map(|found| (found.client_id, found.secret))
-    }
-
-    #[test]
-    fn basic_credentials_are_form_encoded() {
-        assert_eq!(read("sa_1:secret"), Some(("sa_1".to_owned(), "secret".to_owned())));
-        assert_eq!(read("a%3Ab:c+d%2F"), Some(("a:b".to_owned(), "c d/".to_owned())));
-        assert_eq!(read("id:with:colon"), Some(("id".to_owned(), "with:colon".to_owned())));
-        for bad in ["", "id", "id:", ":secret", "id:%zz", "id:%4"] {
-            assert_eq!(read(bad), None, "{bad}");
+    let audience = match (form.take("audience"), form.take("resource")) {
+        (Some(_), Some(_)) => {
+            return Err(Refused::new(OauthCode::InvalidTarget, refusal::audience_not_allowed()).into());
         }
-        assert!(basic("Bearer abc").is_none() && basic("Basic !").is_none() && basic("Basic").is_none());
+        (audience, resource) => audience.or(resource).unwrap_or_default(),
+    };
+    let wish = Wish { audience, permissions };
+    let mut violations = Violations::default();
+    wish.check(&mut violations);
+    violations.finish().map_err(|status| {
+        let code = if wish.audience.len() > 255 { OauthCode::InvalidTarget } else { OauthCode::InvalidScope };
+        Refused::new(code, status)
+    })?;
+    Ok(wish)
+}
+
+/// RFC 8693, section 2.1.
+fn exchange(form: &mut Form, wish: Wish) -> Result<Exchange, OauthError> {
+    if form.take("requested_token_type").is_some_and(|kind| kind != ACCESS_TOKEN && kind != JWT) {
+        return Err(OauthError::invalid_request("requested_token_type: only access tokens are given"));
     }
+    let token = form.required("subject_token")?;
+    let subject = match form.required("subject_token_type")?.as_str() {
+        ACCESS_TOKEN | JWT => {
+            if !token.contains('.') {
+                return Err(OauthError::invalid_request("subject_token is no access token"));
+            }
+            Subject::Token(token)
+        }
+        API_KEY if !token.contains('.') => Subject::Token(token),
+        MEMBER => match token.parse::<MemberId>() {
+            Ok(member) => Subject::Member(member),
+            Err(_) => return Err(OauthError::invalid_request("subject_token is no member's id")),
+        },
+        _ => return Err(OauthError::invalid_request("subject_token_type does not fit or is not known here")),
+    };
+    let actor_token = match (form.take("actor_token"), form.take("actor_token_type").as_deref()) {
+        (None, None) => None,
+        (Some(token), Some(ACCESS_TOKEN | JWT)) => Some(ActorToken(token)),
+        _ => return Err(OauthError::invalid_request("actor_token and actor_token_type do not fit together")),
+    };
+    let organization = match form.take("organization_id").map(|text| text.parse::<OrganizationId>()) {
+        None => None,
+        Some(Ok(organization)) => Some(organization),
+        Some(Err(_)) => return Err(OauthError::invalid_request("organization_id is no organization's id")),
+    };
+    Ok(Exchange { subject, actor_token, organization, wish })
 }

@@ -3,13 +3,21 @@
 use std::{net::IpAddr, sync::Arc};
 
 use access::{Caller, Invalidations};
-use api::member::v1::{AuthFactor, CreateSessionRequest, ExchangeSessionRequest, SessionGrant};
+use api::member::v1::{
+    AuthFactor, CreateSessionRequest, ExchangeSessionRequest, ReadRefreshTokenResponse, SessionGrant,
+};
+use outdated::Subject;
 use runtime::CallContext;
+use tenancy::ProjectId;
 use tonic::Status;
 
-use super::projects::Projects;
+use super::{
+    grants::{Given, Wish, Wishes},
+    projects::Projects,
+    refused::Refused,
+};
 use crate::{
-    mint::{Mint, Minted},
+    mint::{Mint, Minted, Terms},
     refusal,
     remote::Remote,
 };
@@ -35,12 +43,31 @@ pub struct Sessions {
     remote: Remote,
     projects: Arc<Projects>,
     mint: Arc<Mint>,
+    wishes: Arc<Wishes>,
     invalidations: Arc<Invalidations>,
 }
 
+/// Whose session a refresh token goes on with.
+fn holder(found: &ReadRefreshTokenResponse) -> Option<Caller> {
+    let session = found.session.as_ref()?;
+    Some(Caller::Member {
+        project: found.project_id.parse().ok()?,
+        organization: session.organization_id.parse().ok()?,
+        member: session.member_id.parse().ok()?,
+        session: session.session_id.parse().ok()?,
+        impersonator: None,
+    })
+}
+
 impl Sessions {
-    pub fn new(remote: Remote, projects: Arc<Projects>, mint: Arc<Mint>, invalidations: Arc<Invalidations>) -> Self {
-        Self { remote, projects, mint, invalidations }
+    pub fn new(
+        remote: Remote,
+        mint: Arc<Mint>,
+        projects: Arc<Projects>,
+        wishes: Arc<Wishes>,
+        invalidations: Arc<Invalidations>,
+    ) -> Self {
+        Self { remote, projects, mint, wishes, invalidations }
     }
 
     /// Begins a session for a member who has proven who they are.
@@ -83,12 +110,28 @@ impl Sessions {
         self.signed(call, grant).await
     }
 
+    /// As [`Sessions::refresh`], with a wish. It is decided before the token is used up: what is refused can be asked for again.
+    pub async fn refreshed(&self, call: &CallContext, refresh_token: String, wish: Wish) -> Result<Given, Refused> {
+        if wish.is_none() {
+            let Signed { grant, access } = self.refresh(call, refresh_token).await?;
+            return Ok(Given { access, refresh_token: grant.refresh_token, permissions: Vec::new() });
+        }
+        let found = self.remote.read_refresh_token(call, refresh_token.clone()).await?;
+        let caller = holder(&found).ok_or_else(|| refusal::incomplete("a refresh token's session"))?;
+        let terms = self.wishes.granted(call, &caller, wish).await?;
+        let grant = self.remote.refresh_session(call, refresh_token).await?;
+        let custom = self.projects.claims(call, &grant).await?;
+        let permissions = terms.permissions.clone();
+        let access = self.mint.member(&grant, Terms { custom, ..terms })?;
+        Ok(Given { access, refresh_token: grant.refresh_token, permissions })
+    }
+
     /// Ends the caller's session. A caller without one has nothing to end.
     pub async fn end(&self, call: &CallContext, caller: &Caller) -> Result<(), Status> {
         let Caller::Member { project, organization, session, .. } = caller else { return Ok(()) };
         self.remote.end_session(call, caller, *organization, *session).await?;
         // The others learn it from the feed; this replica need not wait.
-        self.invalidations.end(*project, *session);
+        self.invalidations.end(*project, Subject::Session(session.uuid()));
         Ok(())
     }
 
@@ -96,9 +139,10 @@ impl Sessions {
         if grant.session.is_none() || grant.project_id.is_empty() {
             return Err(refusal::incomplete("a session's grant"));
         }
-        let project = grant.project_id.parse().map_err(|_| refusal::incomplete("a session's grant"))?;
-        let making = self.projects.making(call, project).await?;
-        let access = self.mint.member(&grant, making.algorithm)?;
+        let project: ProjectId = grant.project_id.parse().map_err(|_| refusal::incomplete("a session's grant"))?;
+        let algorithm = self.projects.algorithm(call, project).await?;
+        let custom = self.projects.claims(call, &grant).await?;
+        let access = self.mint.member(&grant, Terms { custom, ..Terms::of(algorithm) })?;
         Ok(Signed { grant, access })
     }
 }

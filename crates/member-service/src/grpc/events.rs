@@ -40,6 +40,10 @@ pub fn payload(kind: &str, json: &str) -> Option<Payload> {
             let (before, after) = change(json, convert::api_key)?;
             Some(Payload::ApiKey(ApiKeyChange { before, after }))
         }
+        "access_token" => {
+            let revocation: model::TokenRevocation = serde_json::from_str(json).ok()?;
+            Some(Payload::AccessTokenRevocation(convert::token_revocation(&revocation)))
+        }
         _ => None,
     }
 }

@@ -21,7 +21,7 @@ use crate::{
         invitation::{AcceptError, InviteError, ResendError, RevokeError},
         member::{CreateError, ReadError, RemoveError, StateError, UpdateError},
         service_account::AccountError,
-        session::{BeginError, EndError, RefreshError},
+        session::{BeginError, EndError, ImpersonateError, PERMISSION, RefreshError},
         sign_up::SignUpError,
     },
 };
@@ -312,6 +312,17 @@ pub fn refresh(error: RefreshError) -> Status {
     }
 }
 
+pub fn impersonate(error: ImpersonateError) -> Status {
+    match error {
+        ImpersonateError::MemberUnknown => missing("member"),
+        ImpersonateError::Oneself => access::invalid_field("member_id", error),
+        ImpersonateError::Owner => refuse(Code::PermissionDenied, ErrorReason::GrantExceedsGrantor, &error),
+        ImpersonateError::NotPermitted => access::permission_missing(PERMISSION),
+        ImpersonateError::Remote(error) => error.into_status(),
+        ImpersonateError::Store(error) => store(error),
+    }
+}
+
 pub fn end_session(error: EndError) -> Status {
     match error {
         EndError::MemberUnknown => missing("member"),
@@ -347,6 +358,7 @@ pub fn account(error: AccountError) -> Status {
         AccountError::ProjectArchived => access::project_archived(),
         AccountError::AccountUnknown => missing("service_account"),
         AccountError::KeyUnknown => missing("api_key"),
+        AccountError::KeyTaken => access::invalid_field("api_key.public_jwk", error),
         AccountError::TooManyKeys => {
             Refusal::new(Code::ResourceExhausted, ErrorReason::LimitReached, error.to_string())
                 .metadata("limit", "api_keys")

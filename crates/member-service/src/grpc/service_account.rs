@@ -2,11 +2,11 @@
 
 use access::store;
 use api::member::v1::{
-    ApiKey, AuthenticateApiKeyRequest, AuthenticateApiKeyResponse, CreateApiKeyRequest,
+    ApiKey, AuthenticateApiKeyRequest, AuthenticateApiKeyResponse, AuthenticateAssertionRequest, CreateApiKeyRequest,
     CreateProjectServiceAccountRequest, CreateProjectServiceAccountResponse, CreateServiceAccountRequest,
     DeleteServiceAccountRequest, GetServiceAccountRequest, ListApiKeysRequest, ListApiKeysResponse,
-    ListServiceAccountsRequest, ListServiceAccountsResponse, RevokeApiKeyRequest, ServiceAccount,
-    UpdateServiceAccountRequest, service_account_service_server::ServiceAccountService,
+    ListServiceAccountsRequest, ListServiceAccountsResponse, RevokeAccessTokenRequest, RevokeApiKeyRequest,
+    ServiceAccount, UpdateServiceAccountRequest, service_account_service_server::ServiceAccountService,
 };
 use runtime::Violations;
 use tenancy::{
@@ -17,10 +17,18 @@ use tenancy::{
 use tonic::{Request, Response, Status};
 
 use super::{Door, convert, refusal};
-use crate::ops::service_account;
+use crate::{model::Assertion, ops::service_account};
 
 fn account_id(text: &str) -> Result<ServiceAccountId, Status> {
     text.parse().map_err(|error| access::invalid_field("service_account_id", error))
+}
+
+/// Whose credential it must be. A client id that is none fits no credential.
+fn client(text: &str) -> Result<Option<ServiceAccountId>, Status> {
+    match text {
+        "" => Ok(None),
+        text => text.parse().map(Some).map_err(|_| refusal::sign_in_failed()),
+    }
 }
 
 #[tonic::async_trait]
@@ -102,7 +110,7 @@ impl ServiceAccountService for Door {
         let issued = service_account::create_key(&self.context, &granted, once.as_ref(), id, draft)
             .await
             .map_err(refusal::account)?;
-        Ok(Response::new(convert::issued_api_key(issued)))
+        Ok(Response::new(convert::issued_api_key(granted.scope, issued)))
     }
 
     async fn list_api_keys(
@@ -120,7 +128,7 @@ impl ServiceAccountService for Door {
         let (page,) = violations.all((page,))?;
         let listed = service_account::list_keys(&self.context, &granted, id, &page).await.map_err(refusal::account)?;
         Ok(Response::new(ListApiKeysResponse {
-            api_keys: listed.rows.iter().map(convert::api_key).collect(),
+            api_keys: listed.rows.iter().map(|key| convert::api_key_in(granted.scope, key)).collect(),
             next_page_token: listed.next.map(|cursor| query.token(sealer, &cursor)).unwrap_or_default(),
         }))
     }
@@ -136,7 +144,7 @@ impl ServiceAccountService for Door {
         let revoked = service_account::revoke_key(&self.context, &granted, once.as_ref(), account, key)
             .await
             .map_err(refusal::account)?;
-        Ok(Response::new(convert::api_key(&revoked)))
+        Ok(Response::new(convert::api_key_in(granted.scope, &revoked)))
     }
 
     async fn authenticate_api_key(
@@ -147,13 +155,30 @@ impl ServiceAccountService for Door {
         let request = request.into_inner();
         let failed = |_| refusal::sign_in_failed();
         let presented = secret::parse(SecretKind::ApiKey, &request.secret).map_err(failed)?;
-        let client = match request.client_id.as_str() {
-            "" => None,
-            // A client id that is none fits no key.
-            text => Some(text.parse::<ServiceAccountId>().map_err(|_| refusal::sign_in_failed())?),
-        };
+        let client = client(&request.client_id)?;
         let found = service_account::authenticate(&self.context, &granted, &presented, client).await.map_err(store)?;
         Ok(Response::new(convert::authenticated(&found.ok_or_else(refusal::sign_in_failed)?)))
+    }
+
+    async fn authenticate_assertion(
+        &self,
+        request: Request<AuthenticateAssertionRequest>,
+    ) -> Result<Response<AuthenticateApiKeyResponse>, Status> {
+        let granted = self.access.workload(&request)?;
+        let request = request.into_inner();
+        let client = client(&request.client_id)?;
+        let assertion = Assertion::read(&request.assertion).ok_or_else(refusal::sign_in_failed)?;
+        let audiences = &request.audiences;
+        let found =
+            service_account::authenticate_assertion(&self.context, &granted, &assertion, audiences, client).await;
+        Ok(Response::new(convert::authenticated(&found.map_err(store)?.ok_or_else(refusal::sign_in_failed)?)))
+    }
+
+    async fn revoke_access_token(&self, request: Request<RevokeAccessTokenRequest>) -> Result<Response<()>, Status> {
+        let granted = self.access.workload(&request)?;
+        let revoking = convert::read_revoking(request.get_ref())?;
+        service_account::revoke_token(&self.context, &granted, revoking).await.map_err(refusal::account)?;
+        Ok(Response::new(()))
     }
 
     async fn create_project_service_account(

@@ -2,10 +2,10 @@
 
 use access::{Granted, store};
 use api::member::v1::{
-    CreateSessionRequest, EndSessionRequest, ExchangeSessionRequest, ListEntrancesRequest, ListEntrancesResponse,
-    ListSessionsRequest, ListSessionsResponse, RefreshSessionRequest, RevokeMemberSessionsRequest,
-    RevokeMemberSessionsResponse, RevokeSessionRequest, SessionGrant, end_session_request,
-    session_service_server::SessionService,
+    CreateSessionRequest, EndSessionRequest, ExchangeSessionRequest, ImpersonateMemberRequest, ListEntrancesRequest,
+    ListEntrancesResponse, ListSessionsRequest, ListSessionsResponse, ReadRefreshTokenRequest,
+    ReadRefreshTokenResponse, RefreshSessionRequest, RevokeMemberSessionsRequest, RevokeMemberSessionsResponse,
+    RevokeSessionRequest, SessionGrant, end_session_request, session_service_server::SessionService,
 };
 use runtime::Violations;
 use tenancy::{
@@ -128,7 +128,10 @@ impl SessionService for Door {
                 }
             }
             Some(end_session_request::Session::RefreshToken(token)) => {
-                if let Some((presented, head)) = self.presented(&granted, &token).await? {
+                let presented = self.presented(&granted, &token).await?;
+                let project = &request.project_id;
+                let within = |head: &Head| project.is_empty() || head.project_id.to_string() == *project;
+                if let Some((presented, head)) = presented.filter(|(_, head)| within(head)) {
                     session::end_by_token(&self.context, &granted, head, &presented).await.map_err(store)?;
                 }
             }
@@ -158,12 +161,48 @@ impl SessionService for Door {
                 let source = self.access.head(&granted.call, organization).await?;
                 let source = source.filter(|head| head.project_id == project);
                 let source = source.ok_or_else(|| refusal::switch(SwitchError::Ended))?;
-                entry::switch(&self.context, &granted, &source, session, &target, exchange.arrival)
-                    .await
-                    .map_err(refusal::switch)?
+                let (arrival, end_time) = (exchange.arrival, exchange.end_time);
+                let switched =
+                    entry::switch(&self.context, &granted, &source, session, &target, arrival, end_time).await;
+                let mut grant = switched.map_err(refusal::switch)?;
+                if end_time.is_some() {
+                    grant.refresh_token = String::new().into();
+                }
+                grant
             }
         };
         Ok(Response::new(convert::grant(&grant)))
+    }
+
+    async fn impersonate_member(
+        &self,
+        request: Request<ImpersonateMemberRequest>,
+    ) -> Result<Response<SessionGrant>, Status> {
+        let granted = self.access.workload(&request)?;
+        let (project, organization, asked) = convert::read_impersonation(request.get_ref())?;
+        let head = self.access.head(&granted.call, organization).await?;
+        let head = head.filter(|head| head.project_id == project && organization != project.into());
+        let head = head.ok_or_else(|| refusal::missing("organization"))?;
+        let granted = granted.in_organization(head.project_id, organization);
+        let grant = session::impersonate(&self.context, &granted, asked).await.map_err(refusal::impersonate)?;
+        Ok(Response::new(convert::grant(&grant)))
+    }
+
+    async fn read_refresh_token(
+        &self,
+        request: Request<ReadRefreshTokenRequest>,
+    ) -> Result<Response<ReadRefreshTokenResponse>, Status> {
+        let granted = self.access.workload(&request)?;
+        let presented = self.presented(&granted, &request.get_ref().refresh_token).await?;
+        let (presented, head) = presented.ok_or_else(refusal::refresh_refused)?;
+        let project_id = head.project_id.to_string();
+        let found = session::read(&self.context, &granted, head, &presented).await.map_err(refusal::refresh)?;
+        let session = found.ok_or_else(refusal::refresh_refused)?;
+        Ok(Response::new(ReadRefreshTokenResponse {
+            session: Some(convert::session(&session)),
+            project_id,
+            organization_slug: session.organization_slug,
+        }))
     }
 
     async fn list_entrances(

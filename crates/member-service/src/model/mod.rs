@@ -1,6 +1,7 @@
 //! What people, invitations, sessions and service accounts are, and the rules that their fields obey. No RPC and no SQL: these types
 //! are also the payloads of events and the kept answers, so a stored form outlives the code that wrote it.
 
+mod assertion;
 mod batch;
 mod brand;
 mod email;
@@ -13,10 +14,12 @@ mod metadata;
 mod names;
 mod password;
 mod policy;
+mod public_key;
 mod service_account;
 mod session;
 mod sign_in;
 
+pub use assertion::Assertion;
 pub use batch::{EntryRefusal, GrantRefused, NewMember, Outcome};
 pub use brand::Brand;
 pub use email::EmailAddress;
@@ -29,8 +32,10 @@ pub use metadata::Metadata;
 pub use names::{ExternalId, InvitationMessage, Name, cut};
 pub use password::{MAX_CHARACTERS, NewPassword, WeakPassword};
 pub use policy::{EmailInvites, LimitReached, Limits, NotInvitable, Policy, Room, Usage};
+pub use public_key::{AssertionKeyId, PublicKey, verifying};
 pub use service_account::{
     AccountChanges, AccountState, ApiKey, ApiKeyDraft, IssuedApiKey, MAX_LIVE_KEYS, NewProjectAccount, ServiceAccount,
+    TokenRevocation,
 };
 pub use session::{AuthFactor, AuthMethod, EndReason, IDLE_TIMEOUT, LIFETIME, Session, SessionChange, SessionGrant};
 pub use sign_in::{Entrance, Intermediate, IssuedIntermediate, SecondFactor, SignInMethod, SignInPolicy, Unmet};

@@ -3,7 +3,7 @@
 use tenancy::{ApiKeyId, OrganizationId, ServiceAccountId};
 use time::OffsetDateTime;
 
-use super::{Name, words};
+use super::{Name, PublicKey, words};
 
 words! {
     AccountState { Active = "ACTIVE", Suspended = "SUSPENDED" }
@@ -44,6 +44,9 @@ pub struct ApiKey {
     pub organization_id: Option<OrganizationId>,
     pub display_name: Name,
     pub prefix: String,
+    /// Of a key that is no secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_jwk: Option<String>,
     #[serde(with = "time::serde::rfc3339::option")]
     pub expire_time: Option<OffsetDateTime>,
     #[serde(with = "time::serde::rfc3339::option")]
@@ -62,6 +65,8 @@ pub struct ApiKey {
 pub struct ApiKeyDraft {
     pub display_name: Name,
     pub expire_time: Option<OffsetDateTime>,
+    /// None: a secret is to be made.
+    pub public_key: Option<PublicKey>,
 }
 
 /// A key in the answer of the call that made it.
@@ -76,4 +81,13 @@ pub struct IssuedApiKey {
 pub struct NewProjectAccount {
     pub account: ServiceAccount,
     pub issued: IssuedApiKey,
+}
+
+/// The payload of the event of an access token that was revoked.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct TokenRevocation {
+    pub token_id: uuid::Uuid,
+    pub service_account_id: ServiceAccountId,
+    #[serde(with = "time::serde::rfc3339")]
+    pub expire_time: OffsetDateTime,
 }

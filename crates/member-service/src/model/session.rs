@@ -56,6 +56,9 @@ pub struct Session {
     /// However busy it is: see [`Session::ends`].
     #[serde(with = "time::serde::rfc3339")]
     pub expire_time: OffsetDateTime,
+    /// Who acts as the member, as an actor's text. None: the member themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub impersonator: Option<String>,
     pub revision: i64,
     #[serde(with = "time::serde::rfc3339")]
     pub create_time: OffsetDateTime,

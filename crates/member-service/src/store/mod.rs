@@ -1,5 +1,6 @@
 //! SQL. Every function borrows a transaction that was opened with a scope.
 
+pub mod assertion;
 pub mod attempt;
 pub mod challenge;
 pub mod domain_review;

@@ -12,16 +12,21 @@ use uuid::Uuid;
 
 use crate::model::{AccountState, ApiKey, Name, ServiceAccount};
 
-struct AccountRow {
-    organization_id: Uuid,
-    project_id: Uuid,
-    service_account_id: Uuid,
-    display_name: String,
-    state: String,
-    state_revision: i64,
-    revision: i64,
-    create_time: OffsetDateTime,
-    update_time: OffsetDateTime,
+pub(super) struct AccountRow {
+    pub organization_id: Uuid,
+    pub project_id: Uuid,
+    pub service_account_id: Uuid,
+    pub display_name: String,
+    pub state: String,
+    pub state_revision: i64,
+    pub revision: i64,
+    pub create_time: OffsetDateTime,
+    pub update_time: OffsetDateTime,
+}
+
+/// None for one that is suspended.
+pub(super) fn active_account(row: AccountRow) -> Result<Option<ServiceAccount>, StoreError> {
+    Ok(Some(ServiceAccount::try_from(row)?).filter(|account| account.state == AccountState::Active))
 }
 
 struct KeyRow {
@@ -31,6 +36,7 @@ struct KeyRow {
     service_account_id: Uuid,
     display_name: String,
     prefix: String,
+    public_jwk: Option<String>,
     expire_time: Option<OffsetDateTime>,
     last_used_time: Option<OffsetDateTime>,
     revoke_time: Option<OffsetDateTime>,
@@ -69,6 +75,7 @@ impl From<KeyRow> for ApiKey {
             organization_id: owner(row.organization_id, row.project_id),
             display_name: Name::stored(row.display_name),
             prefix: row.prefix,
+            public_jwk: row.public_jwk,
             expire_time: row.expire_time,
             last_used_time: row.last_used_time,
             revoke_time: row.revoke_time,
@@ -187,6 +194,24 @@ pub async fn delete(
     Ok(())
 }
 
+/// Whether the account has this public key, not revoked.
+pub async fn has_public_key(
+    connection: &mut PgConnection,
+    tenant: Tenant,
+    account: ServiceAccountId,
+    thumbprint: &str,
+) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"select exists (select 1 from api_key where organization_id = $1 and service_account_id = $2 and thumbprint = $3
+               and revoke_time is null) as "has!""#,
+        tenant.key().uuid(),
+        account.uuid(),
+        thumbprint
+    )
+    .fetch_one(connection)
+    .await?)
+}
+
 /// How many of an account's keys are neither expired nor revoked.
 pub async fn live_keys(
     connection: &mut PgConnection,
@@ -204,27 +229,40 @@ pub async fn live_keys(
     .await?)
 }
 
+/// What a key is known by.
+#[derive(Debug, Clone, Copy)]
+pub enum KeyProof<'a> {
+    Secret(&'a SecretHash),
+    Thumbprint(&'a str),
+}
+
 pub async fn insert_key(
     connection: &mut PgConnection,
     tenant: Tenant,
     key: &ApiKey,
-    secret: &SecretHash,
+    proof: KeyProof<'_>,
 ) -> Result<(), StoreError> {
+    let (secret, thumbprint) = match proof {
+        KeyProof::Secret(hash) => (Some(hash.as_bytes()), None),
+        KeyProof::Thumbprint(thumbprint) => (None, Some(thumbprint)),
+    };
     sqlx::query!(
         "insert into api_key (organization_id, project_id, api_key_id, service_account_id, display_name, prefix, secret_hash,
-             expire_time, revision, create_time, update_time)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+             expire_time, revision, create_time, update_time, public_jwk, thumbprint)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         tenant.key().uuid(),
         tenant.project_id().uuid(),
         key.api_key_id.uuid(),
         key.service_account_id.uuid(),
         key.display_name.as_str(),
         key.prefix,
-        secret.as_bytes(),
+        secret,
         key.expire_time,
         key.revision,
         key.create_time,
-        key.update_time
+        key.update_time,
+        key.public_jwk,
+        thumbprint
     )
     .execute(connection)
     .await?;
@@ -240,7 +278,7 @@ pub async fn find_key(
 ) -> Result<Option<ApiKey>, StoreError> {
     let row = sqlx::query_as!(
         KeyRow,
-        "select organization_id, project_id, api_key_id, service_account_id, display_name, prefix, expire_time, last_used_time,
+        "select organization_id, project_id, api_key_id, service_account_id, display_name, prefix, public_jwk, expire_time, last_used_time,
              revoke_time, revision, create_time, update_time
          from api_key where organization_id = $1 and api_key_id = $2 and service_account_id = $3",
         tenant.key().uuid(),
@@ -260,7 +298,7 @@ pub async fn list_keys(
 ) -> Result<Listed<ApiKey, ApiKeyId>, StoreError> {
     let rows = sqlx::query_as!(
         KeyRow,
-        "select organization_id, project_id, api_key_id, service_account_id, display_name, prefix, expire_time, last_used_time,
+        "select organization_id, project_id, api_key_id, service_account_id, display_name, prefix, public_jwk, expire_time, last_used_time,
              revoke_time, revision, create_time, update_time
          from api_key where organization_id = $1 and service_account_id = $2 and ($3::uuid is null or api_key_id > $3)
          order by api_key_id limit $4",
@@ -319,7 +357,7 @@ pub async fn authenticate(
     .fetch_optional(connection)
     .await?;
     let Some(row) = row else { return Ok(None) };
-    let account = ServiceAccount::try_from(AccountRow {
+    let account = active_account(AccountRow {
         organization_id: row.organization_id,
         project_id: row.project_id,
         service_account_id: row.service_account_id,
@@ -330,8 +368,8 @@ pub async fn authenticate(
         create_time: row.create_time,
         update_time: row.update_time,
     })?;
-    let active = account.state == AccountState::Active;
-    Ok((active && presented.hash.matches(&row.secret_hash)).then_some(Authenticated {
+    let matches = row.secret_hash.is_some_and(|hash| presented.hash.matches(&hash));
+    Ok(account.filter(|_| matches).map(|account| Authenticated {
         account,
         project_id: ProjectId::from_uuid(row.project_id),
         api_key_id: ApiKeyId::from_uuid(row.api_key_id),

@@ -27,6 +27,7 @@ struct Row {
     ip_address: String,
     last_active_time: OffsetDateTime,
     expire_time: OffsetDateTime,
+    impersonator: Option<String>,
     revision: i64,
     create_time: OffsetDateTime,
 }
@@ -46,6 +47,7 @@ impl TryFrom<Row> for Session {
             ip_address: row.ip_address,
             last_active_time: row.last_active_time,
             expire_time: row.expire_time,
+            impersonator: row.impersonator,
             revision: row.revision,
             create_time: row.create_time,
         })
@@ -64,8 +66,8 @@ pub async fn insert(
 ) -> Result<(), StoreError> {
     sqlx::query!(
         "insert into session (organization_id, project_id, session_id, identity_id, member_id, organization_slug, auth_factors,
-             user_agent, ip_address, refresh_hash, last_active_time, expire_time, revision, create_time)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+             user_agent, ip_address, refresh_hash, last_active_time, expire_time, impersonator, revision, create_time)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
         scope.organization_id().uuid(),
         scope.project_id().uuid(),
         session.session_id.uuid(),
@@ -78,6 +80,7 @@ pub async fn insert(
         token.as_bytes(),
         session.last_active_time,
         session.expire_time,
+        session.impersonator,
         session.revision,
         session.create_time
     )
@@ -95,7 +98,7 @@ pub async fn live(
     sqlx::query_as!(
         Row,
         "select organization_id, session_id, identity_id, member_id, organization_slug, auth_factors, user_agent, ip_address,
-             last_active_time, expire_time, revision, create_time
+             last_active_time, expire_time, impersonator, revision, create_time
          from session where organization_id = $1 and session_id = $2 and expire_time > now() and last_active_time > $3",
         organization.uuid(),
         session.uuid(),
@@ -117,7 +120,7 @@ pub async fn list(
     let rows = sqlx::query_as!(
         Row,
         "select organization_id, session_id, identity_id, member_id, organization_slug, auth_factors, user_agent, ip_address,
-             last_active_time, expire_time, revision, create_time
+             last_active_time, expire_time, impersonator, revision, create_time
          from session
          where organization_id = $1 and ($2::uuid is null or member_id = $2) and ($3::uuid is null or session_id < $3)
              and expire_time > now() and last_active_time > $4
@@ -142,7 +145,7 @@ pub async fn delete(
         Row,
         "delete from session where organization_id = $1 and session_id = $2
          returning organization_id, session_id, identity_id, member_id, organization_slug, auth_factors, user_agent, ip_address,
-             last_active_time, expire_time, revision, create_time",
+             last_active_time, expire_time, impersonator, revision, create_time",
         organization.uuid(),
         session.uuid()
     )
@@ -161,7 +164,7 @@ pub async fn delete_of_member(
         Row,
         "delete from session where organization_id = $1 and member_id = $2
          returning organization_id, session_id, identity_id, member_id, organization_slug, auth_factors, user_agent, ip_address,
-             last_active_time, expire_time, revision, create_time",
+             last_active_time, expire_time, impersonator, revision, create_time",
         organization.uuid(),
         member.uuid()
     )
@@ -180,7 +183,7 @@ pub async fn delete_of_identity(
         Row,
         "delete from session where organization_id = $1 and identity_id = $2
          returning organization_id, session_id, identity_id, member_id, organization_slug, auth_factors, user_agent, ip_address,
-             last_active_time, expire_time, revision, create_time",
+             last_active_time, expire_time, impersonator, revision, create_time",
         organization.uuid(),
         identity.uuid()
     )
@@ -276,7 +279,7 @@ pub async fn rotate(
              last_active_time = $6
          where organization_id = $1 and session_id = $3
          returning organization_id, session_id, identity_id, member_id, organization_slug, auth_factors, user_agent, ip_address,
-             last_active_time, expire_time, revision, create_time",
+             last_active_time, expire_time, impersonator, revision, create_time",
         scope.organization_id().uuid(),
         scope.project_id().uuid(),
         session.uuid(),
@@ -301,7 +304,7 @@ pub async fn add_sibling(
         Row,
         "update session set sibling_hash = $3 where organization_id = $1 and session_id = $2
          returning organization_id, session_id, identity_id, member_id, organization_slug, auth_factors, user_agent, ip_address,
-             last_active_time, expire_time, revision, create_time",
+             last_active_time, expire_time, impersonator, revision, create_time",
         organization.uuid(),
         session.uuid(),
         next.as_bytes()

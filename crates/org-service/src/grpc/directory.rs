@@ -36,7 +36,7 @@ impl DirectoryService for Directory {
         let granted = self.access.workload(&request)?;
         let id = request.get_ref().organization_id.parse().map_err(|fault| invalid_field("organization_id", fault))?;
         let entry = ops::directory::organization(&self.database, granted.scope, id).await.map_err(store)?;
-        Ok(Response::new(convert::entry(&entry.ok_or_else(missing)?)))
+        Ok(Response::new(convert::entry_with_metadata(&entry.ok_or_else(missing)?)))
     }
 
     async fn resolve_organization_slug(

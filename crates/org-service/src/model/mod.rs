@@ -3,6 +3,7 @@
 
 mod branding;
 mod connection;
+mod custom_claim;
 mod domain;
 mod email_domain;
 mod limits;
@@ -20,6 +21,7 @@ pub use connection::{
     ConnectionDraft, ConnectionKind, ConnectionName, ConnectionState, GroupName, Issuer, SamlSettings, SignInUri,
     mapped_roles,
 };
+pub use custom_claim::{CustomClaim, MAX_CUSTOM_CLAIMS};
 pub use domain::{
     AskedName, Domain, DomainName, DomainPurpose, DomainState, HostBase, Look, RecordValue, Schedule, Watched,
 };
@@ -29,7 +31,8 @@ pub use metadata::Metadata;
 pub use names::{DisplayName, ExternalId, Plan, Reason, fold};
 pub use organization::{Draft, InForce, Kind, Organization, OrganizationChange, OrganizationView};
 pub use project::{
-    Audience, HostName, Project, ProjectChange, ProjectDraft, ProjectState, SigningAlgorithm, TokenSettings, UserPool,
+    Audience, HostName, MAX_AUDIENCES, Project, ProjectChange, ProjectDraft, ProjectState, SigningAlgorithm,
+    TokenSettings, UserPool,
 };
 pub use role_reference::RoleReference;
 pub use settings::{

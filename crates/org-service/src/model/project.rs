@@ -3,7 +3,7 @@
 use tenancy::ProjectId;
 use time::OffsetDateTime;
 
-use super::{Branding, DisplayName, Fault, ProjectLimits, Settings, email_domain::host_name, text};
+use super::{Branding, CustomClaim, DisplayName, Fault, ProjectLimits, Settings, email_domain::host_name, text};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -52,6 +52,9 @@ impl HostName {
     }
 }
 
+/// As many audiences as a project may declare beside the first.
+pub const MAX_AUDIENCES: usize = 10;
+
 /// What is None takes the installation's default.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
@@ -65,6 +68,10 @@ pub struct TokenSettings {
     pub audience: Option<Audience>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issuer_host: Option<HostName>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub audiences: Vec<Audience>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub custom_claims: Vec<CustomClaim>,
 }
 
 /// What the operator writes: all of a new project, or of one that is there the fields that the operator names.
@@ -134,8 +141,15 @@ impl Project {
 impl TokenSettings {
     /// Takes over those fields of `from` that are named.
     fn take(&mut self, from: Self, named: impl Fn(&str) -> bool) {
-        let Self { access_token_lifetime_seconds, refresh_token_lifetime_seconds, algorithm, audience, issuer_host } =
-            from;
+        let Self {
+            access_token_lifetime_seconds,
+            refresh_token_lifetime_seconds,
+            algorithm,
+            audience,
+            issuer_host,
+            audiences,
+            custom_claims,
+        } = from;
         if named("access_token_lifetime") {
             self.access_token_lifetime_seconds = access_token_lifetime_seconds;
         }
@@ -150,6 +164,12 @@ impl TokenSettings {
         }
         if named("issuer_host") {
             self.issuer_host = issuer_host;
+        }
+        if named("audiences") {
+            self.audiences = audiences;
+        }
+        if named("custom_claims") {
+            self.custom_claims = custom_claims;
         }
     }
 }

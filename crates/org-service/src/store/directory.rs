@@ -6,11 +6,11 @@ use uuid::Uuid;
 
 use super::word;
 use crate::model::{
-    Branding, BrandingInForce, InForce, Kind, LimitValues, LimitsInForce, Settings, SettingsInForce, UserPool,
+    Branding, BrandingInForce, InForce, Kind, LimitValues, LimitsInForce, Metadata, Settings, SettingsInForce, UserPool,
 };
 
 /// An organization as the other services see it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     pub organization_id: OrganizationId,
     pub project_id: ProjectId,
@@ -22,6 +22,7 @@ pub struct Entry {
     /// At which `state` last changed.
     pub state_revision: i64,
     pub in_force: InForce,
+    pub trusted_metadata: Metadata,
 }
 
 struct Row {
@@ -40,6 +41,7 @@ struct Row {
     project_settings: Json<Settings>,
     project_branding: Json<Branding>,
     project_limits: Option<Json<LimitValues>>,
+    trusted_metadata: Json<Metadata>,
 }
 
 impl TryFrom<Row> for Entry {
@@ -61,6 +63,7 @@ impl TryFrom<Row> for Entry {
                 branding: BrandingInForce::of(&row.branding.0, &row.project_branding.0),
                 limits: LimitsInForce::of(&row.limits.0, &inherited(row.plan_limits), &inherited(row.project_limits)),
             },
+            trusted_metadata: row.trusted_metadata.0,
         })
     }
 }
@@ -76,7 +79,8 @@ macro_rules! select {
                    o.limits as "limits: Json<LimitValues>", p.limits -> 'plans' -> o.plan as "plan_limits: Json<LimitValues>",
                    p.organization_defaults as "project_settings: Json<Settings>",
                    p.branding as "project_branding: Json<Branding>",
-                   p.limits -> 'organization' as "project_limits: Json<LimitValues>"
+                   p.limits -> 'organization' as "project_limits: Json<LimitValues>",
+                   o.trusted_metadata as "trusted_metadata: Json<Metadata>"
                from organization o join project p on p.organization_id = o.project_id
                    join head h on h.organization_id = o.organization_id "#
                 + $from,

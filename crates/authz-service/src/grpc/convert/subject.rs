@@ -49,13 +49,6 @@ pub fn one(subject: Option<&proto::Subject>) -> Result<Subject, String> {
     }
 }
 
-pub fn service_account(subject: &proto::Subject) -> Result<Subject, String> {
-    match any(Some(subject))? {
-        subject @ Subject::ServiceAccount(_) => Ok(subject),
-        _ => Err("must be a service account".to_owned()),
-    }
-}
-
 /// Whom a group may contain.
 pub fn groupable(subject: &proto::Subject) -> Result<Subject, String> {
     match any(Some(subject))? {

@@ -180,7 +180,7 @@ pub fn who_am_i(verified: &Verified) -> WhoAmIResponse {
         ..WhoAmIResponse::default()
     };
     match &verified.caller {
-        Caller::Member { project, organization, member, session } => {
+        Caller::Member { project, organization, member, session, .. } => {
             answer.project_id = project.to_string();
             answer.organization_id = organization.to_string();
             answer.session_id = session.to_string();

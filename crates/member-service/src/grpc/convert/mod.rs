@@ -18,11 +18,12 @@ pub use invitation::{
 };
 pub use member::{member, member_alone, read_create, read_key, read_state, read_update};
 pub use service_account::{
-    api_key, authenticated, issued_api_key, project_account, read_account_update, read_api_key, read_display_name,
-    service_account,
+    api_key, api_key_in, authenticated, issued_api_key, project_account, read_account_update, read_api_key,
+    read_display_name, read_revoking, service_account, token_revocation,
 };
 pub use session::{
-    Exchanged, auth_factor, end_reason, entrance, grant, intermediate, read_beginning, read_exchange, session,
+    Exchanged, auth_factor, end_reason, entrance, grant, intermediate, read_beginning, read_exchange,
+    read_impersonation, session,
 };
 pub use sign_up::read_application;
 pub use time::timestamp;

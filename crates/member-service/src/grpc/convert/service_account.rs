@@ -1,7 +1,10 @@
 //! Service accounts and their keys.
 
+use access::Tenant;
+use api::event::v1::AccessTokenRevocation;
 use api::member::v1::{
-    self as proto, AuthenticateApiKeyResponse, CreateProjectServiceAccountResponse, UpdateServiceAccountRequest,
+    self as proto, AuthenticateApiKeyResponse, CreateProjectServiceAccountResponse, RevokeAccessTokenRequest,
+    UpdateServiceAccountRequest,
 };
 use runtime::Violations;
 use tenancy::{
@@ -11,13 +14,15 @@ use tenancy::{
 };
 use time::Duration;
 use tonic::Status;
+use uuid::Uuid;
 
 use super::{time::read_time, timestamp};
 use crate::{
     model::{
-        AccountChanges, AccountState, ApiKey, ApiKeyDraft, Fault, IssuedApiKey, Name, NewProjectAccount, ServiceAccount,
+        AccountChanges, AccountState, ApiKey, ApiKeyDraft, AssertionKeyId, Fault, IssuedApiKey, Name,
+        NewProjectAccount, PublicKey, ServiceAccount, TokenRevocation,
     },
-    ops::service_account::Authenticated,
+    ops::service_account::{Authenticated, Revoking},
 };
 
 fn owner(organization: Option<OrganizationId>) -> String {
@@ -51,14 +56,47 @@ pub fn api_key(key: &ApiKey) -> proto::ApiKey {
         last_used_time: key.last_used_time.map(timestamp),
         revoke_time: key.revoke_time.map(timestamp),
         secret: String::new(),
+        public_jwk: key.public_jwk.clone().unwrap_or_default(),
+        // Said where the key's tenant is known: see `api_key_in`.
+        assertion_key_id: String::new(),
         create_time: Some(timestamp(key.create_time)),
         update_time: Some(timestamp(key.update_time)),
         etag: mask::etag(key.revision),
     }
 }
 
-pub fn issued_api_key(issued: IssuedApiKey) -> proto::ApiKey {
-    proto::ApiKey { secret: issued.secret, ..api_key(&issued.api_key) }
+/// A key as its tenant sees it.
+pub fn api_key_in(tenant: Tenant, key: &ApiKey) -> proto::ApiKey {
+    let id = key.public_jwk.as_ref().map(|_| AssertionKeyId::new(tenant.key(), key.api_key_id).text());
+    proto::ApiKey { assertion_key_id: id.unwrap_or_default(), ..api_key(key) }
+}
+
+pub fn issued_api_key(tenant: Tenant, issued: IssuedApiKey) -> proto::ApiKey {
+    proto::ApiKey { secret: issued.secret, ..api_key_in(tenant, &issued.api_key) }
+}
+
+pub fn token_revocation(revocation: &TokenRevocation) -> AccessTokenRevocation {
+    AccessTokenRevocation {
+        token_id: revocation.token_id.to_string(),
+        service_account_id: revocation.service_account_id.to_string(),
+        expire_time: Some(timestamp(revocation.expire_time)),
+    }
+}
+
+pub fn read_revoking(request: &RevokeAccessTokenRequest) -> Result<Revoking, Status> {
+    let mut violations = Violations::default();
+    let project = violations.check("project_id", request.project_id.parse());
+    let organization = match request.organization_id.as_str() {
+        "" => Some(None),
+        text => violations.check("organization_id", text.parse()).map(Some),
+    };
+    let account = violations.check("service_account_id", request.service_account_id.parse());
+    let token_id = violations.check("token_id", request.token_id.parse::<Uuid>());
+    let expire_time = request.expire_time.ok_or(Fault("is required")).and_then(read_time);
+    let expire_time = violations.check("expire_time", expire_time);
+    let (project, organization, account, token_id, expire_time) =
+        violations.all((project, organization, account, token_id, expire_time))?;
+    Ok(Revoking { project, organization, account, token_id, expire_time })
 }
 
 pub fn project_account(made: NewProjectAccount) -> CreateProjectServiceAccountResponse {
@@ -132,6 +170,10 @@ pub fn read_api_key(key: Option<proto::ApiKey>) -> Result<ApiKeyDraft, Status> {
         if time - now() >= Duration::MINUTE { Ok(time) } else { Err(Fault("must be at least a minute ahead")) }
     });
     let expire_time = violations.check("api_key.expire_time", expire_time.transpose());
-    let (display_name, expire_time) = violations.all((display_name, expire_time))?;
-    Ok(ApiKeyDraft { display_name, expire_time })
+    let public_key = match key.public_jwk.as_str() {
+        "" => Some(None),
+        text => violations.check("api_key.public_jwk", PublicKey::parse(text)).map(Some),
+    };
+    let (display_name, expire_time, public_key) = violations.all((display_name, expire_time, public_key))?;
+    Ok(ApiKeyDraft { display_name, expire_time, public_key })
 }

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use api::member::v1::{
-    self as proto, AuthFactorMethod, CreateSessionRequest, EntranceRight, ExchangeSessionRequest, SessionEndReason,
+    self as proto, AuthFactorMethod, CreateSessionRequest, EntranceRight, ExchangeSessionRequest,
+    ImpersonateMemberRequest, SessionEndReason,
 };
 use runtime::Violations;
 use secrecy::ExposeSecret;
@@ -11,13 +12,17 @@ use tenancy::{
     OrganizationId, ProjectId, SessionId, mask,
     secret::{self, Presented, SecretKind},
 };
+use time::OffsetDateTime;
 use tonic::Status;
 
 use super::{member, time::read_time, timestamp};
 use crate::{
     grpc::refusal,
     model::{AuthFactor, AuthMethod, EndReason, Entrance, Fault, IssuedIntermediate, Session, SessionGrant, cut},
-    ops::{entry::Arrival, session::Beginning},
+    ops::{
+        entry::Arrival,
+        session::{Beginning, Impersonation},
+    },
 };
 
 const MAX_FACTORS: usize = 8;
@@ -38,6 +43,11 @@ pub fn session(session: &Session) -> proto::Session {
         // A session changes by nothing but its marks of use.
         update_time: Some(timestamp(session.create_time)),
         etag: mask::etag(session.revision),
+        impersonator: session
+            .impersonator
+            .as_deref()
+            .and_then(|text| text.parse().ok())
+            .map(|actor| feed::actor_to_proto(&actor)),
     }
 }
 
@@ -152,6 +162,25 @@ pub struct Exchange {
     pub organization: OrganizationId,
     pub from: Exchanged,
     pub arrival: Arrival,
+    /// The session ends then at the latest, and nobody gets its refresh token.
+    pub end_time: Option<OffsetDateTime>,
+}
+
+/// The project to look in, the organization, and what is asked for there.
+pub fn read_impersonation(
+    request: &ImpersonateMemberRequest,
+) -> Result<(ProjectId, OrganizationId, Impersonation), Status> {
+    let mut violations = Violations::default();
+    let project = violations.check("project_id", request.project_id.parse());
+    let organization = violations.check("organization_id", request.organization_id.parse());
+    let member = violations.check("member_id", request.member_id.parse());
+    let arrival = read_arrival(&request.user_agent, &request.ip_address, &mut violations);
+    let end_time = request.end_time.ok_or(Fault("is required")).and_then(read_time);
+    let end_time = violations.check("end_time", end_time);
+    let (project, organization, member, arrival, end_time) =
+        violations.all((project, organization, member, arrival, end_time))?;
+    let by_project = request.impersonator_is_project;
+    Ok((project, organization, Impersonation { member, by_project, end_time, arrival }))
 }
 
 pub fn read_exchange(request: &ExchangeSessionRequest) -> Result<(ProjectId, Exchange), Status> {
@@ -171,12 +200,21 @@ pub fn read_exchange(request: &ExchangeSessionRequest) -> Result<(ProjectId, Exc
             organization.zip(session).map(|(organization, session)| Some(Exchanged::Session(organization, session)))
         }
     };
-    let (project, organization, arrival, source) = violations.all((project, organization, arrival, source))?;
+    let end_time = match request.end_time {
+        None => Some(None),
+        Some(_) if session.is_empty() => {
+            violations.add("end_time", "is for a member session");
+            None
+        }
+        Some(time) => violations.check("end_time", read_time(time)).map(Some),
+    };
+    let (project, organization, arrival, source, end_time) =
+        violations.all((project, organization, arrival, source, end_time))?;
     let from = match source {
         Some(session) => session,
         None => secret::parse(SecretKind::IntermediateSession, token)
             .map(Exchanged::Intermediate)
             .map_err(|_| refusal::sign_in_failed())?,
     };
-    Ok((project, Exchange { organization, from, arrival }))
+    Ok((project, Exchange { organization, from, arrival, end_time }))
 }

@@ -2,6 +2,7 @@
 
 use access::Granted;
 use tenancy::{ClusterScope, Head, OrganizationState, SessionId, StoreError};
+use time::OffsetDateTime;
 
 use super::Arrival;
 use crate::{
@@ -52,6 +53,7 @@ pub async fn switch(
     session: SessionId,
     target: &Head,
     arrival: Arrival,
+    end_time: Option<OffsetDateTime>,
 ) -> Result<SessionGrant, SwitchError> {
     let project = source.project_id;
     if source.state != OrganizationState::Active {
@@ -66,7 +68,8 @@ pub async fn switch(
     };
     read.finish().await?;
     let active = member.is_some_and(|member| member.state == MemberState::Active);
-    let from = from.filter(|_| active).ok_or(SwitchError::Ended)?;
+    // Whoever acts as somebody does so where they were let in to, and nowhere else.
+    let from = from.filter(|from| active && from.impersonator.is_none()).ok_or(SwitchError::Ended)?;
 
     let shared = context.remote.shares_pool(cluster.into(), project).await?.unwrap_or(false);
     let open = target.project_id == project && target.state == OrganizationState::Active;
@@ -83,7 +86,7 @@ pub async fn switch(
     }
     let beginning = Beginning {
         member: member.ok_or(SwitchError::Refused)?.member_id,
-        no_later_than: Some(from.expire_time),
+        no_later_than: Some(end_time.map_or(from.expire_time, |time| time.min(from.expire_time))),
         auth_factors: from.auth_factors,
         user_agent: arrival.user_agent,
         ip_address: arrival.ip_address,

@@ -9,14 +9,17 @@ use tenancy::{
     page::{Listed, Page},
     secret::{self, Presented, SecretHash, SecretKind},
 };
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 
 use super::{AccountError, Authenticated, check_acting_as, get, owner};
 use crate::{
-    model::{ApiKey, ApiKeyDraft, IssuedApiKey, MAX_LIVE_KEYS, ServiceAccount},
+    model::{ApiKey, ApiKeyDraft, IssuedApiKey, MAX_LIVE_KEYS, Name, PublicKey, ServiceAccount},
     ops::{Context, active},
-    store::service_account,
+    store::service_account::{self, KeyProof},
 };
+
+/// How much of a thumbprint stands where of a secret its first characters do.
+const PREFIX: usize = 12;
 
 pub async fn create_key(
     context: &Context,
@@ -33,7 +36,7 @@ pub async fn create_key(
     }
     get(context, granted, id).await?;
     check_acting_as(context, granted, id).await?;
-    let fresh = FreshKey::new(tenant);
+    let fresh = FreshKey::new(tenant, draft.public_key);
     let mut tx = context.database.write(tenant, &granted.origin(), once).await?;
     if let Some(first) = tx.first_answer()? {
         return Ok(first);
@@ -43,7 +46,12 @@ pub async fn create_key(
     if service_account::live_keys(tx.connection(), tenant, id).await? >= MAX_LIVE_KEYS {
         return Err(AccountError::TooManyKeys);
     }
-    let issued = insert_key(&mut tx, tenant, &account, draft, fresh).await?;
+    if let FreshKey::Public { key, .. } = &fresh
+        && service_account::has_public_key(tx.connection(), tenant, id, key.thumbprint()).await?
+    {
+        return Err(AccountError::KeyTaken);
+    }
+    let issued = insert_key(&mut tx, tenant, &account, draft.display_name, draft.expire_time, fresh).await?;
     Ok(tx.commit(issued).await?)
 }
 
@@ -118,7 +126,7 @@ pub async fn authenticate(
 }
 
 /// At most once a minute: a busy key is not a busy row.
-async fn mark_used(context: &Context, tenant: Tenant, used: &Authenticated) -> Result<(), StoreError> {
+pub(super) async fn mark_used(context: &Context, tenant: Tenant, used: &Authenticated) -> Result<(), StoreError> {
     let now = now();
     if used.last_used_time.is_some_and(|time| now - time < Duration::MINUTE) {
         return Ok(());
@@ -128,18 +136,22 @@ async fn mark_used(context: &Context, tenant: Tenant, used: &Authenticated) -> R
     tx.commit().await
 }
 
-/// A secret made before the transaction that stores its hash.
-pub(super) struct FreshKey {
-    id: ApiKeyId,
-    text: SecretString,
-    hash: SecretHash,
+/// A key before the transaction that stores it: a secret is made outside of it.
+pub(super) enum FreshKey {
+    Secret { id: ApiKeyId, text: SecretString, hash: SecretHash },
+    Public { id: ApiKeyId, key: PublicKey },
 }
 
 impl FreshKey {
-    pub(super) fn new(tenant: Tenant) -> Self {
+    pub(super) fn new(tenant: Tenant, public: Option<PublicKey>) -> Self {
         let id = ApiKeyId::new();
-        let issued = secret::issue(SecretKind::ApiKey, tenant.key().uuid(), id.uuid());
-        Self { id, text: issued.text, hash: issued.hash }
+        match public {
+            Some(key) => Self::Public { id, key },
+            None => {
+                let issued = secret::issue(SecretKind::ApiKey, tenant.key().uuid(), id.uuid());
+                Self::Secret { id, text: issued.text, hash: issued.hash }
+            }
+        }
     }
 }
 
@@ -147,26 +159,38 @@ pub(super) async fn insert_key(
     tx: &mut Write,
     tenant: Tenant,
     account: &ServiceAccount,
-    draft: ApiKeyDraft,
+    display_name: Name,
+    expire_time: Option<OffsetDateTime>,
     fresh: FreshKey,
 ) -> Result<IssuedApiKey, StoreError> {
     let now = now();
+    let (api_key_id, prefix, proof, public_jwk, secret) = match &fresh {
+        FreshKey::Secret { id, text, hash } => {
+            (*id, secret::shown_prefix(text), KeyProof::Secret(hash), None, text.expose_secret().to_owned())
+        }
+        FreshKey::Public { id, key } => {
+            let prefix = key.thumbprint().chars().take(PREFIX).collect();
+            let jwk = Some(key.as_jwk().to_owned());
+            (*id, prefix, KeyProof::Thumbprint(key.thumbprint()), jwk, String::new())
+        }
+    };
     let api_key = ApiKey {
-        api_key_id: fresh.id,
+        api_key_id,
         service_account_id: account.service_account_id,
         organization_id: owner(tenant),
-        display_name: draft.display_name,
-        prefix: secret::shown_prefix(&fresh.text),
-        expire_time: draft.expire_time,
+        display_name,
+        prefix,
+        public_jwk,
+        expire_time,
         last_used_time: None,
         revoke_time: None,
         revision: tx.revision(),
         create_time: now,
         update_time: now,
     };
-    service_account::insert_key(tx.connection(), tenant, &api_key, &fresh.hash).await?;
+    service_account::insert_key(tx.connection(), tenant, &api_key, proof).await?;
     tx.append(NewEvent::new("api_key.created", key_ids(&api_key), &Change::created(api_key.clone())));
-    Ok(IssuedApiKey { api_key, secret: fresh.text.expose_secret().to_owned() })
+    Ok(IssuedApiKey { api_key, secret })
 }
 
 fn key_ids(key: &ApiKey) -> Vec<String> {

@@ -3,15 +3,17 @@
 //! A key is all that its account may do. So whoever makes one, or has the keys of a suspended account work again, must hold whatever
 //! the account holds.
 
+mod assertion;
 mod change;
 mod key;
 
+pub use assertion::{Revoking, authenticate_assertion, revoke_token};
 pub use change::{delete, finish_deletion, finish_suspension, update};
 pub use key::{authenticate, create_key, list_keys, revoke_key};
 
 use access::{Caller, Granted, Tenant};
 use tenancy::{
-    Change, NewEvent, Once, ProjectScope, ServiceAccountId, StoreError, Write,
+    Actor, Change, NewEvent, Once, ProjectScope, ServiceAccountId, StoreError, Write,
     event::now,
     page::{Listed, Page},
 };
@@ -19,7 +21,7 @@ use tenancy::{
 use super::{Context, NotActive, active};
 pub use crate::store::service_account::Authenticated;
 use crate::{
-    model::{AccountState, ApiKeyDraft, Name, NewProjectAccount, ServiceAccount},
+    model::{AccountState, Name, NewProjectAccount, ServiceAccount},
     remote::{Grantor, RemoteError},
     store::service_account,
 };
@@ -35,6 +37,8 @@ pub enum AccountError {
     AccountUnknown,
     #[error("no such API key")]
     KeyUnknown,
+    #[error("the account has this public key already")]
+    KeyTaken,
     #[error("the account has as many live keys as it may have")]
     TooManyKeys,
     #[error("the organization has as many service accounts as it may have")]
@@ -95,7 +99,10 @@ async fn check_acting_as(
     if let Tenant::Organization(scope) = granted.scope
         && matches!(granted.caller, Caller::Member { .. } | Caller::ServiceAccount { organization: Some(_), .. })
     {
-        context.remote.check_acting_as(granted.into(), scope, &Grantor::of(&granted.caller), account).await?;
+        context
+            .remote
+            .check_acting_as(granted.into(), scope, &Grantor::of(&granted.caller), &Actor::ServiceAccount(account))
+            .await?;
     }
     Ok(())
 }
@@ -118,8 +125,8 @@ pub async fn create_for_project(
         return Err(AccountError::ProjectArchived);
     }
     let account = insert(&mut tx, tenant, display_name).await?;
-    let fresh = FreshKey::new(tenant);
-    let issued = insert_key(&mut tx, tenant, &account, ApiKeyDraft::default(), fresh).await?;
+    let fresh = FreshKey::new(tenant, None);
+    let issued = insert_key(&mut tx, tenant, &account, Name::default(), None, fresh).await?;
     Ok(tx.commit(NewProjectAccount { account, issued }).await?)
 }
 

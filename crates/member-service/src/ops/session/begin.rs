@@ -92,6 +92,7 @@ pub async fn begin(
         ip_address: beginning.ip_address,
         last_active_time: now,
         expire_time,
+        impersonator: None,
         revision: tx.revision(),
         create_time: now,
     };

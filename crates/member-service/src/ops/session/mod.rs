@@ -2,8 +2,10 @@
 
 mod begin;
 mod end;
+mod impersonate;
 mod refresh;
 
 pub use begin::{BeginError, Beginning, begin};
 pub use end::{EndError, end_by_token, end_own, list, revoke, revoke_of_member};
-pub use refresh::{RefreshError, refresh};
+pub use impersonate::{ImpersonateError, Impersonation, PERMISSION, impersonate};
+pub use refresh::{RefreshError, read, refresh};

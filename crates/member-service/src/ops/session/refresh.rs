@@ -13,7 +13,7 @@ use tenancy::{
 use time::Duration;
 
 use crate::{
-    model::{EndReason, Identity, IdentityState, Member, MemberState, MemberWithRoles, SessionGrant},
+    model::{EndReason, Identity, IdentityState, Member, MemberState, MemberWithRoles, Session, SessionGrant},
     ops::{
         Context, append_session_end,
         member::{ReviewError, still_those_of_domain},
@@ -92,6 +92,25 @@ pub async fn refresh(
         epoch: read.epoch,
         refresh_token: issued.text,
     })
+}
+
+/// The session that a token would go on with now. None where it would be refused. It is used up by nothing here.
+pub async fn read(
+    context: &Context,
+    granted: &Granted<ClusterScope>,
+    head: Head,
+    presented: &Presented,
+) -> Result<Option<Session>, RefreshError> {
+    let granted = granted.in_organization(head.project_id, head.organization_id);
+    let id = SessionId::from_uuid(presented.id);
+    let (_, Some((_, person))) = look(context, granted.scope, id, presented).await? else { return Ok(None) };
+    if person_of(context, context.pool(&granted).await?, person).await?.is_none() {
+        return Ok(None);
+    }
+    let mut read = context.database.read(granted.scope).await?;
+    let session = session::live(read.connection(), head.organization_id, id).await?;
+    read.finish().await?;
+    Ok(session)
 }
 
 /// Whose session it is, if they were not suspended. What is known of them stands with their pool, outside the organization's rows; a

@@ -14,8 +14,8 @@ mod time;
 
 pub use foundation::{read_batch_resolve, read_foundation};
 pub use organization::{
-    IDLE_TIMEOUT, effective, entry, filter, key, organization, organization_alone, organization_in_use, read_batch,
-    read_create, read_state_change, read_update,
+    IDLE_TIMEOUT, effective, entry, entry_with_metadata, filter, key, organization, organization_alone,
+    organization_in_use, read_batch, read_create, read_state_change, read_update,
 };
 pub use project::{
     DEFAULT_IDLE_TIMEOUT, project, project_entry, read_archive as read_archive_project,

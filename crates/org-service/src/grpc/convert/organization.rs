@@ -106,7 +106,13 @@ pub fn entry(entry: &Entry) -> proto::OrganizationEntry {
         settings: settings::settings(&entry.in_force.settings.settings),
         limits: Some(limits::values(&entry.in_force.limits.into())),
         branding: Some(branding::branding(&entry.in_force.branding.branding).unwrap_or_default()),
+        trusted_metadata: None,
     }
+}
+
+/// With what is too much for a list.
+pub fn entry_with_metadata(entry: &Entry) -> proto::OrganizationEntry {
+    proto::OrganizationEntry { trusted_metadata: metadata::metadata(&entry.trusted_metadata), ..self::entry(entry) }
 }
 
 pub fn effective(entry: &Entry) -> proto::EffectiveSettings {
@@ -283,7 +289,7 @@ mod tests {
     }
 
     fn member(project: ProjectId, organization: OrganizationId) -> Caller {
-        Caller::Member { project, organization, member: MemberId::new(), session: SessionId::new() }
+        Caller::Member { project, organization, member: MemberId::new(), session: SessionId::new(), impersonator: None }
     }
 
     #[test]

@@ -10,7 +10,10 @@ use super::{
     time::{duration, read_seconds, timestamp},
 };
 use crate::{
-    model::{Audience, DisplayName, HostName, Project, ProjectDraft, ProjectState, Reason, TokenSettings},
+    model::{
+        Audience, CustomClaim, DisplayName, HostName, MAX_AUDIENCES, MAX_CUSTOM_CLAIMS, Project, ProjectDraft,
+        ProjectState, Reason, TokenSettings,
+    },
     ops::project::{Archive, Update},
 };
 
@@ -24,6 +27,8 @@ const FIELDS: &[&str] = &[
     "token_settings.algorithm",
     "token_settings.audience",
     "token_settings.issuer_host",
+    "token_settings.audiences",
+    "token_settings.custom_claims",
     "branding",
     "branding.logo_uri",
     "branding.primary_color",
@@ -84,7 +89,13 @@ fn token_settings(settings: &TokenSettings) -> proto::TokenSettings {
         algorithm: number(Some(settings.algorithm)),
         audience: settings.audience.clone().map(String::from).unwrap_or_default(),
         issuer_host: settings.issuer_host.clone().map(String::from).unwrap_or_default(),
+        audiences: settings.audiences.iter().cloned().map(String::from).collect(),
+        custom_claims: settings.custom_claims.iter().map(custom_claim).collect(),
     }
+}
+
+fn custom_claim(claim: &CustomClaim) -> proto::CustomClaim {
+    proto::CustomClaim { name: claim.name.clone(), source: claim.source.clone() }
 }
 
 /// The fields that are named.
@@ -151,7 +162,21 @@ fn read_token_settings(reading: &mut Reading<'_>, from: proto::TokenSettings) ->
             .unwrap_or_default(),
         audience: reading.text("token_settings.audience", &from.audience, Audience::parse),
         issuer_host: reading.text("token_settings.issuer_host", &from.issuer_host, HostName::parse),
+        audiences: reading
+            .list("token_settings.audiences", &from.audiences, MAX_AUDIENCES, |text| Audience::parse(text)),
+        custom_claims: read_custom_claims(reading, &from.custom_claims),
     }
+}
+
+fn read_custom_claims(reading: &mut Reading<'_>, from: &[proto::CustomClaim]) -> Vec<CustomClaim> {
+    let path = "token_settings.custom_claims";
+    let parse = |claim: &proto::CustomClaim| CustomClaim::parse(&claim.name, &claim.source);
+    let claims = reading.list(path, from, MAX_CUSTOM_CLAIMS, parse);
+    for (at, claim) in claims.iter().enumerate() {
+        let twice = claims[..at].iter().any(|other| other.name.eq_ignore_ascii_case(&claim.name));
+        reading.violations.require(!twice, format!("project.{path}"), "must not name a claim twice");
+    }
+    claims
 }
 
 /// None: in any state.
