@@ -74,10 +74,10 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
         config.operator(),
         &config.access.issuer,
     ));
-    let tokens = Arc::new(http::token::Tokens {
+    let tokens = Arc::new(ops::tokens::Tokens {
         clients: clients.clone(),
         sessions: sessions.clone(),
-        exchanges: Arc::new(ops::exchange::Exchanges {
+        exchanges: ops::exchange::Exchanges {
             remote: remote.clone(),
             verifier: verifier.clone(),
             invalidations: invalidations.clone(),
@@ -85,13 +85,13 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
             clients: clients.clone(),
             wishes,
             mint,
-        }),
-        standing: Arc::new(ops::standing::Standing {
+        },
+        standing: ops::standing::Standing {
             remote,
             verifier: verifier.clone(),
             invalidations: invalidations.clone(),
             clients,
-        }),
+        },
         limits: limits.clone(),
     });
     let events = ops::events::Events::new(&backends);

@@ -16,13 +16,13 @@ use tonic::{Request, Response, Status, codegen::BoxStream};
 use super::convert;
 use crate::{
     edge::Presented as Credential,
-    http::token::Tokens,
     mint::OWN_CLIENT,
     ops::{
         clients::{Account, Presented},
         exchange::{ActorToken, Exchange, Subject},
         grants::Wish,
         standing::{Active, Ender, Whose},
+        tokens::Tokens,
     },
     refusal,
 };

@@ -17,9 +17,11 @@ use axum::{
 };
 use runtime::{Refusal, Wire, answer};
 
+use crate::ops::tokens::Tokens;
+
 #[derive(Debug, Clone)]
 pub struct State {
-    pub tokens: Arc<token::Tokens>,
+    pub tokens: Arc<Tokens>,
     pub documents: Arc<metadata::Documents>,
 }
 

@@ -11,27 +11,27 @@ use serde_json::{Value, json};
 
 use super::{
     oauth_error::OauthError,
-    token::{Asked, NO_STORE, Tokens},
+    token::{Asked, NO_STORE, account, asked},
 };
 use crate::{
     mint::OWN_CLIENT,
     ops::{
-        refused::Refused,
         standing::{Active, Ender, Whose},
+        tokens::Tokens,
     },
 };
 
 /// A service account of the project asks, which is what a resource server of it authenticates as.
 pub async fn introspect(State(tokens): State<Arc<Tokens>>, request: Request) -> Result<Response, OauthError> {
-    let Asked { visitor, mut form, client } = tokens.asked(request).await?;
-    let account = tokens.account(&visitor.call, client).await?.ok_or_else(OauthError::invalid_client)?;
-    if account.organization.is_some() {
+    let Asked { visitor, mut form, client } = asked(&tokens, request).await?;
+    let asker = account(&tokens, &visitor.call, client).await?.ok_or_else(OauthError::invalid_client)?;
+    if asker.organization.is_some() {
         return Err(OauthError::unauthorized_client());
     }
     // A hint of what it is (section 2.1) is not needed: it is seen.
     let token = form.required("token")?;
-    let active = tokens.standing.of(&visitor.call, account.project, &token).await.map_err(Refused::from)?;
-    let project_id = account.project.to_string();
+    let active = tokens.standing.of(&visitor.call, asker.project, &token).await?;
+    let project_id = asker.project.to_string();
     Ok((NO_STORE, super::JSON, described(active, &project_id).to_string()).into_response())
 }
 
@@ -82,12 +82,12 @@ fn described(active: Option<Active>, project_id: &str) -> Value {
 
 /// Answered alike whether there was such a token, whether it was good, and whose it was (section 2.2).
 pub async fn revoke(State(tokens): State<Arc<Tokens>>, request: Request) -> Result<Response, OauthError> {
-    let Asked { visitor, mut form, client } = tokens.asked(request).await?;
-    let ender = match tokens.account(&visitor.call, client).await? {
+    let Asked { visitor, mut form, client } = asked(&tokens, request).await?;
+    let ender = match account(&tokens, &visitor.call, client).await? {
         None => Ender::Anyone,
         Some(account) => Ender::Caller(Whose::of(&account.caller())),
     };
     let token = form.required("token")?;
-    tokens.standing.end(&visitor.call, ender, token).await.map_err(Refused::from)?;
+    tokens.standing.end(&visitor.call, ender, token).await?;
     Ok((NO_STORE, "").into_response())
 }

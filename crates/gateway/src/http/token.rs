@@ -1,6 +1,6 @@
 //! `POST /oauth2/token` (RFC 6749, 8693): client_credentials for programs, refresh_token for sessions, a token for a token.
 
-use std::sync::Arc;
+use std::{net::Ipv4Addr, sync::Arc};
 
 use axum::{
     body::Body,
@@ -15,14 +15,13 @@ use tenancy::{MemberId, OrganizationId};
 use super::{form::Form, oauth_error::OauthError};
 use crate::{
     edge::ClientAddress,
-    limits::Limits,
     ops::{
-        clients::{Account, Client, Clients, Presented},
-        exchange::{ActorToken, Exchange, Exchanges, Subject},
+        clients::{Account, Client, Presented},
+        exchange::{ActorToken, Exchange, Subject},
         grants::{Given, Wish},
         refused::{OauthCode, Refused},
-        sessions::{Sessions, Visitor},
-        standing::Standing,
+        sessions::Visitor,
+        tokens::Tokens,
     },
     refusal,
 };
@@ -37,17 +36,7 @@ const MEMBER: &str = "urn:guildhall:params:oauth:token-type:member";
 /// Ours: an API key.
 const API_KEY: &str = "urn:guildhall:params:oauth:token-type:api_key";
 
-/// What the OAuth endpoints work with.
-#[derive(Debug)]
-pub struct Tokens {
-    pub clients: Arc<Clients>,
-    pub sessions: Arc<Sessions>,
-    pub exchanges: Arc<Exchanges>,
-    pub standing: Arc<Standing>,
-    pub limits: Arc<Limits>,
-}
-
-/// A request to one of them, as far as they have it in common.
+/// A request to one of the endpoints, as far as they have it in common.
 pub struct Asked {
     pub visitor: Visitor,
     pub form: Form,
@@ -55,29 +44,30 @@ pub struct Asked {
     pub client: Option<Presented>,
 }
 
-impl Tokens {
-    pub async fn asked(&self, request: Request) -> Result<Asked, OauthError> {
-        let (parts, body): (_, Body) = request.into_parts();
-        let call = CallContext::from_extensions(&parts.extensions);
-        let address = parts.extensions.get::<ClientAddress>().map(|client| client.0);
-        if let Some(address) = address {
-            self.limits.token_from(address)?;
-        }
-        let mut form = Form::read(&parts.headers, body).await?;
-        let client = form.client(&parts.headers)?;
-        let address = address.unwrap_or(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));
-        Ok(Asked { visitor: Visitor { call, address, user_agent: user_agent(&parts.headers) }, form, client })
-    }
+/// Reads a request, and counts it.
+pub async fn asked(tokens: &Tokens, request: Request) -> Result<Asked, OauthError> {
+    let (parts, body): (_, Body) = request.into_parts();
+    let call = CallContext::from_extensions(&parts.extensions);
+    // The edge leaves it with every request.
+    let address = parts.extensions.get::<ClientAddress>().map_or(Ipv4Addr::UNSPECIFIED.into(), |client| client.0);
+    tokens.limits.token_from(address)?;
+    let mut form = Form::read(&parts.headers, body).await?;
+    let client = form.client(&parts.headers)?;
+    Ok(Asked { visitor: Visitor { call, address, user_agent: user_agent(&parts.headers) }, form, client })
+}
 
-    /// The service account that a client is, if one proves itself.
-    pub async fn account(&self, call: &CallContext, client: Option<Presented>) -> Result<Option<Account>, OauthError> {
-        match client {
-            None => Ok(None),
-            Some(presented) => match self.clients.authenticate(call, presented).await.map_err(Refused::from)? {
-                Client::Account(account) => Ok(Some(account)),
-                Client::Operator(_) => Err(OauthError::unauthorized_client()),
-            },
-        }
+/// The service account that a client is, if one proves itself.
+pub async fn account(
+    tokens: &Tokens,
+    call: &CallContext,
+    client: Option<Presented>,
+) -> Result<Option<Account>, OauthError> {
+    match client {
+        None => Ok(None),
+        Some(presented) => match tokens.clients.authenticate(call, presented).await? {
+            Client::Account(account) => Ok(Some(account)),
+            Client::Operator(_) => Err(OauthError::unauthorized_client()),
+        },
     }
 }
 
@@ -91,7 +81,7 @@ pub async fn wrong_verb() -> OauthError {
 }
 
 pub async fn token(State(tokens): State<Arc<Tokens>>, request: Request) -> Result<Response, OauthError> {
-    let Asked { visitor, mut form, client } = tokens.asked(request).await?;
+    let Asked { visitor, mut form, client } = asked(&tokens, request).await?;
     let grant_type = form.required("grant_type")?;
     let wish = wish(&mut form)?;
     let asked_some = !wish.permissions.is_empty();
@@ -102,14 +92,14 @@ pub async fn token(State(tokens): State<Arc<Tokens>>, request: Request) -> Resul
         }
         "refresh_token" => {
             // Sessions belong to no client that could authenticate.
-            if tokens.account(&visitor.call, client).await?.is_some() {
+            if account(&tokens, &visitor.call, client).await?.is_some() {
                 return Err(OauthError::unauthorized_client());
             }
             let refresh_token = form.required("refresh_token")?;
             (tokens.sessions.refreshed(&visitor.call, refresh_token, wish).await?, false)
         }
         TOKEN_EXCHANGE => {
-            let client = tokens.account(&visitor.call, client).await?;
+            let client = account(&tokens, &visitor.call, client).await?;
             let asked = exchange(&mut form, wish)?;
             (tokens.exchanges.exchange(&visitor, client, asked).await?, true)
         }

@@ -11,3 +11,4 @@ pub mod refused;
 pub mod sessions;
 pub mod sign_in;
 pub mod standing;
+pub mod tokens;
