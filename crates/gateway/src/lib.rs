@@ -21,8 +21,11 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use access::{Invalidations, Onward, Service};
 use api::{
-    Audience, event::v1::event_service_server::EventServiceServer,
-    gateway::v1::authentication_service_server::AuthenticationServiceServer,
+    Audience,
+    event::v1::event_service_server::EventServiceServer,
+    gateway::v1::{
+        authentication_service_server::AuthenticationServiceServer, token_service_server::TokenServiceServer,
+    },
 };
 use runtime::{Api, Contract, Process};
 
@@ -59,6 +62,7 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
     let sign_in = ops::sign_in::SignIn::new(remote.clone(), sessions.clone(), limits.clone(), config.default_project);
     let clients = ops::clients::Clients::new(remote, projects, mint, config.operator());
     let events = ops::events::Events::new(&backends);
+    let watches = ops::invalidations::Watches::new(invalidations.clone());
 
     let http = http::routes(http::State {
         tokens: Arc::new(http::token::Tokens { clients, sessions: sessions.clone(), limits: limits.clone() }),
@@ -74,6 +78,7 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
     });
     let mut api = Api::new(contract)
         .service(AuthenticationServiceServer::new(grpc::authentication::Authentication { sign_in, sessions, limits }))
+        .service(TokenServiceServer::new(grpc::tokens::TokenDoor { watches }))
         .service(EventServiceServer::new(grpc::events::MergedEvents { events }))
         // Plain HTTP never comes as far as the services' routes: the edge answers it.
         .router(forwarded_services(), axum::Router::new());
@@ -89,7 +94,7 @@ fn forwarded_services() -> BTreeSet<String> {
     api::METHODS
         .iter()
         .filter(|method| method.audience != Audience::Workload)
-        .filter(|method| !matches!(edge::route(method), edge::Route::Own) || method.service.ends_with(".TokenService"))
+        .filter(|method| !matches!(edge::route(method), edge::Route::Own))
         .map(|method| method.service.to_owned())
         .collect()
 }

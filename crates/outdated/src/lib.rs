@@ -37,6 +37,8 @@ pub enum Subject {
     ServiceAccount(Uuid),
     Session(Uuid),
     ApiKey(Uuid),
+    /// One token, by its `jti`.
+    Token(Uuid),
 }
 
 /// What of a token decides whether it is outdated.
@@ -55,6 +57,10 @@ pub struct Bearer {
     pub issued_at: u64,
     /// The revision that its roles were read at. None for a token that says nothing of roles.
     pub epoch: Option<i64>,
+    /// The token itself.
+    pub token: Option<Uuid>,
+    /// Who acts as the holder, and the session or API key of their own that they do it by: when either is shut, so is this.
+    pub acting: Option<(Subject, Subject)>,
 }
 
 impl Bearer {
@@ -70,6 +76,8 @@ impl Bearer {
             began_at: seconds * 1000 + u64::from(nanoseconds / 1_000_000),
             issued_at,
             epoch: Some(epoch),
+            token: None,
+            acting: None,
         }
     }
 
@@ -83,6 +91,8 @@ impl Bearer {
             began_at: issued_at.saturating_mul(1000),
             issued_at,
             epoch: None,
+            token: None,
+            acting: None,
         }
     }
 }

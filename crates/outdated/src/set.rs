@@ -36,7 +36,18 @@ pub enum Standing {
     OpenedAgain(u64),
 }
 
-/// A subject with all that is refused of it: it stands for whatever was said of the subject before.
+impl Standing {
+    /// When it was shut, and whether it was opened again since.
+    fn order(self) -> Option<(u64, bool)> {
+        match self {
+            Self::Open => None,
+            Self::Shut(time) => Some((time, false)),
+            Self::OpenedAgain(time) => Some((time, true)),
+        }
+    }
+}
+
+/// A subject with all that is refused of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Statement {
     pub project: Uuid,
@@ -72,18 +83,23 @@ impl Set {
     }
 
     pub fn refuses(&self, bearer: &Bearer) -> bool {
+        let shut = |entry: &Entry, began_at: u64| match entry.which.standing {
+            Standing::Open => false,
+            Standing::Shut(_) => true,
+            Standing::OpenedAgain(time) => began_at < time && bearer.issued_at <= time / 1000,
+        };
         let refused = |subject: Subject| {
             self.entries.get(&subject).is_some_and(|entry| {
-                let shut = match entry.which.standing {
-                    Standing::Open => false,
-                    Standing::Shut(_) => true,
-                    Standing::OpenedAgain(time) => bearer.began_at < time && bearer.issued_at <= time / 1000,
-                };
-                shut || bearer.epoch.is_some_and(|epoch| epoch < entry.which.minimum_epoch)
+                shut(entry, bearer.began_at) || bearer.epoch.is_some_and(|epoch| epoch < entry.which.minimum_epoch)
             })
         };
         bearer.issued_at <= self.all_until && self.all_until > 0
             || refused(bearer.by)
+            || bearer.token.is_some_and(|id| refused(Subject::Token(id)))
+            || bearer.acting.is_some_and(|(who, by)| {
+                // Of their own session only the token's time is known here.
+                [who, by].iter().any(|subject| self.entries.get(subject).is_some_and(|entry| shut(entry, 0)))
+            })
             || refused(bearer.holder)
             || bearer.organization.is_some_and(|id| refused(Subject::Organization(id)))
             || refused(Subject::Project(bearer.project))
@@ -120,11 +136,15 @@ impl Set {
         })
     }
 
-    /// Takes over what somebody else's set says.
+    /// Takes over what somebody else's set says. It may be one that has not come as far as what was heard from another: the higher
+    /// epoch stands, and of two standings the later.
     pub fn take(&mut self, statement: Statement) {
         let Statement { project, subject, which, time } = statement;
         self.change(project, subject, time, |entry| {
-            entry.which = which;
+            entry.which.minimum_epoch = entry.which.minimum_epoch.max(which.minimum_epoch);
+            if which.standing.order() > entry.which.standing.order() {
+                entry.which.standing = which.standing;
+            }
             true
         });
     }
@@ -236,6 +256,21 @@ mod tests {
     }
 
     #[test]
+    fn whoever_acts_as_another_acts_no_longer_than_they_are_in_themselves() {
+        let (mut set, ada, grace, session, id) =
+            (Set::new(KEEP), Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
+        let acting = Some((Subject::Member(grace), Subject::Session(session)));
+        let impersonated = Bearer { acting, token: Some(id), ..bearer(ada, 0, 9) };
+        set.raise(PROJECT, Subject::Member(grace), 1, 100, false);
+        assert!(!set.refuses(&impersonated), "the roles in it are not hers");
+        for shut in [Subject::Member(grace), Subject::Session(session), Subject::Token(id), Subject::Member(ada)] {
+            let mut set = Set::new(KEEP);
+            set.shut(PROJECT, shut, 1, 1);
+            assert!(set.refuses(&impersonated), "{shut:?}");
+        }
+    }
+
+    #[test]
     fn an_entry_outlives_every_token_and_no_more() {
         let mut set = Set::new(KEEP);
         set.shut(PROJECT, Subject::ApiKey(Uuid::now_v7()), 0, 1).unwrap();
@@ -274,6 +309,16 @@ mod tests {
             assert_eq!(set.refuses(&bearer), told.refuses(&bearer), "{bearer:?}");
         }
         assert_eq!(set.of_project(PROJECT), told.of_project(PROJECT));
+        // Somebody who has not come as far.
+        let before = Statement {
+            which: Which { standing: Standing::Shut(5_000), minimum_epoch: 3 },
+            ..told.of_project(PROJECT)[0]
+        };
+        told.take(before);
+        told.take(Statement { which: Which::default(), ..before });
+        assert_eq!(set.of_project(PROJECT), told.of_project(PROJECT));
+        told.take(Statement { which: Which { standing: Standing::Shut(6_000), minimum_epoch: 0 }, ..before });
+        assert!(told.refuses(&Bearer { epoch: Some(9), ..bearer(ada, 9_000, 9) }), "shut once more");
         assert!(set.of_project(Uuid::now_v7()).is_empty());
     }
 }

@@ -24,7 +24,7 @@ use std::{
 use api::event::v1::Event;
 use outdated::{Ahead, Bearer, Complete, KEEP, LONGEST_LIFE, Moment, Set, Statement, Subject};
 use prost_types::Timestamp;
-use tenancy::{OrganizationId, ProjectId, SessionId};
+use tenancy::{OrganizationId, ProjectId};
 use tokio::sync::broadcast;
 use tonic::Status;
 
@@ -116,9 +116,15 @@ impl Invalidations {
         self.members.is_live()
     }
 
-    /// Refuses a session's tokens from now on, without waiting for the feed to say so.
-    pub fn end(&self, project: ProjectId, session: SessionId) {
-        self.change(|set| set.shut(project.uuid(), Subject::Session(session.uuid()), milliseconds_now(), 0));
+    /// Whether a credential was revoked, as far as is known.
+    pub fn is_revoked(&self, verified: &Verified) -> bool {
+        let bearer = bearer(verified).ok().flatten();
+        bearer.is_some_and(|bearer| self.set.read().unwrap_or_else(PoisonError::into_inner).refuses(&bearer))
+    }
+
+    /// Refuses a session's tokens, or one token, from now on, without waiting for the feed to say so.
+    pub fn end(&self, project: ProjectId, subject: Subject) {
+        self.change(|set| set.shut(project.uuid(), subject, milliseconds_now(), 0));
     }
 
     /// Takes in one event of a service's feed.
@@ -130,7 +136,8 @@ impl Invalidations {
     pub fn heard_until(&self, service: Service, time: Timestamp) {
         let Some(said) = index(service).map(|index| &self.said[index]) else { return };
         let micros = time.seconds.saturating_mul(1_000_000).saturating_add(i64::from(time.nanos / 1000));
-        said.store(micros, Ordering::Relaxed);
+        // After all that was told before it.
+        said.store(micros, Ordering::Release);
         if service != Service::Member {
             return;
         }
@@ -145,7 +152,7 @@ impl Invalidations {
 
     /// Up to when everything of all services has been heard: the least of what they said. None before each said something.
     pub fn complete_until(&self) -> Option<Timestamp> {
-        let said = self.said.iter().map(|said| said.load(Ordering::Relaxed)).min();
+        let said = self.said.iter().map(|said| said.load(Ordering::Acquire)).min();
         let micros = said.filter(|micros| *micros != NEVER)?;
         let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1000).unwrap_or_default();
         Some(Timestamp { seconds: micros.div_euclid(1_000_000), nanos })
@@ -196,6 +203,7 @@ pub(crate) fn bearer(verified: &Verified) -> Result<Option<Bearer>, Status> {
         }
         Caller::Operator | Caller::Anonymous | Caller::Workload { .. } => return Ok(None),
     };
+    let bearer = Bearer { token: verified.claims.as_ref().and_then(|claims| claims.jti.parse().ok()), ..bearer };
     if verified.claims.is_some() && verified.expires_at.saturating_sub(issued_at) > LONGEST_LIFE.as_secs() {
         return Err(unauthenticated());
     }
@@ -225,7 +233,7 @@ fn system_time(time: Timestamp) -> SystemTime {
 
 #[cfg(test)]
 mod tests {
-    use tenancy::MemberId;
+    use tenancy::{MemberId, SessionId};
     use tonic::Code;
 
     use super::*;
@@ -256,7 +264,7 @@ mod tests {
         }
         invalidations.heard_until(Service::Member, now());
         assert!(invalidations.check(&member).is_ok());
-        invalidations.end(project, session);
+        invalidations.end(project, Subject::Session(session.uuid()));
         assert_eq!(invalidations.check(&member).unwrap_err().code(), Code::Unauthenticated);
     }
 
@@ -264,15 +272,16 @@ mod tests {
     fn whoever_listens_hears_what_is_there_and_what_comes() {
         let invalidations = Invalidations::new(&RevocationOptions { revocation_lag: Duration::from_secs(60) });
         let (project, first, second) = (ProjectId::new(), SessionId::new(), SessionId::new());
-        invalidations.end(project, first);
-        invalidations.end(ProjectId::new(), first);
+        let end = |project, session: SessionId| invalidations.end(project, Subject::Session(session.uuid()));
+        end(project, first);
+        end(ProjectId::new(), second);
         let mut listening = invalidations.listen(project);
         let held: Vec<_> = listening.held.iter().map(|statement| statement.project).collect();
-        // One session is in one project; what another says of it changes nothing here.
         assert_eq!((held, listening.all_until), (vec![project.uuid()], 0));
-        invalidations.end(project, second);
+        let third = SessionId::new();
+        end(project, third);
         let Ok(Told::Statement(news)) = listening.news.try_recv() else { panic!("nothing was told") };
-        assert_eq!(news.subject, Subject::Session(second.uuid()));
+        assert_eq!(news.subject, Subject::Session(third.uuid()));
         assert!(listening.news.try_recv().is_err());
     }
 

@@ -3,3 +3,4 @@
 pub mod authentication;
 mod convert;
 pub mod events;
+pub mod tokens;

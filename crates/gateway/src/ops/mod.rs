@@ -4,6 +4,7 @@ pub mod choice;
 pub mod clients;
 pub mod event_page;
 pub mod events;
+pub mod invalidations;
 pub mod projects;
 pub mod sessions;
 pub mod sign_in;

@@ -4,6 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use access::{Caller, Invalidations};
 use api::member::v1::{AuthFactor, CreateSessionRequest, ExchangeSessionRequest, SessionGrant};
+use outdated::Subject;
 use runtime::CallContext;
 use tonic::Status;
 
@@ -88,7 +89,7 @@ impl Sessions {
         let Caller::Member { project, organization, session, .. } = caller else { return Ok(()) };
         self.remote.end_session(call, caller, *organization, *session).await?;
         // The others learn it from the feed; this replica need not wait.
-        self.invalidations.end(*project, *session);
+        self.invalidations.end(*project, Subject::Session(session.uuid()));
         Ok(())
     }
 
