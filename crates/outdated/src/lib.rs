@@ -7,7 +7,7 @@
 //!
 //! Two things outdate a token. Its member, session, account, key, organization or project was shut; or it was made from roles that
 //! have changed since. For the second a token carries its `epoch`: the revision of the organization in authz-service that its roles were
-//! read at. A change of a member's roles at revision r refuses the member's tokens of an epoch below r. No counter is kept for it, so
+//! read at. Whatever is taken from a member's roles at revision r refuses the member's tokens of an epoch below r. No counter is kept for it, so
 //! none can be raised too early, too late or twice: a token whose roles were read before the change says so itself, however late it is
 //! made.
 

@@ -12,9 +12,6 @@ use crate::{Bearer, Moment, Subject};
 /// More than this within a token's life is a mass event. All tokens of before are then refused at once: callers refresh, and nothing
 /// revoked stays in force for want of memory.
 const CAPACITY: usize = 200_000;
-/// What only adds to a member's roles is passed over beyond this: that a token says too little harms nobody, and members who are brought
-/// in by the hundred thousand must not send all others away.
-const CAPACITY_OF_GAINS: usize = CAPACITY / 2;
 /// By how much the clocks of two processes that make tokens may differ, in seconds.
 const CLOCKS_DIFFER: u64 = 5;
 
@@ -124,11 +121,8 @@ impl Set {
         Some(entry.statement(subject))
     }
 
-    /// Refuses members' tokens whose roles were read before the revision. `gain`: nothing was taken.
-    pub fn raise(&mut self, project: Uuid, subject: Subject, time: u64, epoch: i64, gain: bool) -> Option<Statement> {
-        if gain && self.entries.len() >= CAPACITY_OF_GAINS && !self.entries.contains_key(&subject) {
-            return None;
-        }
+    /// Refuses members' tokens whose roles were read before the revision.
+    pub fn raise(&mut self, project: Uuid, subject: Subject, time: u64, epoch: i64) -> Option<Statement> {
         self.change(project, subject, time, |entry| {
             let higher = entry.which.minimum_epoch < epoch;
             entry.which.minimum_epoch = entry.which.minimum_epoch.max(epoch);
@@ -242,12 +236,12 @@ mod tests {
     fn roles_from_before_a_change_are_refused_wherever_it_was_said() {
         let (mut set, ada) = (Set::new(KEEP), Uuid::now_v7());
         let of = |epoch| Bearer { epoch, ..bearer(ada, 0, 0) };
-        set.raise(PROJECT, Subject::Member(ada), 1, 8, false).unwrap();
-        assert!(set.raise(PROJECT, Subject::Member(ada), 1, 6, false).is_none(), "it never falls");
+        set.raise(PROJECT, Subject::Member(ada), 1, 8).unwrap();
+        assert!(set.raise(PROJECT, Subject::Member(ada), 1, 6).is_none(), "it never falls");
         assert!(set.refuses(&of(Some(7))) && !set.refuses(&of(Some(8))) && !set.refuses(&of(None)));
         let everyone = Bearer { epoch: Some(20), ..bearer(Uuid::now_v7(), 0, 0) };
         let organization = Subject::Organization(everyone.organization.unwrap());
-        set.raise(PROJECT, organization, 1, 21, false).unwrap();
+        set.raise(PROJECT, organization, 1, 21).unwrap();
         assert!(set.refuses(&everyone));
         // Neither undoes the other.
         set.shut(PROJECT, organization, 1, 1).unwrap();
@@ -261,7 +255,7 @@ mod tests {
             (Set::new(KEEP), Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
         let acting = Some((Subject::Member(grace), Subject::Session(session)));
         let impersonated = Bearer { acting, token: Some(id), ..bearer(ada, 0, 9) };
-        set.raise(PROJECT, Subject::Member(grace), 1, 100, false);
+        set.raise(PROJECT, Subject::Member(grace), 1, 100);
         assert!(!set.refuses(&impersonated), "the roles in it are not hers");
         for shut in [Subject::Member(grace), Subject::Session(session), Subject::Token(id), Subject::Member(ada)] {
             let mut set = Set::new(KEEP);
@@ -285,10 +279,8 @@ mod tests {
     fn what_does_not_fit_is_refused_with_all_the_rest() {
         let mut set = Set::new(KEEP);
         let begun = seconds_now();
-        for count in 0..CAPACITY {
-            let (subject, half) = (Subject::Member(Uuid::now_v7()), count >= CAPACITY_OF_GAINS);
-            assert_eq!(set.raise(PROJECT, subject, 0, 1, true).is_none(), half, "gains fill it by half");
-            set.shut(PROJECT, subject, 0, 1);
+        for _ in 0..CAPACITY {
+            set.shut(PROJECT, Subject::Member(Uuid::now_v7()), 0, 1);
         }
         let (stranger, later) = (bearer(Uuid::now_v7(), 0, begun), bearer(Uuid::now_v7(), 0, begun + 600));
         assert!(!set.refuses(&stranger));
@@ -301,7 +293,7 @@ mod tests {
     fn one_set_can_be_told_to_another() {
         let (mut set, mut told, ada) = (Set::new(KEEP), Set::new(KEEP), Uuid::now_v7());
         let mut tell = |statement: Option<Statement>| told.take(statement.unwrap());
-        tell(set.raise(PROJECT, Subject::Member(ada), 1, 8, false));
+        tell(set.raise(PROJECT, Subject::Member(ada), 1, 8));
         tell(set.shut(PROJECT, Subject::Member(ada), 5_000, 1));
         tell(set.open_again(Subject::Member(ada), 2));
         for (began_at, issued_at, epoch) in [(4_000, 4, 9), (6_000, 6, 9), (6_000, 6, 7), (6_000, 6, 8)] {
