@@ -51,7 +51,7 @@ pub struct Granted<S> {
     pub call: CallContext,
     method: &'static Method,
     expires_at: u64,
-    bearers: Vec<Bearer>,
+    bearer: Option<Bearer>,
 }
 
 /// What somebody already holds of an organization, no older than they may use it.
@@ -118,8 +118,8 @@ impl<S> Granted<S> {
     }
 
     fn with<T>(self, scope: T) -> Granted<T> {
-        let Self { caller, call, method, expires_at, bearers, .. } = self;
-        Granted { caller, scope, call, method, expires_at, bearers }
+        let Self { caller, call, method, expires_at, bearer, .. } = self;
+        Granted { caller, scope, call, method, expires_at, bearer }
     }
 }
 
@@ -164,7 +164,7 @@ impl Granted<ClusterScope> {
             call: CallContext::background(),
             method: &BACKGROUND,
             expires_at: u64::MAX,
-            bearers: Vec::new(),
+            bearer: None,
         }
     }
 
@@ -213,12 +213,12 @@ impl Access {
     /// Who called which method, as the layer left it. A method of another audience than its handler asks for is refused: a
     /// handler cannot take a wider scope than the contract says.
     fn authenticated<T>(&self, request: &Request<T>, audiences: &[Audience]) -> Result<Granted<()>, Status> {
-        let Authenticated { caller, method, expires_at, bearers } =
+        let Authenticated { caller, method, expires_at, bearer } =
             request.extensions().get::<Authenticated>().cloned().ok_or_else(unauthenticated)?;
         if !audiences.contains(&method.audience) && !matches!(caller, Caller::Workload { .. }) {
             return Err(wrong_audience(method));
         }
-        Ok(Granted { caller, scope: (), call: CallContext::of(request), method, expires_at, bearers })
+        Ok(Granted { caller, scope: (), call: CallContext::of(request), method, expires_at, bearer })
     }
 
     /// The organization that the request names, for methods of the audiences ORGANIZATION and PROJECT.
@@ -253,8 +253,8 @@ impl Access {
         if now() >= granted.expires_at {
             return Err(unauthenticated());
         }
-        if !granted.bearers.is_empty() {
-            self.invalidations.check_bearers(&granted.bearers)?;
+        if let Some(bearer) = &granted.bearer {
+            self.invalidations.check_bearer(bearer)?;
         }
         self.enter(&granted.clone().with(()), granted.scope.organization_id(), None, false).await.map(|_| ())
     }

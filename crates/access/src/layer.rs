@@ -28,7 +28,7 @@ pub(crate) struct Authenticated {
     /// When the credential ends, in seconds since 1970.
     pub expires_at: u64,
     /// What may be taken back before then.
-    pub bearers: Vec<Bearer>,
+    pub bearer: Option<Bearer>,
 }
 
 /// Whether a method takes this kind of caller, and is served.
@@ -79,21 +79,23 @@ fn authenticate(
     path: &str,
 ) -> Result<Authenticated, Status> {
     let method = api::method(path).ok_or_else(unknown_method)?;
-    let (caller, expires_at, bearers) = match bearer(headers)? {
-        None => (Caller::Anonymous, u64::MAX, Vec::new()),
+    let (caller, expires_at, bearer) = match self::bearer(headers)? {
+        None => (Caller::Anonymous, u64::MAX, None),
         Some(token) => {
             let verified = verifier.verify(token).map_err(|_| unauthenticated())?;
             within(&verified, method)?;
-            let bearers = invalidations::bearers(&verified)?;
-            invalidations.check_bearers(&bearers)?;
-            (verified.caller.clone(), verified.expires_at, bearers)
+            let bearer = invalidations::bearer(&verified)?;
+            if let Some(bearer) = &bearer {
+                invalidations.check_bearer(bearer)?;
+            }
+            (verified.caller.clone(), verified.expires_at, bearer)
         }
     };
     // Whoever may call without a credential may also call with one; a workload still only where it is named.
     if method.audience != Audience::Anyone || matches!(caller, Caller::Workload { .. }) || !method.served {
         admit(&caller, method)?;
     }
-    Ok(Authenticated { caller, method, expires_at, bearers })
+    Ok(Authenticated { caller, method, expires_at, bearer })
 }
 
 #[derive(Debug, Clone)]

@@ -12,10 +12,12 @@
 //!
 //! Where a call for every question is too slow, [`embedded`] answers `Check` in the process.
 //!
-//! Verification of tokens without a call and the stream of invalidations come with later versions.
+//! [`offline`] tells from a token alone who calls, for servers that take calls from a product's users, and refuses what was revoked.
 
+mod checks;
 mod connection;
 pub mod embedded;
+pub mod offline;
 mod service_account;
 
 use std::{sync::Arc, time::Duration};
@@ -27,6 +29,7 @@ use secrecy::{ExposeSecret, SecretString};
 use service_account::ServiceAccount;
 use tonic::transport::{ClientTlsConfig, Endpoint};
 
+pub use checks::Checks;
 pub use connection::Connection;
 
 /// How calls are made.
@@ -84,6 +87,7 @@ services! {
     resources = authz::resource_service_client::ResourceServiceClient<Connection>;
     authorization = authz::authorization_service_client::AuthorizationServiceClient<Connection>;
     events = event::event_service_client::EventServiceClient<Connection>;
+    tokens = gateway::token_service_client::TokenServiceClient<Connection>;
     authentication = gateway::authentication_service_client::AuthenticationServiceClient<Connection>;
 }
 

@@ -95,6 +95,7 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
         limits: limits.clone(),
     });
     let events = ops::events::Events::new(&backends);
+    let watches = ops::invalidations::Watches::new(invalidations.clone());
 
     let http = http::routes(http::State {
         tokens: tokens.clone(),
@@ -110,7 +111,7 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
     });
     let mut api = Api::new(contract)
         .service(AuthenticationServiceServer::new(grpc::authentication::Authentication { sign_in, sessions, limits }))
-        .service(TokenServiceServer::new(grpc::tokens::TokenDoor { tokens }))
+        .service(TokenServiceServer::new(grpc::tokens::TokenDoor { tokens, watches }))
         .service(EventServiceServer::new(grpc::events::MergedEvents { events }))
         // Plain HTTP never comes as far as the services' routes: the edge answers it.
         .router(forwarded_services(), axum::Router::new());

@@ -7,7 +7,7 @@
 //!
 //! Two things outdate a token. Its member, session, account, key, organization or project was shut; or it was made from roles that
 //! have changed since. For the second a token carries its `epoch`: the revision of the organization in authz-service that its roles were
-//! read at. A change of a member's roles at revision r refuses the member's tokens of an epoch below r. No counter is kept for it, so
+//! read at. Whatever is taken from a member's roles at revision r refuses the member's tokens of an epoch below r. No counter is kept for it, so
 //! none can be raised too early, too late or twice: a token whose roles were read before the change says so itself, however late it is
 //! made.
 
@@ -37,7 +37,7 @@ pub enum Subject {
     ServiceAccount(Uuid),
     Session(Uuid),
     ApiKey(Uuid),
-    /// One token by its `jti`.
+    /// One token, by its `jti`.
     Token(Uuid),
 }
 
@@ -57,8 +57,10 @@ pub struct Bearer {
     pub issued_at: u64,
     /// The revision that its roles were read at. None for a token that says nothing of roles.
     pub epoch: Option<i64>,
-    /// The token itself, where it alone can be revoked.
+    /// The token itself.
     pub token: Option<Uuid>,
+    /// Who acts as the holder, and the session or API key of their own that they do it by: when either is shut, so is this.
+    pub acting: Option<(Subject, Subject)>,
 }
 
 impl Bearer {
@@ -75,6 +77,7 @@ impl Bearer {
             issued_at,
             epoch: Some(epoch),
             token: None,
+            acting: None,
         }
     }
 
@@ -89,12 +92,7 @@ impl Bearer {
             issued_at,
             epoch: None,
             token: None,
+            acting: None,
         }
-    }
-
-    /// The same with the token's own id.
-    #[must_use]
-    pub fn of_token(self, token: Option<Uuid>) -> Self {
-        Self { token, ..self }
     }
 }

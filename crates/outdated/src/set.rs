@@ -12,9 +12,6 @@ use crate::{Bearer, Moment, Subject};
 /// More than this within a token's life is a mass event. All tokens of before are then refused at once: callers refresh, and nothing
 /// revoked stays in force for want of memory.
 const CAPACITY: usize = 200_000;
-/// What only adds to a member's roles is passed over beyond this: that a token says too little harms nobody, and members who are brought
-/// in by the hundred thousand must not send all others away.
-const CAPACITY_OF_GAINS: usize = CAPACITY / 2;
 /// By how much the clocks of two processes that make tokens may differ, in seconds.
 const CLOCKS_DIFFER: u64 = 5;
 
@@ -36,7 +33,18 @@ pub enum Standing {
     OpenedAgain(u64),
 }
 
-/// A subject with all that is refused of it: it stands for whatever was said of the subject before.
+impl Standing {
+    /// When it was shut, and whether it was opened again since.
+    fn order(self) -> Option<(u64, bool)> {
+        match self {
+            Self::Open => None,
+            Self::Shut(time) => Some((time, false)),
+            Self::OpenedAgain(time) => Some((time, true)),
+        }
+    }
+}
+
+/// A subject with all that is refused of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Statement {
     pub project: Uuid,
@@ -72,19 +80,23 @@ impl Set {
     }
 
     pub fn refuses(&self, bearer: &Bearer) -> bool {
+        let shut = |entry: &Entry, began_at: u64| match entry.which.standing {
+            Standing::Open => false,
+            Standing::Shut(_) => true,
+            Standing::OpenedAgain(time) => began_at < time && bearer.issued_at <= time / 1000,
+        };
         let refused = |subject: Subject| {
             self.entries.get(&subject).is_some_and(|entry| {
-                let shut = match entry.which.standing {
-                    Standing::Open => false,
-                    Standing::Shut(_) => true,
-                    Standing::OpenedAgain(time) => bearer.began_at < time && bearer.issued_at <= time / 1000,
-                };
-                shut || bearer.epoch.is_some_and(|epoch| epoch < entry.which.minimum_epoch)
+                shut(entry, bearer.began_at) || bearer.epoch.is_some_and(|epoch| epoch < entry.which.minimum_epoch)
             })
         };
         bearer.issued_at <= self.all_until && self.all_until > 0
             || refused(bearer.by)
             || bearer.token.is_some_and(|id| refused(Subject::Token(id)))
+            || bearer.acting.is_some_and(|(who, by)| {
+                // Of their own session only the token's time is known here.
+                [who, by].iter().any(|subject| self.entries.get(subject).is_some_and(|entry| shut(entry, 0)))
+            })
             || refused(bearer.holder)
             || bearer.organization.is_some_and(|id| refused(Subject::Organization(id)))
             || refused(Subject::Project(bearer.project))
@@ -109,11 +121,8 @@ impl Set {
         Some(entry.statement(subject))
     }
 
-    /// Refuses members' tokens whose roles were read before the revision. `gain`: nothing was taken.
-    pub fn raise(&mut self, project: Uuid, subject: Subject, time: u64, epoch: i64, gain: bool) -> Option<Statement> {
-        if gain && self.entries.len() >= CAPACITY_OF_GAINS && !self.entries.contains_key(&subject) {
-            return None;
-        }
+    /// Refuses members' tokens whose roles were read before the revision.
+    pub fn raise(&mut self, project: Uuid, subject: Subject, time: u64, epoch: i64) -> Option<Statement> {
         self.change(project, subject, time, |entry| {
             let higher = entry.which.minimum_epoch < epoch;
             entry.which.minimum_epoch = entry.which.minimum_epoch.max(epoch);
@@ -121,11 +130,15 @@ impl Set {
         })
     }
 
-    /// Takes over what somebody else's set says.
+    /// Takes over what somebody else's set says. It may be one that has not come as far as what was heard from another: the higher
+    /// epoch stands, and of two standings the later.
     pub fn take(&mut self, statement: Statement) {
         let Statement { project, subject, which, time } = statement;
         self.change(project, subject, time, |entry| {
-            entry.which = which;
+            entry.which.minimum_epoch = entry.which.minimum_epoch.max(which.minimum_epoch);
+            if which.standing.order() > entry.which.standing.order() {
+                entry.which.standing = which.standing;
+            }
             true
         });
     }
@@ -223,17 +236,32 @@ mod tests {
     fn roles_from_before_a_change_are_refused_wherever_it_was_said() {
         let (mut set, ada) = (Set::new(KEEP), Uuid::now_v7());
         let of = |epoch| Bearer { epoch, ..bearer(ada, 0, 0) };
-        set.raise(PROJECT, Subject::Member(ada), 1, 8, false).unwrap();
-        assert!(set.raise(PROJECT, Subject::Member(ada), 1, 6, false).is_none(), "it never falls");
+        set.raise(PROJECT, Subject::Member(ada), 1, 8).unwrap();
+        assert!(set.raise(PROJECT, Subject::Member(ada), 1, 6).is_none(), "it never falls");
         assert!(set.refuses(&of(Some(7))) && !set.refuses(&of(Some(8))) && !set.refuses(&of(None)));
         let everyone = Bearer { epoch: Some(20), ..bearer(Uuid::now_v7(), 0, 0) };
         let organization = Subject::Organization(everyone.organization.unwrap());
-        set.raise(PROJECT, organization, 1, 21, false).unwrap();
+        set.raise(PROJECT, organization, 1, 21).unwrap();
         assert!(set.refuses(&everyone));
         // Neither undoes the other.
         set.shut(PROJECT, organization, 1, 1).unwrap();
         set.open_again(organization, 2).unwrap();
         assert!(set.refuses(&everyone));
+    }
+
+    #[test]
+    fn whoever_acts_as_another_acts_no_longer_than_they_are_in_themselves() {
+        let (mut set, ada, grace, session, id) =
+            (Set::new(KEEP), Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
+        let acting = Some((Subject::Member(grace), Subject::Session(session)));
+        let impersonated = Bearer { acting, token: Some(id), ..bearer(ada, 0, 9) };
+        set.raise(PROJECT, Subject::Member(grace), 1, 100);
+        assert!(!set.refuses(&impersonated), "the roles in it are not hers");
+        for shut in [Subject::Member(grace), Subject::Session(session), Subject::Token(id), Subject::Member(ada)] {
+            let mut set = Set::new(KEEP);
+            set.shut(PROJECT, shut, 1, 1);
+            assert!(set.refuses(&impersonated), "{shut:?}");
+        }
     }
 
     #[test]
@@ -251,10 +279,8 @@ mod tests {
     fn what_does_not_fit_is_refused_with_all_the_rest() {
         let mut set = Set::new(KEEP);
         let begun = seconds_now();
-        for count in 0..CAPACITY {
-            let (subject, half) = (Subject::Member(Uuid::now_v7()), count >= CAPACITY_OF_GAINS);
-            assert_eq!(set.raise(PROJECT, subject, 0, 1, true).is_none(), half, "gains fill it by half");
-            set.shut(PROJECT, subject, 0, 1);
+        for _ in 0..CAPACITY {
+            set.shut(PROJECT, Subject::Member(Uuid::now_v7()), 0, 1);
         }
         let (stranger, later) = (bearer(Uuid::now_v7(), 0, begun), bearer(Uuid::now_v7(), 0, begun + 600));
         assert!(!set.refuses(&stranger));
@@ -267,7 +293,7 @@ mod tests {
     fn one_set_can_be_told_to_another() {
         let (mut set, mut told, ada) = (Set::new(KEEP), Set::new(KEEP), Uuid::now_v7());
         let mut tell = |statement: Option<Statement>| told.take(statement.unwrap());
-        tell(set.raise(PROJECT, Subject::Member(ada), 1, 8, false));
+        tell(set.raise(PROJECT, Subject::Member(ada), 1, 8));
         tell(set.shut(PROJECT, Subject::Member(ada), 5_000, 1));
         tell(set.open_again(Subject::Member(ada), 2));
         for (began_at, issued_at, epoch) in [(4_000, 4, 9), (6_000, 6, 9), (6_000, 6, 7), (6_000, 6, 8)] {
@@ -275,6 +301,16 @@ mod tests {
             assert_eq!(set.refuses(&bearer), told.refuses(&bearer), "{bearer:?}");
         }
         assert_eq!(set.of_project(PROJECT), told.of_project(PROJECT));
+        // Somebody who has not come as far.
+        let before = Statement {
+            which: Which { standing: Standing::Shut(5_000), minimum_epoch: 3 },
+            ..told.of_project(PROJECT)[0]
+        };
+        told.take(before);
+        told.take(Statement { which: Which::default(), ..before });
+        assert_eq!(set.of_project(PROJECT), told.of_project(PROJECT));
+        told.take(Statement { which: Which { standing: Standing::Shut(6_000), minimum_epoch: 0 }, ..before });
+        assert!(told.refuses(&Bearer { epoch: Some(9), ..bearer(ada, 9_000, 9) }), "shut once more");
         assert!(set.of_project(Uuid::now_v7()).is_empty());
     }
 }

@@ -47,9 +47,9 @@ impl Learner<'_> {
         }
     }
 
-    fn raise(&mut self, subject: Option<Subject>, gain: bool) {
+    fn raise(&mut self, subject: Option<Subject>) {
         if let Some(subject) = subject {
-            self.said.extend(self.set.raise(self.project, subject, self.time, self.event.revision, gain));
+            self.said.extend(self.set.raise(self.project, subject, self.time, self.event.revision));
         }
     }
 
@@ -95,40 +95,37 @@ impl Learner<'_> {
         }
     }
 
-    /// What a role allows may change without the token's roles changing, and a role that is held cannot be deleted: so it is the
-    /// bindings at the organization that outdate tokens, and the groups that pass them on. Of a resource no token says anything.
+    /// What was taken from somebody's roles at the organization. What is given outdates no token: it says less than it could, and rights
+    /// are asked of `Check`. What a role allows may change without the token's roles changing, a role that is held cannot be deleted,
+    /// and of a resource no token says anything.
     fn roles(&mut self) {
         let kind = self.event.kind.as_str();
         match &self.event.payload {
             Some(Payload::Binding(change)) => {
                 let Some(binding) = change.after.as_ref().or(change.before.as_ref()) else { return };
-                if binding.resource.is_none() {
-                    let allows = binding.effect() != BindingEffect::Deny;
-                    self.changed(binding.subject.as_ref(), kind == "binding.created" && allows);
+                let gives = if binding.effect() == BindingEffect::Deny { "binding.deleted" } else { "binding.created" };
+                if binding.resource.is_none() && kind != gives {
+                    self.taken_from(binding.subject.as_ref());
                 }
             }
-            Some(Payload::GroupMembership(change)) => {
-                let membership = change.after.as_ref().or(change.before.as_ref());
-                // What is forbidden to the group is forbidden to whoever joins it.
-                self.changed(membership.and_then(|membership| membership.subject.as_ref()), false);
+            Some(Payload::GroupMembership(change)) if kind == "group.member_removed" => {
+                self.taken_from(change.before.as_ref().and_then(|membership| membership.subject.as_ref()));
             }
             // Erased: it may have been anybody's.
-            None if kind.starts_with("binding.") || kind.starts_with("group.member_") => {
-                self.raise(self.organization(), false);
-            }
+            None if kind.starts_with("binding.") || kind == "group.member_removed" => self.raise(self.organization()),
             _ => {}
         }
     }
 
-    fn changed(&mut self, holder: Option<&authz::Subject>, gain: bool) {
+    fn taken_from(&mut self, holder: Option<&authz::Subject>) {
         match holder.and_then(|holder| holder.subject.as_ref()) {
             Some(Holder::MemberId(id)) => {
-                self.raise(id.parse().ok().map(|id: MemberId| Subject::Member(id.uuid())), gain);
+                self.raise(id.parse().ok().map(|id: MemberId| Subject::Member(id.uuid())));
             }
             // A service account's token says nothing of roles.
             Some(Holder::ServiceAccountId(_)) => {}
             // Whoever is in the group, and in those in it.
-            Some(Holder::GroupId(_) | Holder::AllMembers(_)) | None => self.raise(self.organization(), gain),
+            Some(Holder::GroupId(_) | Holder::AllMembers(_)) | None => self.raise(self.organization()),
         }
     }
 }

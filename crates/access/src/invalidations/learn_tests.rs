@@ -73,40 +73,56 @@ fn each_service_is_believed_in_what_is_its_own() {
     assert!(world.refuses(ada) && !World { project: ProjectId::new(), ..world }.refuses(ada));
 }
 
+fn bound(holder: Holder, effect: BindingEffect, kind: &str, resource: Option<Resource>) -> Payload {
+    let binding = Binding { subject: subject(holder), effect: effect.into(), resource, ..Binding::default() };
+    match kind {
+        "binding.deleted" => Payload::Binding(BindingChange { before: Some(binding), after: None }),
+        _ => Payload::Binding(BindingChange { before: None, after: Some(binding) }),
+    }
+}
+
 #[test]
-fn a_change_of_somebody_s_roles_refuses_what_was_read_before_it() {
-    for (holder, kind, others_too) in [
-        (None, "binding.created", false),
-        (None, "binding.deleted", false),
-        (Some(Holder::GroupId(GroupId::new().to_string())), "binding.deleted", true),
-        (Some(Holder::AllMembers(true)), "binding.created", true),
+fn what_is_taken_from_somebody_refuses_what_was_read_before() {
+    let group = || Holder::GroupId(GroupId::new().to_string());
+    for (holder, effect, kind, (hers, others)) in [
+        (None, BindingEffect::Allow, "binding.created", (false, false)),
+        (None, BindingEffect::Allow, "binding.updated", (true, false)),
+        (None, BindingEffect::Allow, "binding.deleted", (true, false)),
+        (None, BindingEffect::Deny, "binding.created", (true, false)),
+        (None, BindingEffect::Deny, "binding.deleted", (false, false)),
+        (Some(group()), BindingEffect::Allow, "binding.deleted", (true, true)),
+        (Some(group()), BindingEffect::Allow, "binding.created", (false, false)),
+        (Some(Holder::AllMembers(true)), BindingEffect::Allow, "binding.deleted", (true, true)),
     ] {
         let (mut world, ada, grace) = (World::new(), MemberId::new(), MemberId::new());
         let holder = holder.unwrap_or(Holder::MemberId(ada.to_string()));
-        let binding = Binding { subject: subject(holder), ..Binding::default() };
-        let event = world.event(kind, Some(Payload::Binding(BindingChange { before: Some(binding), after: None })));
-        assert_eq!(learn(&mut world.set, Service::Authz, &event).len(), 1);
-        assert_eq!((world.refuses(ada), world.refuses(grace)), (true, others_too), "{kind}");
+        let event = world.event(kind, Some(bound(holder, effect, kind, None)));
+        assert_eq!(learn(&mut world.set, Service::Authz, &event).len(), usize::from(hers));
+        assert_eq!((world.refuses(ada), world.refuses(grace)), (hers, others), "{kind} {effect:?}");
         assert!(!world.refuses_of(ada, EPOCH + 1), "what was read after it");
         assert!(learn(&mut world.set, Service::Authz, &event).is_empty(), "it comes again, and is no news");
     }
 }
 
 #[test]
-fn a_membership_changes_roles_and_what_is_held_of_a_resource_does_not() {
+fn a_membership_takes_roles_along_and_what_is_held_of_a_resource_is_in_no_token() {
     let (mut world, ada) = (World::new(), MemberId::new());
-    let holder = || subject(Holder::MemberId(ada.to_string()));
+    let holder = || Holder::MemberId(ada.to_string());
     let document = Some(Resource { r#type: "document".to_owned(), id: "d1".to_owned() });
-    let binding = Binding { subject: holder(), resource: document, ..Binding::default() };
-    let event =
-        world.event("binding.created", Some(Payload::Binding(BindingChange { before: None, after: Some(binding) })));
+    let kind = "binding.deleted";
+    let event = world.event(kind, Some(bound(holder(), BindingEffect::Allow, kind, document)));
     learn(&mut world.set, Service::Authz, &event);
     assert!(!world.refuses(ada));
-    let after = Some(GroupMembership { subject: holder(), ..GroupMembership::default() });
-    let change = Payload::GroupMembership(GroupMembershipChange { before: None, after });
-    let event = world.event("group.member_added", Some(change));
-    learn(&mut world.set, Service::Authz, &event);
-    assert!(world.refuses(ada));
+    for (kind, refused) in [("group.member_added", false), ("group.member_removed", true)] {
+        let membership = || Some(GroupMembership { subject: subject(holder()), ..GroupMembership::default() });
+        let change = match refused {
+            true => GroupMembershipChange { before: membership(), after: None },
+            false => GroupMembershipChange { before: None, after: membership() },
+        };
+        let event = world.event(kind, Some(Payload::GroupMembership(change)));
+        learn(&mut world.set, Service::Authz, &event);
+        assert_eq!(world.refuses(ada), refused, "{kind}");
+    }
 }
 
 #[test]

@@ -24,7 +24,7 @@ use std::{
 use api::event::v1::Event;
 use outdated::{Ahead, Bearer, Complete, KEEP, LONGEST_LIFE, Moment, Set, Statement, Subject};
 use prost_types::Timestamp;
-use tenancy::{MemberId, OrganizationId, ProjectId, SessionId};
+use tenancy::{OrganizationId, ProjectId};
 use tokio::sync::broadcast;
 use tonic::Status;
 
@@ -97,25 +97,29 @@ impl Invalidations {
 
     /// Refuses a credential that was revoked, or of which that is not known.
     pub fn check(&self, verified: &Verified) -> Result<(), Status> {
-        self.check_bearers(&bearers(verified)?)
+        match bearer(verified)? {
+            Some(bearer) => self.check_bearer(&bearer),
+            None => Ok(()),
+        }
     }
 
-    pub(crate) fn check_bearers(&self, bearers: &[Bearer]) -> Result<(), Status> {
-        if bearers.is_empty() {
-            return Ok(());
-        }
+    pub(crate) fn check_bearer(&self, bearer: &Bearer) -> Result<(), Status> {
         // Known to be revoked is said even when what else was revoked is not known.
-        let set = self.set.read().unwrap_or_else(PoisonError::into_inner);
-        if bearers.iter().any(|bearer| set.refuses(bearer)) {
+        if self.set.read().unwrap_or_else(PoisonError::into_inner).refuses(bearer) {
             return Err(credential_revoked());
         }
-        drop(set);
         if self.is_live() { Ok(()) } else { Err(revocations_unknown()) }
     }
 
     /// Whether the news are young enough to believe a token.
     pub fn is_live(&self) -> bool {
         self.members.is_live()
+    }
+
+    /// Whether a credential was revoked, as far as is known.
+    pub fn is_revoked(&self, verified: &Verified) -> bool {
+        let bearer = bearer(verified).ok().flatten();
+        bearer.is_some_and(|bearer| self.set.read().unwrap_or_else(PoisonError::into_inner).refuses(&bearer))
     }
 
     /// Refuses a session's tokens, or one token, from now on, without waiting for the feed to say so.
@@ -132,7 +136,8 @@ impl Invalidations {
     pub fn heard_until(&self, service: Service, time: Timestamp) {
         let Some(said) = index(service).map(|index| &self.said[index]) else { return };
         let micros = time.seconds.saturating_mul(1_000_000).saturating_add(i64::from(time.nanos / 1000));
-        said.store(micros, Ordering::Relaxed);
+        // After all that was told before it.
+        said.store(micros, Ordering::Release);
         if service != Service::Member {
             return;
         }
@@ -147,7 +152,7 @@ impl Invalidations {
 
     /// Up to when everything of all services has been heard: the least of what they said. None before each said something.
     pub fn complete_until(&self) -> Option<Timestamp> {
-        let said = self.said.iter().map(|said| said.load(Ordering::Relaxed)).min();
+        let said = self.said.iter().map(|said| said.load(Ordering::Acquire)).min();
         let micros = said.filter(|micros| *micros != NEVER)?;
         let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1000).unwrap_or_default();
         Some(Timestamp { seconds: micros.div_euclid(1_000_000), nanos })
@@ -184,36 +189,31 @@ impl Invalidations {
     }
 }
 
-/// All whose end ends the token: whom it is about and who acts as them. None for what cannot be revoked in this way. A token that
-/// could outlive what is held of it is none of ours.
-pub(crate) fn bearers(verified: &Verified) -> Result<Vec<Bearer>, Status> {
+/// None for what cannot be revoked in this way. A token that could outlive what is held of it is none of ours.
+pub(crate) fn bearer(verified: &Verified) -> Result<Option<Bearer>, Status> {
     let (issued_at, epoch) = verified.claims.as_ref().map_or((0, 0), |claims| (claims.iat, claims.epoch));
-    let token = verified.claims.as_ref().and_then(|claims| claims.jti.parse().ok());
-    let bearers = match verified.caller {
+    let bearer = match verified.caller {
         Caller::Member { project, organization, member, session, impersonator } => {
-            let (project, organization) = (project.uuid(), organization.uuid());
-            let person = |member: MemberId, session: SessionId| {
-                Bearer::member(project, organization, member.uuid(), session.uuid(), issued_at, epoch)
-            };
+            let ids = (project.uuid(), organization.uuid(), member.uuid(), session.uuid());
             let acting = impersonator.map(|impersonator| match impersonator {
-                Impersonator::Member(id, session) => person(id, session),
+                Impersonator::Member(id, session) => (Subject::Member(id.uuid()), Subject::Session(session.uuid())),
                 Impersonator::ServiceAccount(id, key) => {
-                    Bearer::service_account(project, Some(organization), id.uuid(), key.uuid(), issued_at)
+                    (Subject::ServiceAccount(id.uuid()), Subject::ApiKey(key.uuid()))
                 }
             });
-            [Some(person(member, session).of_token(token)), acting].into_iter().flatten().collect()
+            Bearer { acting, ..Bearer::member(ids.0, ids.1, ids.2, ids.3, issued_at, epoch) }
         }
         Caller::ServiceAccount { project, organization, id, key } => {
             let organization = organization.map(OrganizationId::uuid);
-            let account = Bearer::service_account(project.uuid(), organization, id.uuid(), key.uuid(), issued_at);
-            vec![account.of_token(token)]
+            Bearer::service_account(project.uuid(), organization, id.uuid(), key.uuid(), issued_at)
         }
-        Caller::Operator | Caller::Anonymous | Caller::Workload { .. } => return Ok(Vec::new()),
+        Caller::Operator | Caller::Anonymous | Caller::Workload { .. } => return Ok(None),
     };
+    let bearer = Bearer { token: verified.claims.as_ref().and_then(|claims| claims.jti.parse().ok()), ..bearer };
     if verified.claims.is_some() && verified.expires_at.saturating_sub(issued_at) > LONGEST_LIFE.as_secs() {
         return Err(unauthenticated());
     }
-    Ok(bearers)
+    Ok(Some(bearer))
 }
 
 fn index(service: Service) -> Option<usize> {
@@ -239,6 +239,7 @@ fn system_time(time: Timestamp) -> SystemTime {
 
 #[cfg(test)]
 mod tests {
+    use tenancy::{MemberId, SessionId};
     use tonic::Code;
 
     use super::*;
@@ -277,15 +278,16 @@ mod tests {
     fn whoever_listens_hears_what_is_there_and_what_comes() {
         let invalidations = Invalidations::new(&RevocationOptions { revocation_lag: Duration::from_secs(60) });
         let (project, first, second) = (ProjectId::new(), SessionId::new(), SessionId::new());
-        invalidations.end(project, first);
-        invalidations.end(ProjectId::new(), first);
+        let end = |project, session: SessionId| invalidations.end(project, Subject::Session(session.uuid()));
+        end(project, first);
+        end(ProjectId::new(), second);
         let mut listening = invalidations.listen(project);
         let held: Vec<_> = listening.held.iter().map(|statement| statement.project).collect();
-        // One session is in one project; what another says of it changes nothing here.
         assert_eq!((held, listening.all_until), (vec![project.uuid()], 0));
-        invalidations.end(project, second);
+        let third = SessionId::new();
+        end(project, third);
         let Ok(Told::Statement(news)) = listening.news.try_recv() else { panic!("nothing was told") };
-        assert_eq!(news.subject, Subject::Session(second.uuid()));
+        assert_eq!(news.subject, Subject::Session(third.uuid()));
         assert!(listening.news.try_recv().is_err());
     }
 

@@ -63,6 +63,7 @@ use tonic::Status;
 pub use engine::{Decision, InvalidContext, Permission, ResourceRef};
 pub use fact::{NotUnderstood, change};
 pub use question::{Consistency, Inputs, Place, Question};
+pub(crate) use subject::uuid;
 pub use subject::{InvalidId, Subject};
 
 use crate::{Client, Connection};

@@ -16,7 +16,7 @@ const LENGTH: usize = 26;
 pub struct InvalidId(&'static str);
 
 /// The uuid of an id with this prefix. One id has one spelling.
-pub(super) fn uuid(prefix: &'static str, text: &str) -> Result<Uuid, InvalidId> {
+pub(crate) fn uuid(prefix: &'static str, text: &str) -> Result<Uuid, InvalidId> {
     let digits = text.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_')).ok_or(InvalidId(prefix))?.as_bytes();
     if digits.len() != LENGTH || digits[0] > b'7' {
         return Err(InvalidId(prefix));

@@ -11,6 +11,7 @@ use api::gateway::v1::{
 };
 use prost_types::Timestamp;
 use runtime::{CallContext, Violations};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, codegen::BoxStream};
 
 use super::convert;
@@ -21,6 +22,7 @@ use crate::{
         clients::{Account, Presented},
         exchange::{ActorToken, Exchange, Subject},
         grants::Wish,
+        invalidations::Watches,
         standing::{Active, Ender, Whose},
         tokens::Tokens,
     },
@@ -33,6 +35,7 @@ const MAX_TOKEN: usize = 8 * 1024;
 #[derive(Debug)]
 pub struct TokenDoor {
     pub tokens: Arc<Tokens>,
+    pub watches: Watches,
 }
 
 fn token_fits(text: &str, field: &'static str, violations: &mut Violations) {
@@ -160,9 +163,15 @@ impl TokenService for TokenDoor {
 
     async fn watch_invalidations(
         &self,
-        _: Request<WatchInvalidationsRequest>,
+        request: Request<WatchInvalidationsRequest>,
     ) -> Result<Response<BoxStream<WatchInvalidationsResponse>>, Status> {
-        Err(refusal::not_yet_served("WatchInvalidations"))
+        let credential = Credential::required(&request)?;
+        // The edge has admitted nobody else.
+        let Caller::ServiceAccount { project, organization: None, .. } = credential.caller else {
+            return Err(access::unauthenticated());
+        };
+        let told = self.watches.open(project, credential, &request.get_ref().cursor)?;
+        Ok(Response::new(Box::pin(ReceiverStream::new(told))))
     }
 }
 

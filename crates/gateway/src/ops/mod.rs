@@ -6,6 +6,7 @@ pub mod event_page;
 pub mod events;
 pub mod exchange;
 pub mod grants;
+pub mod invalidations;
 pub mod projects;
 pub mod refused;
 pub mod sessions;
