@@ -5,8 +5,9 @@ use api::{
     member::v1::{
         AuthenticateApiKeyRequest, AuthenticateApiKeyResponse, CreateSessionRequest, EndSessionRequest,
         ExchangeSessionRequest, ListEntrancesRequest, ListEntrancesResponse, RefreshSessionRequest, SessionGrant,
-        SignUpRequest, StartEmailChallengeRequest, StartEmailChallengeResponse, VerifyEmailChallengeRequest,
-        VerifyEmailChallengeResponse, VerifyPasswordRequest, VerifyPasswordResponse,
+        SignUpRequest, StartEmailChallengeRequest, StartEmailChallengeResponse, UseRecoveryCodeRequest,
+        UseRecoveryCodeResponse, VerifyEmailChallengeRequest, VerifyEmailChallengeResponse, VerifyPasswordRequest,
+        VerifyPasswordResponse, VerifyTotpRequest, VerifyTotpResponse,
         credential_service_client::CredentialServiceClient, end_session_request::Session,
         service_account_service_client::ServiceAccountServiceClient, session_service_client::SessionServiceClient,
         sign_up_service_client::SignUpServiceClient,
@@ -140,6 +141,24 @@ impl Remote {
     ) -> Result<VerifyEmailChallengeResponse, Status> {
         let request = self.to_member(call, message)?;
         found(self.credentials.clone().verify_email_challenge(request).await)?.ok_or_else(refusal::sign_in_failed)
+    }
+
+    pub async fn verify_totp(
+        &self,
+        call: &CallContext,
+        message: VerifyTotpRequest,
+    ) -> Result<VerifyTotpResponse, Status> {
+        let request = self.to_member(call, message)?;
+        answered(self.credentials.clone().verify_totp(request).await)
+    }
+
+    pub async fn use_recovery_code(
+        &self,
+        call: &CallContext,
+        message: UseRecoveryCodeRequest,
+    ) -> Result<UseRecoveryCodeResponse, Status> {
+        let request = self.to_member(call, message)?;
+        answered(self.credentials.clone().use_recovery_code(request).await)
     }
 
     pub async fn create_session(

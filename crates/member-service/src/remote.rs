@@ -177,6 +177,12 @@ impl Remote {
         Ok(Some(shared))
     }
 
+    /// What a project is called. None where there is no such project.
+    pub async fn project_name(&self, asker: Asker<'_>, project: ProjectId) -> Result<Option<String>, RemoteError> {
+        let request = self.to(asker, Service::Org, ResolveProjectRequest { project_id: project.to_string() })?;
+        Ok(found(self.directory.clone().resolve_project(request).await)?.map(|entry| entry.display_name))
+    }
+
     /// Which roles these are, if the grantor may grant them all.
     pub async fn check_grant(
         &self,

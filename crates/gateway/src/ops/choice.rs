@@ -13,8 +13,8 @@ use tenancy::ProjectId;
 use tonic::Status;
 
 use super::{
-    sessions::{Signed, Visitor},
-    sign_in::{Entrance, SignIn},
+    sessions::Visitor,
+    sign_in::{Entrance, Progress, SignIn},
 };
 use crate::{refusal, remote::MYSELF};
 
@@ -61,7 +61,7 @@ impl SignIn {
         project: Option<ProjectId>,
         entrance: Entrance,
         intermediate_session_token: String,
-    ) -> Result<Signed, Status> {
+    ) -> Result<Progress, Status> {
         let project = self.named(project)?;
         let target = self.organization(&visitor.call, project, entrance).await?;
         // Also where there is none to enter: a try is a try, and takes as long.
@@ -75,7 +75,7 @@ impl SignIn {
     }
 
     /// From the organization of a member's session to another.
-    pub async fn switch(&self, visitor: &Visitor, caller: &Caller, entrance: Entrance) -> Result<Signed, Status> {
+    pub async fn switch(&self, visitor: &Visitor, caller: &Caller, entrance: Entrance) -> Result<Progress, Status> {
         let Caller::Member { project, organization, session, .. } = caller else {
             return Err(refusal::for_members());
         };
@@ -103,7 +103,7 @@ impl SignIn {
         visitor: &Visitor,
         project: Option<ProjectId>,
         request: SignUpRequest,
-    ) -> Result<Signed, Status> {
+    ) -> Result<Progress, Status> {
         let project = self.named(project)?;
         self.check_project(&visitor.call, project).await?;
         let request = SignUpRequest {
@@ -113,6 +113,6 @@ impl SignIn {
             ..request
         };
         let grant = self.remote.sign_up(&visitor.call, request).await.map_err(refusal::of_sign_up)?;
-        self.sessions.signed(grant)
+        self.sessions.progress(grant)
     }
 }

@@ -4,5 +4,6 @@ pub mod choice;
 pub mod clients;
 pub mod event_page;
 pub mod events;
+pub mod mfa;
 pub mod sessions;
 pub mod sign_in;

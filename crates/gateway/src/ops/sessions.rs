@@ -7,6 +7,7 @@ use api::member::v1::{AuthFactor, CreateSessionRequest, ExchangeSessionRequest, 
 use runtime::CallContext;
 use tonic::Status;
 
+use super::sign_in::Progress;
 use crate::{
     mint::{Mint, Minted},
     refusal,
@@ -49,7 +50,7 @@ impl Sessions {
         organization_id: String,
         member_id: String,
         factor: Option<AuthFactor>,
-    ) -> Result<Signed, Status> {
+    ) -> Result<Progress, Status> {
         let request = CreateSessionRequest {
             organization_id,
             member_id,
@@ -58,7 +59,7 @@ impl Sessions {
             ip_address: visitor.address.to_string(),
         };
         let grant = self.remote.create_session(&visitor.call, request).await?;
-        self.signed(grant)
+        self.progress(grant)
     }
 
     /// Begins a session on the strength of what was proven before.
@@ -67,14 +68,14 @@ impl Sessions {
         visitor: &Visitor,
         caller: &Caller,
         request: ExchangeSessionRequest,
-    ) -> Result<Signed, Status> {
+    ) -> Result<Progress, Status> {
         let request = ExchangeSessionRequest {
             user_agent: visitor.user_agent.clone(),
             ip_address: visitor.address.to_string(),
             ..request
         };
         let grant = self.remote.exchange_session(&visitor.call, caller, request).await?;
-        self.signed(grant)
+        self.progress(grant)
     }
 
     pub async fn refresh(&self, call: &CallContext, refresh_token: String) -> Result<Signed, Status> {
@@ -91,7 +92,15 @@ impl Sessions {
         Ok(())
     }
 
-    pub(super) fn signed(&self, grant: SessionGrant) -> Result<Signed, Status> {
+    /// What entering an organization came to.
+    pub(super) fn progress(&self, mut grant: SessionGrant) -> Result<Progress, Status> {
+        match grant.second_factor_required.take() {
+            Some(missing) => Ok(Progress::Halfway(Box::new(missing))),
+            None => Ok(Progress::Signed(Box::new(self.signed(grant)?))),
+        }
+    }
+
+    fn signed(&self, grant: SessionGrant) -> Result<Signed, Status> {
         if grant.session.is_none() || grant.project_id.is_empty() {
             return Err(refusal::incomplete("a session's grant"));
         }

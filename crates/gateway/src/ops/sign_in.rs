@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use api::{
     member::v1::{
-        AuthFactor, ExchangeSessionRequest, IntermediateSessionGrant, StartEmailChallengeRequest,
+        AuthFactor, ExchangeSessionRequest, IntermediateSessionGrant, SecondFactorRequired, StartEmailChallengeRequest,
         StartEmailChallengeResponse, VerifyEmailChallengeRequest, VerifyPasswordRequest,
     },
     org::v1::{OrganizationEntry, OrganizationState, ProjectState},
@@ -61,6 +61,8 @@ pub enum Progress {
     Signed(Box<Signed>),
     /// The organization has still to be chosen.
     Known(IntermediateSessionGrant),
+    /// The organization asks for a second factor.
+    Halfway(Box<SecondFactorRequired>),
 }
 
 /// What a factor proved, as member-service says.
@@ -167,8 +169,7 @@ impl SignIn {
     async fn go_on(&self, visitor: &Visitor, proven: Proven) -> Result<Progress, Status> {
         let Proven { project, member_id, organization_id, auth_factor, intermediate } = proven;
         if !member_id.is_empty() {
-            let signed = self.sessions.begin(visitor, organization_id, member_id, auth_factor).await?;
-            return Ok(Progress::Signed(Box::new(signed)));
+            return self.sessions.begin(visitor, organization_id, member_id, auth_factor).await;
         }
         let intermediate = intermediate.ok_or_else(refusal::sign_in_failed)?;
         if organization_id.is_empty() {
@@ -180,7 +181,7 @@ impl SignIn {
             intermediate_session_token: intermediate.token,
             ..ExchangeSessionRequest::default()
         };
-        Ok(Progress::Signed(Box::new(self.sessions.exchange(visitor, &MYSELF, request).await?)))
+        self.sessions.exchange(visitor, &MYSELF, request).await
     }
 
     pub(super) fn named(&self, project: Option<ProjectId>) -> Result<ProjectId, Status> {

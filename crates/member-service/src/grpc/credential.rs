@@ -1,8 +1,10 @@
 //! `guildhall.member.v1.CredentialService`.
 
 use api::member::v1::{
-    SetPasswordRequest, StartEmailChallengeRequest, StartEmailChallengeResponse, VerifyEmailChallengeRequest,
-    VerifyEmailChallengeResponse, VerifyPasswordRequest, VerifyPasswordResponse,
+    ConfirmTotpRequest, ConfirmTotpResponse, EnrollTotpRequest, EnrollTotpResponse, RegenerateRecoveryCodesRequest,
+    RegenerateRecoveryCodesResponse, SetPasswordRequest, StartEmailChallengeRequest, StartEmailChallengeResponse,
+    UseRecoveryCodeRequest, UseRecoveryCodeResponse, VerifyEmailChallengeRequest, VerifyEmailChallengeResponse,
+    VerifyPasswordRequest, VerifyPasswordResponse, VerifyTotpRequest, VerifyTotpResponse,
     credential_service_server::CredentialService,
 };
 use runtime::Violations;
@@ -67,7 +69,6 @@ impl CredentialService for Door {
             member_id: proven.member.map(|id| id.to_string()).unwrap_or_default(),
             organization_id: proven.organization.map(|id| id.to_string()).unwrap_or_default(),
             auth_factor: Some(convert::auth_factor(&proven.factor)),
-            mfa_methods: Vec::new(),
             intermediate_session: proven.intermediate.as_ref().map(convert::intermediate),
         }))
     }
@@ -107,8 +108,36 @@ impl CredentialService for Door {
             member_id: proven.member.map(|id| id.to_string()).unwrap_or_default(),
             organization_id: proven.organization.map(|id| id.to_string()).unwrap_or_default(),
             auth_factor: Some(convert::auth_factor(&proven.factor)),
-            mfa_methods: Vec::new(),
             intermediate_session: proven.intermediate.as_ref().map(convert::intermediate),
         }))
+    }
+
+    async fn enroll_totp(&self, request: Request<EnrollTotpRequest>) -> Result<Response<EnrollTotpResponse>, Status> {
+        self.enroll(request).await
+    }
+
+    async fn confirm_totp(
+        &self,
+        request: Request<ConfirmTotpRequest>,
+    ) -> Result<Response<ConfirmTotpResponse>, Status> {
+        self.confirm(request).await
+    }
+
+    async fn regenerate_recovery_codes(
+        &self,
+        request: Request<RegenerateRecoveryCodesRequest>,
+    ) -> Result<Response<RegenerateRecoveryCodesResponse>, Status> {
+        self.regenerate(request).await
+    }
+
+    async fn verify_totp(&self, request: Request<VerifyTotpRequest>) -> Result<Response<VerifyTotpResponse>, Status> {
+        self.verify(request).await
+    }
+
+    async fn use_recovery_code(
+        &self,
+        request: Request<UseRecoveryCodeRequest>,
+    ) -> Result<Response<UseRecoveryCodeResponse>, Status> {
+        self.recover(request).await
     }
 }

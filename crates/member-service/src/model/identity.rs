@@ -52,6 +52,12 @@ pub struct Identity {
     #[serde(default)]
     pub picture_uri: PictureUri,
     pub has_password: bool,
+    /// See [`super::Standing`].
+    #[serde(default)]
+    pub password_is_short: bool,
+    /// An authenticator app is enrolled and confirmed.
+    #[serde(default)]
+    pub has_totp: bool,
     pub state: IdentityState,
     pub revision: i64,
     #[serde(with = "time::serde::rfc3339")]
@@ -82,6 +88,8 @@ pub struct IdentityChanges {
     pub display_name: Option<Name>,
     pub picture_uri: Option<PictureUri>,
     pub state: Option<IdentityState>,
+    /// Take the second factors away.
+    pub forget_second_factors: bool,
 }
 
 impl IdentityChanges {
@@ -101,6 +109,9 @@ impl IdentityChanges {
         }
         if let Some(uri) = self.picture_uri {
             identity.picture_uri = uri;
+        }
+        if self.forget_second_factors {
+            identity.has_totp = false;
         }
         if let Some(state) = self.state {
             identity.state = state;
@@ -144,6 +155,8 @@ mod tests {
             display_name: Name::default(),
             picture_uri: PictureUri::default(),
             has_password: false,
+            password_is_short: false,
+            has_totp: false,
             state: IdentityState::Active,
             revision: 1,
             create_time: now,

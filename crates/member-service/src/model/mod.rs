@@ -16,6 +16,7 @@ mod policy;
 mod service_account;
 mod session;
 mod sign_in;
+mod totp;
 
 pub use batch::{EntryRefusal, GrantRefused, NewMember, Outcome};
 pub use brand::Brand;
@@ -32,8 +33,14 @@ pub use policy::{EmailInvites, LimitReached, Limits, NotInvitable, Policy, Room,
 pub use service_account::{
     AccountChanges, AccountState, ApiKey, ApiKeyDraft, IssuedApiKey, MAX_LIVE_KEYS, NewProjectAccount, ServiceAccount,
 };
-pub use session::{AuthFactor, AuthMethod, EndReason, IDLE_TIMEOUT, LIFETIME, Session, SessionChange, SessionGrant};
-pub use sign_in::{Entrance, Intermediate, IssuedIntermediate, SecondFactor, SignInMethod, SignInPolicy, Unmet};
+pub use session::{
+    AuthFactor, AuthMethod, EndReason, Entered, IDLE_TIMEOUT, LIFETIME, Session, SessionChange, SessionGrant,
+};
+pub use sign_in::{
+    Enrollment, Entrance, Intermediate, IssuedIntermediate, SecondFactor, SecondFactorRequired, SignInMethod,
+    SignInPolicy, Standing, Unmet,
+};
+pub use totp::{ENROLLMENT, RecoveryCode, RecoveryCodes, TotpEnrollment, TotpSecret};
 
 /// What is wrong with a value, in words for its sender. Never repeats the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

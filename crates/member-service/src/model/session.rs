@@ -3,7 +3,7 @@
 use tenancy::{IdentityId, MemberId, OrganizationId, ProjectId, SessionId};
 use time::{Duration, OffsetDateTime};
 
-use super::{MemberWithRoles, words};
+use super::{MemberWithRoles, SecondFactorRequired, words};
 
 /// How long a session lasts, however busy, and how long it may lie idle.
 pub const LIFETIME: Duration = Duration::days(30);
@@ -74,6 +74,14 @@ pub struct SessionChange {
     pub before: Option<Session>,
     pub after: Option<Session>,
     pub end_reason: Option<EndReason>,
+}
+
+/// What comes of entering an organization.
+#[derive(Debug)]
+pub enum Entered {
+    Session(Box<SessionGrant>),
+    /// Nothing yet: the second factor is missing.
+    Halfway(Box<SecondFactorRequired>),
 }
 
 /// What a token is minted from.

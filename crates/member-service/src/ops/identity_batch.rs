@@ -42,6 +42,8 @@ pub async fn find_or_create(
             retired_email_addresses: Vec::new(),
             picture_uri: PictureUri::default(),
             has_password: false,
+            password_is_short: false,
+            has_totp: false,
             state: IdentityState::Active,
             revision,
             create_time: now,

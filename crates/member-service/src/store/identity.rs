@@ -21,6 +21,8 @@ struct Row {
     picture_uri: String,
     state: String,
     password_hash: Option<String>,
+    password_is_short: bool,
+    has_totp: bool,
     revision: i64,
     create_time: OffsetDateTime,
     update_time: OffsetDateTime,
@@ -53,6 +55,8 @@ impl TryFrom<Row> for Credentials {
             display_name: Name::stored(row.display_name),
             picture_uri: PictureUri::stored(row.picture_uri),
             has_password: row.password_hash.is_some(),
+            password_is_short: row.password_is_short,
+            has_totp: row.has_totp,
             state: IdentityState::from_word(&row.state).ok_or(StoreError::Corrupt("identity.state"))?,
             revision: row.revision,
             create_time: row.create_time,
@@ -69,9 +73,10 @@ pub async fn by_address(
 ) -> Result<Option<Credentials>, StoreError> {
     sqlx::query_as!(
         Row,
-        "select organization_id, project_id, identity_id, email_address, email_verified, retired_email_addresses, display_name,
-             picture_uri, state, password_hash, revision, create_time, update_time
-         from identity where organization_id = $1 and email_address = $2",
+        r#"select organization_id, project_id, identity_id, email_address, email_verified, retired_email_addresses, display_name,
+             picture_uri, state, password_hash, password_is_short, totp_secret is not null as "has_totp!", revision, create_time,
+             update_time
+         from identity where organization_id = $1 and email_address = $2"#,
         pool.key().uuid(),
         address.as_str()
     )
@@ -88,9 +93,10 @@ pub async fn get(
 ) -> Result<Option<Identity>, StoreError> {
     let row = sqlx::query_as!(
         Row,
-        "select organization_id, project_id, identity_id, email_address, email_verified, retired_email_addresses, display_name,
-             picture_uri, state, password_hash, revision, create_time, update_time
-         from identity where organization_id = $1 and identity_id = $2",
+        r#"select organization_id, project_id, identity_id, email_address, email_verified, retired_email_addresses, display_name,
+             picture_uri, state, password_hash, password_is_short, totp_secret is not null as "has_totp!", revision, create_time,
+             update_time
+         from identity where organization_id = $1 and identity_id = $2"#,
         pool.key().uuid(),
         identity.uuid()
     )
@@ -107,9 +113,10 @@ pub async fn of_project(
 ) -> Result<Option<Identity>, StoreError> {
     let row = sqlx::query_as!(
         Row,
-        "select organization_id, project_id, identity_id, email_address, email_verified, retired_email_addresses, display_name,
-             picture_uri, state, password_hash, revision, create_time, update_time
-         from identity where project_id = $1 and identity_id = $2",
+        r#"select organization_id, project_id, identity_id, email_address, email_verified, retired_email_addresses, display_name,
+             picture_uri, state, password_hash, password_is_short, totp_secret is not null as "has_totp!", revision, create_time,
+             update_time
+         from identity where project_id = $1 and identity_id = $2"#,
         project.uuid(),
         identity.uuid()
     )
@@ -291,11 +298,12 @@ pub async fn set_password(
     password_hash: &str,
 ) -> Result<(), StoreError> {
     sqlx::query!(
-        "update identity set password_hash = $3, revision = $4, update_time = $5
+        "update identity set password_hash = $3, password_is_short = $4, revision = $5, update_time = $6
          where organization_id = $1 and identity_id = $2",
         pool.key().uuid(),
         identity.identity_id.uuid(),
         password_hash,
+        identity.password_is_short,
         identity.revision,
         identity.update_time
     )

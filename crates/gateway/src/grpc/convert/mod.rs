@@ -27,8 +27,10 @@ const USER_AGENT_BYTES: usize = 512;
 const MAX_TOKEN: usize = 512;
 
 mod choice;
+mod mfa;
 
 pub use choice::{choices, page_of_choices, selection, sign_up, switch};
+pub use mfa::{completed, second_factor};
 
 pub fn visitor<T>(request: &Request<T>) -> Visitor {
     let address =
@@ -148,6 +150,7 @@ pub fn progress(progress: Progress) -> SignInResult {
             })),
             ..SignInResult::default()
         },
+        Progress::Halfway(missing) => mfa::required(*missing),
     }
 }
 
@@ -165,6 +168,7 @@ pub fn signed(signed: Signed) -> SignInResult {
         access_token: signed.access.token,
         refresh_token: signed.grant.refresh_token,
         expires_in: signed.access.expires_in,
+        recovery_codes: Vec::new(),
     }
 }
 

@@ -22,7 +22,7 @@ pub use service_account::{
     service_account,
 };
 pub use session::{
-    Exchanged, auth_factor, end_reason, entrance, grant, intermediate, read_beginning, read_exchange, session,
+    Exchanged, auth_factor, end_reason, entered, entrance, grant, intermediate, read_beginning, read_exchange, session,
 };
 pub use sign_up::read_application;
 pub use time::timestamp;

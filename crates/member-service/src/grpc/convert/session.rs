@@ -8,7 +8,9 @@ use api::member::v1::{
 use runtime::Violations;
 use secrecy::ExposeSecret;
 use tenancy::{
-    OrganizationId, ProjectId, SessionId, mask,
+    OrganizationId, ProjectId, SessionId,
+    event::now,
+    mask,
     secret::{self, Presented, SecretKind},
 };
 use tonic::Status;
@@ -16,8 +18,14 @@ use tonic::Status;
 use super::{member, time::read_time, timestamp};
 use crate::{
     grpc::refusal,
-    model::{AuthFactor, AuthMethod, EndReason, Entrance, Fault, IssuedIntermediate, Session, SessionGrant, cut},
-    ops::{entry::Arrival, session::Beginning},
+    model::{
+        AuthFactor, AuthMethod, EndReason, Entered, Entrance, Fault, IssuedIntermediate, SecondFactorRequired, Session,
+        SessionGrant, cut,
+    },
+    ops::{
+        entry::{Arrival, LIFETIME},
+        session::Beginning,
+    },
 };
 
 const MAX_FACTORS: usize = 8;
@@ -50,6 +58,31 @@ pub fn grant(grant: &SessionGrant) -> proto::SessionGrant {
         role_keys: grant.member.role_keys(),
         epoch: grant.member.member.epoch,
         project_id: grant.project_id.to_string(),
+        second_factor_required: None,
+    }
+}
+
+pub fn entered(entered: &Entered) -> proto::SessionGrant {
+    match entered {
+        Entered::Session(grant) => self::grant(grant),
+        Entered::Halfway(missing) => proto::SessionGrant {
+            second_factor_required: Some(second_factor_required(missing)),
+            ..proto::SessionGrant::default()
+        },
+    }
+}
+
+fn second_factor_required(missing: &SecondFactorRequired) -> proto::SecondFactorRequired {
+    let enrolled = if missing.enrollment.is_none() { vec![AuthFactorMethod::Totp.into()] } else { Vec::new() };
+    proto::SecondFactorRequired {
+        intermediate_session: Some(intermediate(&missing.intermediate)),
+        organization_id: missing.organization_id.to_string(),
+        organization_slug: missing.organization_slug.clone(),
+        enrolled_methods: enrolled,
+        totp_enrollment: missing.enrollment.as_ref().map(|shown| proto::TotpEnrollment {
+            provisioning_uri: shown.provisioning_uri.expose_secret().to_owned(),
+            secret: shown.secret.expose_secret().to_owned(),
+        }),
     }
 }
 
@@ -104,7 +137,8 @@ pub fn read_beginning(request: &CreateSessionRequest) -> Result<Beginning, Statu
     auth_factors.sort_by_key(|factor| factor.time);
     let arrival = read_arrival(&request.user_agent, &request.ip_address, &mut violations);
     let (member, Arrival { user_agent, ip_address }) = violations.all((member, arrival))?;
-    Ok(Beginning { member, auth_factors, user_agent, ip_address, no_later_than: None })
+    let given = auth_factors.first().map_or_else(now, |first| first.time.min(now()));
+    Ok(Beginning { member, auth_factors, user_agent, ip_address, no_later_than: None, wait_until: given + LIFETIME })
 }
 
 pub fn read_arrival(user_agent: &str, ip_address: &str, violations: &mut Violations) -> Option<Arrival> {

@@ -7,7 +7,7 @@ use access::{Granted, Tenant};
 use tenancy::{ChallengeId, ClusterScope, OrganizationId, ProjectId, event::now, sealing::random};
 use time::{Duration, OffsetDateTime};
 
-use super::{Entrance, MAX_TRIES, Proven, SignInError, WINDOW, active_member, tag};
+use super::{Entrance, Proven, SignInError, active_member, tag};
 use crate::{
     mail,
     model::{AuthFactor, AuthMethod, Brand, EmailAddress, IdentityState},
@@ -46,10 +46,10 @@ pub async fn start_email_challenge(
     let pool = target.pool;
     let address_tag = tag(context, pool, &address);
     let mut tx = context.database.upkeep(pool).await?;
-    let count = attempt::count(tx.connection(), pool, Kind::EmailCode, address_tag, WINDOW).await?;
+    let count = attempt::count(tx.connection(), pool, Kind::EmailCode, address_tag).await?;
     let known = identity::by_address(tx.connection(), pool, &address).await?;
     tx.commit().await?;
-    if count.tries > MAX_TRIES {
+    if count.is_used_up(Kind::EmailCode) {
         return Err(SignInError::RateLimited { until: count.window_end });
     }
     let suspended = known.as_ref().is_some_and(|known| known.identity.state == IdentityState::Suspended);
@@ -113,7 +113,7 @@ pub async fn verify_email_challenge(
         Tenant::Organization(granted.in_organization(project, tried.tenant).scope)
     };
     if !right {
-        attempt::count(tx.connection(), pool, Kind::EmailCode, tried.address_tag, WINDOW).await?;
+        attempt::count(tx.connection(), pool, Kind::EmailCode, tried.address_tag).await?;
         tx.commit().await?;
         return Err(SignInError::Failed);
     }

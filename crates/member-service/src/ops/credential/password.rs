@@ -3,7 +3,7 @@
 use access::Granted;
 use tenancy::{ClusterScope, IdentityId, MemberId, Once, OrganizationScope, StoreError, event::now};
 
-use super::{Entrance, MAX_TRIES, Proven, SignInError, WINDOW, active_member, tag};
+use super::{Entrance, Proven, SignInError, active_member, tag};
 use crate::{
     hashing::HashError,
     model::{AuthFactor, AuthMethod, EmailAddress, Identity, IdentityState, MAX_CHARACTERS, NewPassword, WeakPassword},
@@ -88,10 +88,10 @@ pub async fn verify_password(
     };
     let (pool, address_tag) = (target.pool, tag(context, target.pool, &address));
     let mut tx = context.database.upkeep(pool).await?;
-    let count = attempt::count(tx.connection(), pool, Kind::Password, address_tag, WINDOW).await?;
+    let count = attempt::count(tx.connection(), pool, Kind::Password, address_tag).await?;
     let known = identity::by_address(tx.connection(), pool, &address).await?;
     tx.commit().await?;
-    if count.tries > MAX_TRIES {
+    if count.is_used_up(Kind::Password) {
         return Err(SignInError::RateLimited { until: count.window_end });
     }
     let (hash, identity): (Option<String>, Option<Identity>) =

@@ -1,11 +1,11 @@
 //! From a member session to one at another organization of the same person.
 
 use access::Granted;
-use tenancy::{ClusterScope, Head, OrganizationState, SessionId, StoreError};
+use tenancy::{ClusterScope, Head, OrganizationState, SessionId, StoreError, event::now};
 
-use super::Arrival;
+use super::{Arrival, LIFETIME};
 use crate::{
-    model::{IdentityState, MemberState, SessionGrant, Unmet},
+    model::{Entered, IdentityState, MemberState, Unmet},
     ops::{
         Context,
         session::{BeginError, Beginning, begin},
@@ -52,7 +52,7 @@ pub async fn switch(
     session: SessionId,
     target: &Head,
     arrival: Arrival,
-) -> Result<SessionGrant, SwitchError> {
+) -> Result<Entered, SwitchError> {
     let project = source.project_id;
     if source.state != OrganizationState::Active {
         return Err(SwitchError::Ended);
@@ -84,6 +84,7 @@ pub async fn switch(
     let beginning = Beginning {
         member: member.ok_or(SwitchError::Refused)?.member_id,
         no_later_than: Some(from.expire_time),
+        wait_until: now() + LIFETIME,
         auth_factors: from.auth_factors,
         user_agent: arrival.user_agent,
         ip_address: arrival.ip_address,

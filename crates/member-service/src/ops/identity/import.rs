@@ -86,6 +86,8 @@ pub async fn import(
             display_name: draft.display_name,
             picture_uri: draft.picture_uri,
             has_password: draft.password_hash.is_some(),
+            password_is_short: false,
+            has_totp: false,
             state: draft.state,
             revision: tx.revision(),
             create_time: now,

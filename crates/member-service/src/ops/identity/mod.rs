@@ -49,6 +49,8 @@ pub async fn find_or_create(
         display_name: display_name.clone(),
         picture_uri: PictureUri::default(),
         has_password: false,
+        password_is_short: false,
+        has_totp: false,
         state: IdentityState::Active,
         revision: tx.revision(),
         create_time: now,
@@ -83,11 +85,11 @@ pub async fn verify(
     tx.commit(after).await
 }
 
-pub(super) fn changed(tx: &Write, before: &Identity) -> Identity {
+pub(in crate::ops) fn changed(tx: &Write, before: &Identity) -> Identity {
     Identity { revision: tx.revision(), update_time: now(), ..before.clone() }
 }
 
-pub(super) fn append_update(tx: &mut Write, before: Identity, after: Identity) {
+pub(in crate::ops) fn append_update(tx: &mut Write, before: Identity, after: Identity) {
     let ids = vec![after.identity_id.to_string()];
     tx.append(NewEvent::new("identity.updated", ids, &Change::updated(before, after)));
 }
