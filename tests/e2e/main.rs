@@ -33,6 +33,7 @@ mod lists;
 mod mail;
 mod main_job;
 mod many_members;
+mod mfa;
 mod moving;
 mod name_server;
 mod organizations;

@@ -9,7 +9,10 @@ alter table identity
     add column pending_totp_secret bytea,
     add column pending_totp_expire_time timestamptz,
     -- The password has fewer characters than one that may stand alone: it lets in beside a second factor only.
-    add column password_is_short boolean not null default false;
+    add column password_is_short boolean not null default false,
+    -- Sessions on the strength of what was proven earlier are over.
+    add column sessions_from timestamptz;
+create index identity_sessions_from_idx on identity (sessions_from) where sessions_from is not null;
 
 create table recovery_code (
     organization_id uuid  not null,

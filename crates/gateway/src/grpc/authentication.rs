@@ -66,14 +66,8 @@ impl AuthenticationService for Authentication {
         let visitor = convert::visitor(&request);
         self.limits.sign_in_from(visitor.address)?;
         let (metadata, _, message) = request.into_parts();
-        let mut violations = Violations::default();
-        let project = convert::project(&metadata, &mut violations);
-        violations.require(message.token.is_empty(), "token", "signing in by link is not served by this version");
-        let challenge = violations.check("challenge_id", message.challenge_id.parse());
-        let code: String = message.code.split_whitespace().collect();
-        violations.require((1..=64).contains(&code.len()), "code", "must be 1 to 64 characters");
-        let (challenge, code) = violations.all((challenge, Some(code)))?;
-        let progress = self.sign_in.complete_email(&visitor, project, challenge, code).await?;
+        let (project, answer) = convert::email_answer(&metadata, message)?;
+        let progress = self.sign_in.complete_email(&visitor, project, answer).await?;
         Ok(Response::new(convert::progress(progress)))
     }
 

@@ -36,6 +36,13 @@ pub enum Entrance {
     Slug(String),
 }
 
+/// What a mail said.
+pub enum EmailAnswer {
+    Code(ChallengeId, String),
+    /// The secret at the end of its link.
+    Link(String),
+}
+
 /// The organization to ask about.
 pub(super) struct Target {
     /// The one to enter, or one that nobody has.
@@ -147,13 +154,22 @@ impl SignIn {
         &self,
         visitor: &Visitor,
         project: Option<ProjectId>,
-        challenge: ChallengeId,
-        code: String,
+        answer: EmailAnswer,
     ) -> Result<Progress, Status> {
         let project = self.named(project)?;
         self.check_project(&visitor.call, project).await?;
-        let request =
-            VerifyEmailChallengeRequest { project_id: project.to_string(), challenge_id: challenge.to_string(), code };
+        let project_id = project.to_string();
+        let request = match answer {
+            EmailAnswer::Code(challenge, code) => VerifyEmailChallengeRequest {
+                project_id,
+                challenge_id: challenge.to_string(),
+                code,
+                ..VerifyEmailChallengeRequest::default()
+            },
+            EmailAnswer::Link(token) => {
+                VerifyEmailChallengeRequest { project_id, token, ..VerifyEmailChallengeRequest::default() }
+            }
+        };
         let proven = self.remote.verify_email_challenge(&visitor.call, request).await?;
         let proven = Proven {
             project,

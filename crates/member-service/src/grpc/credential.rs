@@ -8,7 +8,10 @@ use api::member::v1::{
     credential_service_server::CredentialService,
 };
 use runtime::Violations;
-use tenancy::{ChallengeId, MemberId, OrganizationId, ProjectId};
+use tenancy::{
+    ChallengeId, MemberId, OrganizationId, ProjectId,
+    secret::{self, SecretKind},
+};
 use tonic::{Request, Response, Status};
 
 use super::{Door, convert, refusal};
@@ -45,8 +48,8 @@ impl CredentialService for Door {
         let request = request.into_inner();
         let once = granted.once(&request.request_id, &request)?;
         let member: MemberId = request.member_id.parse().map_err(|error| access::invalid_field("member_id", error))?;
-        let password =
-            NewPassword::parse(request.password).map_err(|weak| refusal::set_password(SetPasswordError::Weak(weak)))?;
+        let password = NewPassword::parse(&request.password)
+            .map_err(|weak| refusal::set_password(SetPasswordError::Weak(weak)))?;
         credential::set_password(&self.context, &granted, once.as_ref(), member, password)
             .await
             .map_err(refusal::set_password)?;
@@ -98,11 +101,24 @@ impl CredentialService for Door {
         let request = request.into_inner();
         let mut violations = Violations::default();
         let project = violations.check("project_id", request.project_id.parse::<ProjectId>());
-        let challenge = violations.check("challenge_id", request.challenge_id.parse::<ChallengeId>());
+        let by_link = !request.token.is_empty();
+        violations.require(!by_link || request.code.is_empty(), "token", "is given instead of a code");
+        let challenge = match by_link {
+            true => Some(None),
+            false => violations.check("challenge_id", request.challenge_id.parse::<ChallengeId>()).map(Some),
+        };
         let (project, challenge) = violations.all((project, challenge))?;
-        let proven = credential::verify_email_challenge(&self.context, &granted, project, challenge, &request.code)
-            .await
-            .map_err(refusal::sign_in)?;
+        let proven = match challenge {
+            Some(challenge) => {
+                credential::verify_email_challenge(&self.context, &granted, project, challenge, &request.code).await
+            }
+            None => {
+                let presented =
+                    secret::parse(SecretKind::EmailLink, &request.token).map_err(|_| refusal::sign_in_failed())?;
+                credential::verify_email_link(&self.context, &granted, project, &presented).await
+            }
+        };
+        let proven = proven.map_err(refusal::sign_in)?;
         Ok(Response::new(VerifyEmailChallengeResponse {
             identity_id: proven.identity.map(|id| id.to_string()).unwrap_or_default(),
             member_id: proven.member.map(|id| id.to_string()).unwrap_or_default(),

@@ -3,7 +3,7 @@
 use tenancy::{IdentityId, OrganizationId};
 use time::OffsetDateTime;
 
-use super::{EmailAddress, Fault, Name, text, words};
+use super::{AuthFactor, EmailAddress, Fault, Name, text, words};
 
 /// As many addresses as are remembered of those that an identity had before.
 const MAX_RETIRED: usize = 20;
@@ -58,6 +58,9 @@ pub struct Identity {
     /// An authenticator app is enrolled and confirmed.
     #[serde(default)]
     pub has_totp: bool,
+    /// Sessions on the strength of what was proven earlier are over.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub sessions_from: Option<OffsetDateTime>,
     pub state: IdentityState,
     pub revision: i64,
     #[serde(with = "time::serde::rfc3339")]
@@ -78,6 +81,14 @@ impl From<&Identity> for Person {
     fn from(identity: &Identity) -> Self {
         let Identity { identity_id, email_address, email_verified, .. } = identity;
         Self { identity_id: *identity_id, email_address: email_address.clone(), email_verified: *email_verified }
+    }
+}
+
+impl Identity {
+    /// Whether what was proven then is proven no more.
+    pub fn outdates(&self, factors: &[AuthFactor]) -> bool {
+        let first = factors.iter().map(|factor| factor.time).min();
+        self.sessions_from.is_some_and(|from| first.is_none_or(|first| first < from))
     }
 }
 
@@ -157,6 +168,7 @@ mod tests {
             has_password: false,
             password_is_short: false,
             has_totp: false,
+            sessions_from: None,
             state: IdentityState::Active,
             revision: 1,
             create_time: now,

@@ -28,14 +28,12 @@ pub use invitation::{Invitation, InvitationDraft, InvitationState, IssuedInvitat
 pub use member::{Changes, Member, MemberDraft, MemberState, MemberWithRoles, RoleHeld, RoleSource};
 pub use metadata::Metadata;
 pub use names::{ExternalId, InvitationMessage, Name, cut};
-pub use password::{MAX_CHARACTERS, NewPassword, WeakPassword};
+pub use password::{NewPassword, WeakPassword, hashed_form};
 pub use policy::{EmailInvites, LimitReached, Limits, NotInvitable, Policy, Room, Usage};
 pub use service_account::{
     AccountChanges, AccountState, ApiKey, ApiKeyDraft, IssuedApiKey, MAX_LIVE_KEYS, NewProjectAccount, ServiceAccount,
 };
-pub use session::{
-    AuthFactor, AuthMethod, EndReason, Entered, IDLE_TIMEOUT, LIFETIME, Session, SessionChange, SessionGrant,
-};
+pub use session::{AuthFactor, AuthMethod, EndReason, Entered, Session, SessionChange, SessionGrant, SessionLimits};
 pub use sign_in::{
     Enrollment, Entrance, Intermediate, IssuedIntermediate, SecondFactor, SecondFactorRequired, SignInMethod,
     SignInPolicy, Standing, Unmet,

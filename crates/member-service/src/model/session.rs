@@ -5,9 +5,27 @@ use time::{Duration, OffsetDateTime};
 
 use super::{MemberWithRoles, SecondFactorRequired, words};
 
-/// How long a session lasts, however busy, and how long it may lie idle.
-pub const LIFETIME: Duration = Duration::days(30);
-pub const IDLE_TIMEOUT: Duration = Duration::days(7);
+/// How long a session lasts, as its organization says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionLimits {
+    /// However busy it is.
+    pub lifetime: Duration,
+    /// Without being refreshed.
+    pub idle_timeout: Duration,
+}
+
+impl Default for SessionLimits {
+    fn default() -> Self {
+        Self { lifetime: Duration::days(30), idle_timeout: Duration::days(7) }
+    }
+}
+
+impl SessionLimits {
+    /// Whether a session that began and was active then is over.
+    pub fn end(&self, session: &Session, now: OffsetDateTime) -> bool {
+        session.create_time + self.lifetime <= now || session.last_active_time + self.idle_timeout <= now
+    }
+}
 
 words! {
     AuthMethod {
@@ -30,6 +48,7 @@ words! {
         MemberSuspended = "MEMBER_SUSPENDED",
         MemberRemoved = "MEMBER_REMOVED",
         IdentitySuspended = "IDENTITY_SUSPENDED",
+        PasswordChanged = "PASSWORD_CHANGED",
     }
 }
 
@@ -53,19 +72,12 @@ pub struct Session {
     pub ip_address: String,
     #[serde(with = "time::serde::rfc3339")]
     pub last_active_time: OffsetDateTime,
-    /// However busy it is: see [`Session::ends`].
+    /// When it ends if it is not refreshed again.
     #[serde(with = "time::serde::rfc3339")]
     pub expire_time: OffsetDateTime,
     pub revision: i64,
     #[serde(with = "time::serde::rfc3339")]
     pub create_time: OffsetDateTime,
-}
-
-impl Session {
-    /// When it ends by itself if it is not refreshed again.
-    pub fn ends(&self) -> OffsetDateTime {
-        self.expire_time.min(self.last_active_time + IDLE_TIMEOUT)
-    }
 }
 
 /// The payload of a session's event.

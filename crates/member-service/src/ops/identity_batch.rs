@@ -44,6 +44,7 @@ pub async fn find_or_create(
             has_password: false,
             password_is_short: false,
             has_totp: false,
+            sessions_from: None,
             state: IdentityState::Active,
             revision,
             create_time: now,

@@ -111,12 +111,8 @@ pub async fn forgive(
 
 /// Somebody who may has let them in again: the tries of every kind.
 pub async fn forgive_all(connection: &mut PgConnection, pool: Tenant, address: AddressTag) -> Result<(), StoreError> {
-    sqlx::query!(
-        "delete from attempt where organization_id = $1 and address_tag = $2",
-        pool.key().uuid(),
-        &address.0
-    )
-    .execute(connection)
-    .await?;
+    sqlx::query!("delete from attempt where organization_id = $1 and address_tag = $2", pool.key().uuid(), &address.0)
+        .execute(connection)
+        .await?;
     Ok(())
 }

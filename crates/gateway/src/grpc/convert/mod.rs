@@ -4,9 +4,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use access::{Caller, Verified};
 use api::gateway::v1::{
-    IntermediateSession, MemberSession, SignInResult, SignInWithPasswordRequest, StartEmailSignInRequest,
-    WhoAmIResponse, sign_in_result::Outcome, sign_in_with_password_request, start_email_sign_in_request,
-    who_am_i_response,
+    CompleteEmailSignInRequest, IntermediateSession, MemberSession, SignInResult, SignInWithPasswordRequest,
+    StartEmailSignInRequest, WhoAmIResponse, sign_in_result::Outcome, sign_in_with_password_request,
+    start_email_sign_in_request, who_am_i_response,
 };
 use prost_types::Timestamp;
 use runtime::{CallContext, Violations};
@@ -18,7 +18,7 @@ use crate::{
     email,
     ops::{
         sessions::{Signed, Visitor},
-        sign_in::{Entrance, PROJECT_HEADER, Progress},
+        sign_in::{EmailAnswer, Entrance, PROJECT_HEADER, Progress},
     },
 };
 
@@ -137,6 +137,28 @@ pub fn email_sign_in(metadata: &MetadataMap, message: StartEmailSignInRequest) -
     violations.require(!(message.sign_up && named), "sign_up", "is for no organization");
     let (entrance, ()) = violations.all((entrance, Some(())))?;
     Ok(EmailSignIn { project, entrance, email_address: message.email_address, sign_up: message.sign_up })
+}
+
+/// The project, and what the mail said.
+pub fn email_answer(
+    metadata: &MetadataMap,
+    message: CompleteEmailSignInRequest,
+) -> Result<(Option<ProjectId>, EmailAnswer), Status> {
+    let mut violations = Violations::default();
+    let project = project(metadata, &mut violations);
+    let CompleteEmailSignInRequest { challenge_id, code, token } = message;
+    let answer = if token.is_empty() {
+        let challenge = violations.check("challenge_id", challenge_id.parse());
+        let code: String = code.split_whitespace().collect();
+        violations.require((1..=64).contains(&code.len()), "code", "must be 1 to 64 characters");
+        challenge.map(|challenge| EmailAnswer::Code(challenge, code))
+    } else {
+        let alone = challenge_id.is_empty() && code.is_empty() && token.len() <= MAX_TOKEN;
+        violations.require(alone, "token", "must be at most 512 bytes, and given without challenge_id and code");
+        Some(EmailAnswer::Link(token))
+    };
+    let (answer,) = violations.all((answer,))?;
+    Ok((project, answer))
 }
 
 pub fn progress(progress: Progress) -> SignInResult {

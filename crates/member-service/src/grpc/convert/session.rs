@@ -42,7 +42,7 @@ pub fn session(session: &Session) -> proto::Session {
         ip_address: session.ip_address.clone(),
         create_time: Some(timestamp(session.create_time)),
         last_active_time: Some(timestamp(session.last_active_time)),
-        expire_time: Some(timestamp(session.ends())),
+        expire_time: Some(timestamp(session.expire_time)),
         // A session changes by nothing but its marks of use.
         update_time: Some(timestamp(session.create_time)),
         etag: mask::etag(session.revision),
@@ -123,6 +123,7 @@ pub fn end_reason(reason: EndReason) -> SessionEndReason {
         EndReason::MemberSuspended => SessionEndReason::MemberSuspended,
         EndReason::MemberRemoved => SessionEndReason::MemberRemoved,
         EndReason::IdentitySuspended => SessionEndReason::IdentitySuspended,
+        EndReason::PasswordChanged => SessionEndReason::PasswordChanged,
     }
 }
 

@@ -75,7 +75,9 @@ impl Oneself {
         let mut read = context.database.read(pool).await?;
         let identity = identity::get(read.connection(), pool, member.identity_id).await?;
         read.finish().await?;
-        let identity = identity.filter(|person| person.state == IdentityState::Active).ok_or(EnrollError::Ended)?;
+        let goes_on =
+            |person: &Identity| person.state == IdentityState::Active && !person.outdates(&session.auth_factors);
+        let identity = identity.filter(goes_on).ok_or(EnrollError::Ended)?;
         Ok(Person { pool, identity, session })
     }
 }

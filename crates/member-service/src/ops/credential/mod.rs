@@ -9,7 +9,7 @@ mod enrollment;
 mod password;
 mod second_factor;
 
-pub use email_code::{start_email_challenge, verify_email_challenge};
+pub use email_code::{start_email_challenge, verify_email_challenge, verify_email_link};
 pub use enrollment::{EnrollError, Oneself, confirm_totp, enroll_totp, regenerate_recovery_codes};
 pub use password::{SetPasswordError, set_password, verify_password};
 pub use second_factor::{use_recovery_code, verify_totp};

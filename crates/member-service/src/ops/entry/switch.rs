@@ -5,7 +5,7 @@ use tenancy::{ClusterScope, Head, OrganizationState, SessionId, StoreError, even
 
 use super::{Arrival, LIFETIME};
 use crate::{
-    model::{Entered, IdentityState, MemberState, Unmet},
+    model::{Entered, Identity, IdentityState, MemberState, Unmet},
     ops::{
         Context,
         session::{BeginError, Beginning, begin},
@@ -60,6 +60,7 @@ pub async fn switch(
     let here = cluster.in_organization(project, source.organization_id).scope;
     let mut read = context.database.read(here).await?;
     let from = session::live(read.connection(), source.organization_id, session).await?;
+    let latest_time = session::latest_time(read.connection(), source.organization_id, session).await?;
     let member = match &from {
         Some(from) => member::find(read.connection(), source.organization_id, &Key::Id(from.member_id)).await?,
         None => None,
@@ -78,12 +79,13 @@ pub async fn switch(
     let person = identity::get(read.connection(), pool, from.identity_id).await?;
     let member = member::find(read.connection(), target.organization_id, &Key::Identity(from.identity_id)).await?;
     read.finish().await?;
-    if person.is_none_or(|person| person.state != IdentityState::Active) {
+    let goes_on = |person: &Identity| person.state == IdentityState::Active && !person.outdates(&from.auth_factors);
+    if !person.as_ref().is_some_and(goes_on) {
         return Err(SwitchError::Ended);
     }
     let beginning = Beginning {
         member: member.ok_or(SwitchError::Refused)?.member_id,
-        no_later_than: Some(from.expire_time),
+        no_later_than: Some(latest_time.unwrap_or(from.expire_time)),
         wait_until: now() + LIFETIME,
         auth_factors: from.auth_factors,
         user_agent: arrival.user_agent,

@@ -88,6 +88,7 @@ pub async fn import(
             has_password: draft.password_hash.is_some(),
             password_is_short: false,
             has_totp: false,
+            sessions_from: None,
             state: draft.state,
             revision: tx.revision(),
             create_time: now,

@@ -1,10 +1,12 @@
 //! Identities: made before the member that needs them, in a write of their own under their pool. One without a member is harmless.
 
 mod import;
+mod outdated;
 mod read;
 mod update;
 
 pub use import::{AT_ONCE, ImportError, import, pool_named};
+pub use outdated::{end_outdated, end_outdated_sessions};
 pub use read::{get, lookup, memberships, project_of};
 pub use update::{UpdateError, end_sessions, update};
 
@@ -51,6 +53,7 @@ pub async fn find_or_create(
         has_password: false,
         password_is_short: false,
         has_totp: false,
+        sessions_from: None,
         state: IdentityState::Active,
         revision: tx.revision(),
         create_time: now,

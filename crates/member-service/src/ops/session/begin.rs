@@ -11,8 +11,8 @@ use time::OffsetDateTime;
 
 use crate::{
     model::{
-        AuthFactor, Entered, Identity, IdentityState, LIFETIME, Member, MemberState, MemberWithRoles, Session,
-        SessionChange, SessionGrant, Unmet,
+        AuthFactor, Entered, Identity, IdentityState, Member, MemberState, MemberWithRoles, Session, SessionChange,
+        SessionGrant, Unmet,
     },
     ops::{
         Context,
@@ -85,6 +85,9 @@ pub async fn begin(
     )?;
     let named = named.ok_or(BeginError::Refused)?;
     let (member, person) = who(context, granted, beginning.member).await?.ok_or(BeginError::Refused)?;
+    if person.outdates(&beginning.auth_factors) {
+        return Err(BeginError::Refused);
+    }
     let halfway = Halfway {
         identity: Some(&person),
         address: &person.email_address,
@@ -108,7 +111,9 @@ pub async fn begin(
     let open = tx.head().state == OrganizationState::Active;
     let member = member.filter(|member| open && member.state == MemberState::Active).ok_or(BeginError::Refused)?;
     let now = now();
-    let expire_time = beginning.no_later_than.map_or(now + LIFETIME, |latest| latest.min(now + LIFETIME));
+    let limits = named.policy.session;
+    let latest_time = beginning.no_later_than.map_or(now + limits.lifetime, |then| then.min(now + limits.lifetime));
+    let expire_time = latest_time.min(now + limits.idle_timeout);
     let session = Session {
         session_id,
         identity_id: member.identity_id,
@@ -123,7 +128,7 @@ pub async fn begin(
         revision: tx.revision(),
         create_time: now,
     };
-    session::insert(tx.connection(), scope, &session, &issued.hash).await?;
+    session::insert(tx.connection(), scope, &session, latest_time, &issued.hash).await?;
     member::mark_sign_in(tx.connection(), organization, member.member_id, now).await?;
     let ids = vec![session_id.to_string(), member.member_id.to_string()];
     let change = SessionChange { before: None, after: Some(session.clone()), end_reason: None };

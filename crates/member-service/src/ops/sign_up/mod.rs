@@ -142,6 +142,9 @@ async fn claim(
     let password_hash = match &application.password {
         Some(password) if identity.is_none_or(|identity| !identity.has_password) => {
             password.fits(&opened.candidate.address)?;
+            if password.is_short() {
+                return Err(WeakPassword::Alone.into());
+            }
             Some(context.hasher.hash(password.text().to_owned()).await?)
         }
         _ => None,
