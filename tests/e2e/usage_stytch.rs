@@ -7,7 +7,7 @@ use tonic::Code;
 
 use crate::{
     domains::cluster,
-    entering::{SELECT, SIGN_IN, SIGN_UP, START, choices, intermediate, prove, select, settings, somebody},
+    entering::{SELECT, SIGN_IN, SIGN_UP, START, asked, choices, intermediate, prove, select, settings, somebody},
     joining::{member, roles, with_domain},
 };
 

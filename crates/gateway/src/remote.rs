@@ -2,6 +2,7 @@
 
 use access::{Caller, Onward, Service};
 use api::{
+    access::v1::ErrorReason,
     member::v1::{
         AuthenticateApiKeyRequest, AuthenticateApiKeyResponse, CreateSessionRequest, EndSessionRequest,
         ExchangeSessionRequest, ListEntrancesRequest, ListEntrancesResponse, RefreshSessionRequest, SessionGrant,
@@ -13,7 +14,7 @@ use api::{
         sign_up_service_client::SignUpServiceClient,
     },
     org::v1::{
-        BatchResolveOrganizationsRequest, OrganizationEntry, ProjectEntry, ResolveOrganizationRequest,
+        BatchResolveOrganizationsRequest, OrganizationEntry, ProjectEntry, ResolveHostRequest, ResolveOrganizationRequest,
         ResolveOrganizationSlugRequest, ResolveProjectRequest, directory_service_client::DirectoryServiceClient,
     },
 };
@@ -98,6 +99,22 @@ impl Remote {
     ) -> Result<Option<OrganizationEntry>, Status> {
         let request = self.to_org(call, ResolveOrganizationSlugRequest { project_id: project.to_string(), slug })?;
         found(self.directory.clone().resolve_organization_slug(request).await)
+    }
+
+    /// The organization that a host name stands for, in a project or, where none is named, in any.
+    pub async fn organization_by_host(
+        &self,
+        call: &CallContext,
+        project: Option<ProjectId>,
+        host: String,
+    ) -> Result<Option<OrganizationEntry>, Status> {
+        let project_id = project.map(|id| id.to_string()).unwrap_or_default();
+        let request = self.to_org(call, ResolveHostRequest { project_id, host })?;
+        match self.directory.clone().resolve_host(request).await {
+            // No name that anybody could hold.
+            Err(status) if refusal::reason(&status) == Some(ErrorReason::InvalidFields) => Ok(None),
+            answer => found(answer),
+        }
     }
 
     /// Those of a project that are there, in their order.

@@ -88,7 +88,7 @@ impl AuthenticationService for Authentication {
         self.limits.sign_in_from(visitor.address)?;
         let (metadata, _, message) = request.into_parts();
         let (project, asked) = convert::page_of_choices(&metadata, message)?;
-        let choices = self.sign_in.choices(&visitor.call, project, asked).await?;
+        let choices = self.sign_in.choices(&visitor, project, asked).await?;
         Ok(Response::new(convert::choices(choices)))
     }
 

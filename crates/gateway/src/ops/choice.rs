@@ -8,7 +8,6 @@ use api::{
     member::v1::{Entrance as Listed, ExchangeSessionRequest, ListEntrancesRequest, SignUpRequest},
     org::v1::{OrganizationEntry, OrganizationState},
 };
-use runtime::CallContext;
 use tenancy::ProjectId;
 use tonic::Status;
 
@@ -35,11 +34,12 @@ pub struct Choices {
 impl SignIn {
     pub async fn choices(
         &self,
-        call: &CallContext,
+        visitor: &Visitor,
         project: Option<ProjectId>,
         request: ListEntrancesRequest,
     ) -> Result<Choices, Status> {
-        let project = self.named(project)?;
+        let call = &visitor.call;
+        let project = self.place(visitor, project).await?.project;
         self.check_project(call, project).await?;
         let request = ListEntrancesRequest { project_id: project.to_string(), ..request };
         let listed = self.remote.list_entrances(call, request).await?;
@@ -62,7 +62,7 @@ impl SignIn {
         entrance: Entrance,
         intermediate_session_token: String,
     ) -> Result<Progress, Status> {
-        let project = self.named(project)?;
+        let project = self.place(visitor, project).await?.project;
         let target = self.organization(&visitor.call, project, entrance).await?;
         // Also where there is none to enter: a try is a try, and takes as long.
         let request = ExchangeSessionRequest {
@@ -104,7 +104,7 @@ impl SignIn {
         project: Option<ProjectId>,
         request: SignUpRequest,
     ) -> Result<Progress, Status> {
-        let project = self.named(project)?;
+        let project = self.place(visitor, project).await?.project;
         self.check_project(&visitor.call, project).await?;
         let request = SignUpRequest {
             project_id: project.to_string(),

@@ -32,7 +32,7 @@ impl SignIn {
         intermediate_session_token: String,
         factor: SecondFactor,
     ) -> Result<Completed, Status> {
-        let project = self.named(project)?;
+        let project = self.place(visitor, project).await?.project;
         self.check_project(&visitor.call, project).await?;
         let (project_id, token) = (project.to_string(), intermediate_session_token.clone());
         let (organization_id, recovery_codes) = match factor {

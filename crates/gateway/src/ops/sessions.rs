@@ -22,6 +22,8 @@ pub struct Visitor {
     pub address: IpAddr,
     /// At most 512 bytes of what they call their program.
     pub user_agent: String,
+    /// The name that they came to.
+    pub host: Option<String>,
 }
 
 /// A session with its first or next pair of tokens.

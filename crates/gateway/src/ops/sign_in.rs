@@ -3,7 +3,7 @@
 //! Whatever is wrong (the address, the organization, the secret, the member's or organization's state) the answer is the same, and takes
 //! the same work: where there is no organization to enter, the question is still put to member-service, for one that nobody has.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use api::{
     member::v1::{
@@ -34,6 +34,13 @@ const PASSWORD_CHARACTERS: usize = 257;
 pub enum Entrance {
     Id(OrganizationId),
     Slug(String),
+}
+
+/// Where a call without a credential belongs.
+pub(super) struct Place {
+    pub project: ProjectId,
+    /// Whose name it came to.
+    organization: Option<OrganizationId>,
 }
 
 /// What a mail said.
@@ -107,8 +114,9 @@ impl SignIn {
         email_address: String,
         password: &str,
     ) -> Result<Progress, Status> {
-        let project = self.named(project)?;
+        let Place { project, organization } = self.place(visitor, project).await?;
         self.limits.sign_in_as(project, &email_address)?;
+        let entrance = entrance.or(organization.map(Entrance::Id));
         let target = self.target(&visitor.call, project, entrance).await?;
         let request = VerifyPasswordRequest {
             organization_id: target.as_ref().map(|target| target.id.to_string()).unwrap_or_default(),
@@ -138,8 +146,10 @@ impl SignIn {
         email_address: String,
         sign_up: bool,
     ) -> Result<StartEmailChallengeResponse, Status> {
-        let project = self.named(project)?;
+        let Place { project, organization } = self.place(visitor, project).await?;
         self.limits.sign_in_as(project, &email_address)?;
+        // Who signs up enters no organization yet, whosever name they came to.
+        let entrance = entrance.or(organization.filter(|_| !sign_up).map(Entrance::Id));
         let target = self.target(&visitor.call, project, entrance).await?;
         let request = StartEmailChallengeRequest {
             organization_id: target.map(|target| target.id.to_string()).unwrap_or_default(),
@@ -156,7 +166,7 @@ impl SignIn {
         project: Option<ProjectId>,
         answer: EmailAnswer,
     ) -> Result<Progress, Status> {
-        let project = self.named(project)?;
+        let project = self.place(visitor, project).await?.project;
         self.check_project(&visitor.call, project).await?;
         let project_id = project.to_string();
         let request = match answer {
@@ -198,6 +208,20 @@ impl SignIn {
             ..ExchangeSessionRequest::default()
         };
         self.sessions.exchange(visitor, &MYSELF, request).await
+    }
+
+    /// The project that is meant, and the organization whose name the call came to: by the header, by that name, or the installation's
+    /// default.
+    pub(super) async fn place(&self, visitor: &Visitor, project: Option<ProjectId>) -> Result<Place, Status> {
+        let name = |host: &&String| host.contains('.') && host.parse::<IpAddr>().is_err() && !host.starts_with('[');
+        let found = match visitor.host.as_ref().filter(name) {
+            Some(host) => self.remote.organization_by_host(&visitor.call, project, host.clone()).await?,
+            None => None,
+        };
+        let Some(found) = found else { return Ok(Place { project: self.named(project)?, organization: None }) };
+        let ids = found.project_id.parse().ok().zip(found.organization_id.parse().ok());
+        let (project, organization) = ids.ok_or_else(|| refusal::incomplete("an organization"))?;
+        Ok(Place { project, organization: Some(organization) })
     }
 
     pub(super) fn named(&self, project: Option<ProjectId>) -> Result<ProjectId, Status> {

@@ -14,7 +14,7 @@ use tenancy::ProjectId;
 use tonic::{Request, Status, metadata::MetadataMap};
 
 use crate::{
-    edge::ClientAddress,
+    edge::{AskedHost, ClientAddress},
     email,
     ops::{
         sessions::{Signed, Visitor},
@@ -38,7 +38,8 @@ pub fn visitor<T>(request: &Request<T>) -> Visitor {
     let user_agent = request.metadata().get("user-agent").and_then(|value| value.to_str().ok()).unwrap_or_default();
     // Visible ASCII alone gets through `to_str`, so that every byte is a character.
     let user_agent = user_agent.chars().take(USER_AGENT_BYTES).collect();
-    Visitor { call: CallContext::of(request), address, user_agent }
+    let host = request.extensions().get::<AskedHost>().map(|asked| asked.0.clone());
+    Visitor { call: CallContext::of(request), address, user_agent, host }
 }
 
 /// The project that the header names, if it names one.
