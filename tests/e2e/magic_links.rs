@@ -84,7 +84,8 @@ async fn a_mail_holds_what_the_organization_allows() {
     let ada = acme.join("ada", &["member"]).await;
     let other = json!({"organization_id": globex.id, "member": {"email_address": ada.email}, "roles": ["member"]});
     project.account.call("MemberService/CreateMember", other).await;
-    let restricted = |method: &str| json!({"auth_methods": "AUTH_METHODS_POLICY_RESTRICTED", "allowed_auth_methods": [method]});
+    let restricted =
+        |method: &str| json!({"auth_methods": "AUTH_METHODS_POLICY_RESTRICTED", "allowed_auth_methods": [method]});
     settings(&acme, restricted("AUTH_METHOD_MAGIC_LINK")).await;
     settings(&globex, restricted("AUTH_METHOD_EMAIL_CODE")).await;
 

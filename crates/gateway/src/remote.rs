@@ -14,8 +14,9 @@ use api::{
         sign_up_service_client::SignUpServiceClient,
     },
     org::v1::{
-        BatchResolveOrganizationsRequest, OrganizationEntry, ProjectEntry, ResolveHostRequest, ResolveOrganizationRequest,
-        ResolveOrganizationSlugRequest, ResolveProjectRequest, directory_service_client::DirectoryServiceClient,
+        BatchResolveOrganizationsRequest, OrganizationEntry, ProjectEntry, ResolveHostRequest,
+        ResolveOrganizationRequest, ResolveOrganizationSlugRequest, ResolveProjectRequest,
+        directory_service_client::DirectoryServiceClient,
     },
 };
 use runtime::{CallContext, Channel};
