@@ -6,8 +6,8 @@ use api::{Addressed, Audience, Method};
 use outdated::Bearer;
 use runtime::{CallContext, Channel};
 use tenancy::{
-    Actor, ClusterScope, Database, Head, Once, OrganizationId, OrganizationScope, OrganizationState, Origin, ProjectId,
-    ProjectScope,
+    Actor, ClusterScope, Database, Head, MemberId, Once, OrganizationId, OrganizationScope, OrganizationState, Origin,
+    ProjectId, ProjectScope, SessionId,
 };
 use tonic::{Request, Status};
 
@@ -309,6 +309,26 @@ impl Access {
             Some(head) if head.archived => Err(project_archived()),
             Some(_) | None => Ok(ProjectScope::granted(project)),
         }
+    }
+
+    /// The member who calls about themselves, in their own organization, with the session that their token is of.
+    pub async fn oneself<T>(
+        &self,
+        request: &Request<T>,
+    ) -> Result<(Granted<OrganizationScope>, MemberId, SessionId), Status> {
+        let granted = self.authenticated(request, &[Audience::Self_])?;
+        let Caller::Member { project, organization, member, session, .. } = granted.caller else {
+            return Err(wrong_audience(granted.method));
+        };
+        let head = self.head(&granted.call, organization).await?.filter(|head| head.project_id == project);
+        let head = head.filter(|head| head.state != OrganizationState::Deleted).ok_or_else(missing)?;
+        if head.archived {
+            return Err(project_archived());
+        }
+        if head.state != OrganizationState::Active {
+            return Err(not_active(head.state));
+        }
+        Ok((granted.with(OrganizationScope::granted(project, organization)), member, session))
     }
 
     /// The operator's work on projects.

@@ -58,6 +58,9 @@ pub struct LimitOptions {
     /// accepting an invitation.
     #[arg(long, env = "GUILDHALL_SIGN_IN_RATE_PER_ADDRESS", value_name = "CALLS", default_value_t = 300)]
     pub sign_in_rate_per_address: u32,
+    /// Sign-ins a minute in one project, whosever and wherever from.
+    #[arg(long, env = "GUILDHALL_SIGN_IN_RATE_PER_PROJECT", value_name = "CALLS", default_value_t = 12_000)]
+    pub sign_in_rate_per_project: u32,
     /// Calls of the token endpoint a minute for one client id.
     #[arg(long, env = "GUILDHALL_TOKEN_RATE_PER_CLIENT", value_name = "CALLS", default_value_t = 600)]
     pub token_rate_per_client: u32,

@@ -14,6 +14,7 @@ mod http;
 mod limits;
 mod mint;
 mod ops;
+mod proofs;
 mod refusal;
 mod remote;
 

@@ -7,14 +7,14 @@ use std::{
 };
 
 use access::{AccessOptions, Ring};
-use api::member::v1::{AuthFactor, AuthFactorMethod, SessionGrant};
+use api::member::v1::SessionGrant;
 use serde::Serialize;
 use serde_json::Value;
 use tenancy::{ApiKeyId, OrganizationId, ProjectId, ServiceAccountId};
 use tokens::{ACCESS_TYPE, AccessClaims, ActClaims, Algorithm};
 use tonic::Status;
 
-use crate::refusal;
+use crate::{proofs, refusal};
 
 /// How long an access token is good for.
 pub const LIFETIME: Duration = Duration::from_secs(300);
@@ -89,7 +89,8 @@ impl Mint {
         claims.org_id = Some(session.organization_id);
         claims.org_slug = Some(grant.organization_slug.clone());
         claims.roles = grant.role_keys.clone();
-        claims.amr = amr(&session.auth_factors);
+        claims.amr = proofs::amr(&session.auth_factors);
+        claims.acr = proofs::acr(&session.auth_factors);
         claims.epoch = grant.epoch;
         self.sign(claims, terms)
     }
@@ -186,46 +187,4 @@ struct NoKey {
 /// Seconds since 1970.
 pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
-}
-
-/// The values of RFC 8176, each once, in the order of the proofs; `mfa` when they are of more than one kind.
-fn amr(factors: &[AuthFactor]) -> Vec<String> {
-    let mut values: Vec<&str> = Vec::new();
-    for factor in factors {
-        let value = match factor.method() {
-            AuthFactorMethod::Password => "pwd",
-            AuthFactorMethod::EmailCode
-            | AuthFactorMethod::EmailLink
-            | AuthFactorMethod::Totp
-            | AuthFactorMethod::RecoveryCode => "otp",
-            // Not in the RFC's registry, and what others write for a sign-in that somebody else vouched for.
-            AuthFactorMethod::Oidc | AuthFactorMethod::Saml => "fed",
-            AuthFactorMethod::Passkey => "hwk",
-            AuthFactorMethod::Unspecified => continue,
-        };
-        if !values.contains(&value) {
-            values.push(value);
-        }
-    }
-    if values.len() > 1 {
-        values.push("mfa");
-    }
-    values.into_iter().map(str::to_owned).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn proofs_become_registered_values() {
-        let of = |methods: &[AuthFactorMethod]| {
-            let factors: Vec<_> = methods.iter().map(|&m| AuthFactor { method: m.into(), time: None }).collect();
-            amr(&factors)
-        };
-        assert_eq!(of(&[AuthFactorMethod::Password]), ["pwd"]);
-        assert_eq!(of(&[AuthFactorMethod::EmailCode]), ["otp"]);
-        assert_eq!(of(&[AuthFactorMethod::Password, AuthFactorMethod::Totp]), ["pwd", "otp", "mfa"]);
-        assert_eq!(of(&[]), Vec::<String>::new());
-    }
 }

@@ -12,14 +12,16 @@ use api::{
         EndSessionRequest, ExchangeSessionRequest, ImpersonateMemberRequest, ListEntrancesRequest,
         ListEntrancesResponse, ReadRefreshTokenRequest, ReadRefreshTokenResponse, RefreshSessionRequest,
         RevokeAccessTokenRequest, SessionGrant, SignUpRequest, StartEmailChallengeRequest, StartEmailChallengeResponse,
-        VerifyEmailChallengeRequest, VerifyEmailChallengeResponse, VerifyPasswordRequest, VerifyPasswordResponse,
+        UseRecoveryCodeRequest, UseRecoveryCodeResponse, VerifyEmailChallengeRequest, VerifyEmailChallengeResponse,
+        VerifyPasswordRequest, VerifyPasswordResponse, VerifyTotpRequest, VerifyTotpResponse,
         credential_service_client::CredentialServiceClient, end_session_request::Session,
         service_account_service_client::ServiceAccountServiceClient, session_service_client::SessionServiceClient,
         sign_up_service_client::SignUpServiceClient,
     },
     org::v1::{
-        BatchResolveOrganizationsRequest, OrganizationEntry, ProjectEntry, ResolveOrganizationRequest,
-        ResolveOrganizationSlugRequest, ResolveProjectRequest, directory_service_client::DirectoryServiceClient,
+        BatchResolveOrganizationsRequest, OrganizationEntry, ProjectEntry, ResolveHostRequest,
+        ResolveOrganizationRequest, ResolveOrganizationSlugRequest, ResolveProjectRequest,
+        directory_service_client::DirectoryServiceClient,
     },
 };
 use runtime::{CallContext, Channel};
@@ -107,6 +109,22 @@ impl Remote {
         found(self.directory.clone().resolve_organization_slug(request).await)
     }
 
+    /// The organization that a host name stands for, in a project or, where none is named, in any.
+    pub async fn organization_by_host(
+        &self,
+        call: &CallContext,
+        project: Option<ProjectId>,
+        host: String,
+    ) -> Result<Option<OrganizationEntry>, Status> {
+        let project_id = project.map(|id| id.to_string()).unwrap_or_default();
+        let request = self.to_org(call, ResolveHostRequest { project_id, host })?;
+        match self.directory.clone().resolve_host(request).await {
+            // No name that anybody could hold.
+            Err(status) if refusal::reason(&status) == Some(ErrorReason::InvalidFields) => Ok(None),
+            answer => found(answer),
+        }
+    }
+
     /// Those of a project that are there, in their order.
     pub async fn organizations(
         &self,
@@ -148,6 +166,24 @@ impl Remote {
     ) -> Result<VerifyEmailChallengeResponse, Status> {
         let request = self.to_member(call, message)?;
         found(self.credentials.clone().verify_email_challenge(request).await)?.ok_or_else(refusal::sign_in_failed)
+    }
+
+    pub async fn verify_totp(
+        &self,
+        call: &CallContext,
+        message: VerifyTotpRequest,
+    ) -> Result<VerifyTotpResponse, Status> {
+        let request = self.to_member(call, message)?;
+        answered(self.credentials.clone().verify_totp(request).await)
+    }
+
+    pub async fn use_recovery_code(
+        &self,
+        call: &CallContext,
+        message: UseRecoveryCodeRequest,
+    ) -> Result<UseRecoveryCodeResponse, Status> {
+        let request = self.to_member(call, message)?;
+        answered(self.credentials.clone().use_recovery_code(request).await)
     }
 
     pub async fn create_session(

@@ -30,11 +30,19 @@ pub struct Config {
     /// The page where invitations are accepted. Mails link to it with `?token=<secret>` added.
     #[arg(long, env = "GUILDHALL_INVITATION_URL", value_name = "URL")]
     pub invitation_url: String,
+    /// The page where links of mails sign in. They lead to it with `?token=<secret>` added; the page posts the secret to
+    /// CompleteEmailSignIn. Without it mails hold codes and no links.
+    #[arg(long, env = "GUILDHALL_SIGN_IN_URL", value_name = "URL")]
+    pub sign_in_url: Option<String>,
 }
 
 impl Config {
     pub fn invitation_url(&self) -> Result<Url, runtime::Error> {
         Ok(Url::parse(&self.invitation_url)?)
+    }
+
+    pub fn sign_in_url(&self) -> Result<Option<Url>, runtime::Error> {
+        Ok(self.sign_in_url.as_deref().map(Url::parse).transpose()?)
     }
 }
 
@@ -51,10 +59,13 @@ impl runtime::Config for Config {
         faults.extend(url_fault("--org-url (GUILDHALL_ORG_URL)", &self.org_url));
         faults.extend(url_fault("--authz-url (GUILDHALL_AUTHZ_URL)", &self.authz_url));
         let bare = |url: Url| url.query().is_none() && url.fragment().is_none();
-        let page = url_fault("", &self.invitation_url).is_none() && self.invitation_url().is_ok_and(bare);
-        if !page {
-            let fault = "must be the http or https address of a page, without a query: the secret is added as one";
+        let page = |text: &str| url_fault("", text).is_none() && Url::parse(text).is_ok_and(bare);
+        let fault = "must be the http or https address of a page, without a query: the secret is added as one";
+        if !page(&self.invitation_url) {
             faults.push(format!("--invitation-url (GUILDHALL_INVITATION_URL): {fault}"));
+        }
+        if !self.sign_in_url.as_deref().is_none_or(page) {
+            faults.push(format!("--sign-in-url (GUILDHALL_SIGN_IN_URL): {fault}"));
         }
         if faults.is_empty() { Ok(()) } else { Err(faults) }
     }

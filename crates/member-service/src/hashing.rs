@@ -97,6 +97,11 @@ impl Hasher {
         Ok(verified.await?? && known)
     }
 
+    /// Whether a stored hash is of the kind that is made here, with whatever parameters.
+    pub fn is_argon2id(&self, hash: &str) -> bool {
+        hash.starts_with("$argon2id$")
+    }
+
     /// Whether a stored hash was made here, with what hashing takes today.
     pub fn is_ours(&self, hash: &str) -> bool {
         hash.starts_with(&format!("$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}$"))

@@ -60,6 +60,7 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
         hasher: hashing::Hasher::new()?,
         mail_waiting: Arc::new(Notify::new()),
         invitation_url: config.invitation_url()?,
+        sign_in_url: config.sign_in_url()?,
         errands: ops::Errand::turns(),
     });
 

@@ -23,10 +23,13 @@ use tonic_types::StatusExt;
 
 pub use directory::OrganizationEntry;
 
-use crate::model::{MemberState, RoleHeld, RoleSource, RolesRead};
+use crate::model::{MemberState, RoleHeld, RoleSource, RolesRead, SessionLimits};
 
 /// Projects whose user pool is remembered. It never changes, so forgetting costs a call and nothing else.
 const REMEMBERED_PROJECTS: u64 = 100_000;
+/// Organizations whose sessions' limits are remembered, and how long: a change of them is in force that much later at most.
+const REMEMBERED_LIMITS: u64 = 10_000;
+const LIMITS_FOR: Duration = Duration::from_secs(2);
 /// How long tidying up may take that nobody waits for.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// As many subjects as authz-service takes at once.
@@ -149,6 +152,7 @@ pub struct Remote {
     onward: Onward,
     /// Whether a project shares one user pool.
     shared_pools: Cache<ProjectId, bool>,
+    session_limits: Cache<OrganizationId, SessionLimits>,
 }
 
 impl Remote {
@@ -158,6 +162,7 @@ impl Remote {
             subjects: SubjectServiceClient::new(authz),
             onward,
             shared_pools: Cache::new(REMEMBERED_PROJECTS),
+            session_limits: Cache::builder().max_capacity(REMEMBERED_LIMITS).time_to_live(LIMITS_FOR).build(),
         }
     }
 
@@ -175,6 +180,12 @@ impl Remote {
         let shared = entry.user_pool() != UserPool::Isolated;
         self.shared_pools.insert(project, shared);
         Ok(Some(shared))
+    }
+
+    /// What a project is called. None where there is no such project.
+    pub async fn project_name(&self, asker: Asker<'_>, project: ProjectId) -> Result<Option<String>, RemoteError> {
+        let request = self.to(asker, Service::Org, ResolveProjectRequest { project_id: project.to_string() })?;
+        Ok(found(self.directory.clone().resolve_project(request).await)?.map(|entry| entry.display_name))
     }
 
     /// Which roles these are, if the grantor may grant them all.

@@ -19,6 +19,8 @@ pub enum SecretKind {
     ApiKey,
     Invitation,
     IntermediateSession,
+    /// At the end of the link in a mail that signs in.
+    EmailLink,
 }
 
 impl SecretKind {
@@ -28,6 +30,7 @@ impl SecretKind {
             Self::ApiKey => "ghk_",
             Self::Invitation => "ghi_",
             Self::IntermediateSession => "ghs_",
+            Self::EmailLink => "ghl_",
         }
     }
 }

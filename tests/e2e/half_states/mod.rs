@@ -2,6 +2,7 @@
 //! nothing half-done can be seen, and the same request makes one of what it asks for.
 
 mod accounts;
+mod factors;
 mod members;
 mod organizations;
 
@@ -38,6 +39,7 @@ fn victim(place: &str) -> &'static str {
     match place.split_once('/').map_or(place, |(operation, _)| operation) {
         "note-subject" | "drop-subject" | "note-organization" | "give-roles" | "give-roles-to-many"
         | "purge-rights" => "authz-service",
+        "complete-mfa" => "gateway",
         operation if operation.ends_with("-organization") => "org-service",
         _ => "member-service",
     }

@@ -57,6 +57,7 @@ pub fn backends(around: &Surroundings<'_>, urls: &ServiceUrls, smtp_port: u16) -
     member.set("GUILDHALL_SMTP_URL", format!("smtp://127.0.0.1:{smtp_port}"));
     member.set("GUILDHALL_MAIL_FROM", "Guildhall <no-reply@guildhall.test>".to_owned());
     member.set("GUILDHALL_INVITATION_URL", format!("http://{}/invitation", around.ports.gateway));
+    member.set("GUILDHALL_SIGN_IN_URL", format!("http://{}/sign-in", around.ports.gateway));
     let authz = backend("authz-service", authz, authz_admin, &urls.authz);
     [org, member, authz]
 }

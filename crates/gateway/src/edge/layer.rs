@@ -14,7 +14,7 @@ use runtime::{Refusal, Wire, answer};
 use tonic::{Code, body::Body, service::Routes};
 use tower::{Layer, Service};
 
-use super::{Edge, Route, address::client_address};
+use super::{AskedHost, Edge, Route, address::client_address};
 
 /// HTTP/1 requests with more than this in their headers are refused; HTTP/2 has its own limit at the listener.
 const MAX_HEADER_BYTES: usize = 32 * 1024;
@@ -67,6 +67,9 @@ impl Service<Request<Body>> for EdgeService {
             Err(status) => Box::pin(ready(Ok(status.into_http()))),
             Ok((_, Route::Own | Route::Nobody, presented)) => {
                 request.extensions_mut().insert(presented);
+                if let Some(host) = host(&request) {
+                    request.extensions_mut().insert(AskedHost(host));
+                }
                 Box::pin(self.own.call(request))
             }
             Ok((method, Route::Backend(backend), _)) => {
@@ -88,6 +91,13 @@ impl EdgeService {
         let mut http = self.edge.http.clone();
         Box::pin(async move { http.call(request).await.map(|response| response.map(Body::new)) })
     }
+}
+
+/// Without its port.
+fn host(request: &Request<Body>) -> Option<String> {
+    let header = || request.headers().get(header::HOST)?.to_str().ok()?.parse().ok();
+    let authority: http::uri::Authority = request.uri().authority().cloned().or_else(header)?;
+    Some(authority.host().to_owned())
 }
 
 fn header_bytes(headers: &HeaderMap) -> usize {

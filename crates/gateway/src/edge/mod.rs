@@ -17,6 +17,10 @@ use tonic::{Status, body::Body};
 
 pub use layer::EdgeLayer;
 
+/// The name that a call came to, as its caller wrote it: what it stands for is public, and so is who asks for it.
+#[derive(Debug, Clone)]
+pub struct AskedHost(pub String);
+
 use crate::{
     forward::{Backend, Forward},
     limits::Limits,

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use api::gateway::v1::{
-    CompleteEmailSignInRequest, ListOrganizationsRequest, ListOrganizationsResponse, RefreshSessionRequest,
-    SelectOrganizationRequest, SignInResult, SignInWithPasswordRequest, SignOutRequest, SignUpRequest,
-    StartEmailSignInRequest, StartEmailSignInResponse, SwitchOrganizationRequest, WhoAmIRequest, WhoAmIResponse,
-    authentication_service_server::AuthenticationService,
+    CompleteEmailSignInRequest, CompleteMfaRequest, ListOrganizationsRequest, ListOrganizationsResponse,
+    RefreshSessionRequest, SelectOrganizationRequest, SignInResult, SignInWithPasswordRequest, SignOutRequest,
+    SignUpRequest, StartEmailSignInRequest, StartEmailSignInResponse, SwitchOrganizationRequest, WhoAmIRequest,
+    WhoAmIResponse, authentication_service_server::AuthenticationService,
 };
 use runtime::{CallContext, Violations};
 use tonic::{Request, Response, Status};
@@ -66,15 +66,18 @@ impl AuthenticationService for Authentication {
         let visitor = convert::visitor(&request);
         self.limits.sign_in_from(visitor.address)?;
         let (metadata, _, message) = request.into_parts();
-        let mut violations = Violations::default();
-        let project = convert::project(&metadata, &mut violations);
-        violations.require(message.token.is_empty(), "token", "signing in by link is not served by this version");
-        let challenge = violations.check("challenge_id", message.challenge_id.parse());
-        let code: String = message.code.split_whitespace().collect();
-        violations.require((1..=64).contains(&code.len()), "code", "must be 1 to 64 characters");
-        let (challenge, code) = violations.all((challenge, Some(code)))?;
-        let progress = self.sign_in.complete_email(&visitor, project, challenge, code).await?;
+        let (project, answer) = convert::email_answer(&metadata, message)?;
+        let progress = self.sign_in.complete_email(&visitor, project, answer).await?;
         Ok(Response::new(convert::progress(progress)))
+    }
+
+    async fn complete_mfa(&self, request: Request<CompleteMfaRequest>) -> Result<Response<SignInResult>, Status> {
+        let visitor = convert::visitor(&request);
+        self.limits.sign_in_from(visitor.address)?;
+        let (metadata, _, message) = request.into_parts();
+        let (project, token, factor) = convert::second_factor(&metadata, message)?;
+        let completed = self.sign_in.complete_mfa(&visitor, project, token, factor).await?;
+        Ok(Response::new(convert::completed(completed)))
     }
 
     async fn list_organizations(
@@ -85,7 +88,7 @@ impl AuthenticationService for Authentication {
         self.limits.sign_in_from(visitor.address)?;
         let (metadata, _, message) = request.into_parts();
         let (project, asked) = convert::page_of_choices(&metadata, message)?;
-        let choices = self.sign_in.choices(&visitor.call, project, asked).await?;
+        let choices = self.sign_in.choices(&visitor, project, asked).await?;
         Ok(Response::new(convert::choices(choices)))
     }
 
@@ -97,8 +100,8 @@ impl AuthenticationService for Authentication {
         self.limits.sign_in_from(visitor.address)?;
         let (metadata, _, message) = request.into_parts();
         let (project, entrance, token) = convert::selection(&metadata, message)?;
-        let signed = self.sign_in.select(&visitor, project, entrance, token).await?;
-        Ok(Response::new(convert::signed(signed)))
+        let progress = self.sign_in.select(&visitor, project, entrance, token).await?;
+        Ok(Response::new(convert::progress(progress)))
     }
 
     async fn sign_up(&self, request: Request<SignUpRequest>) -> Result<Response<SignInResult>, Status> {
@@ -106,8 +109,8 @@ impl AuthenticationService for Authentication {
         self.limits.sign_in_from(visitor.address)?;
         let (metadata, _, message) = request.into_parts();
         let (project, asked) = convert::sign_up(&metadata, message)?;
-        let signed = self.sign_in.sign_up(&visitor, project, asked).await?;
-        Ok(Response::new(convert::signed(signed)))
+        let progress = self.sign_in.sign_up(&visitor, project, asked).await?;
+        Ok(Response::new(convert::progress(progress)))
     }
 
     async fn switch_organization(
@@ -118,8 +121,8 @@ impl AuthenticationService for Authentication {
         let visitor = convert::visitor(&request);
         self.limits.sign_in_from(visitor.address)?;
         let entrance = convert::switch(request.into_inner())?;
-        let signed = self.sign_in.switch(&visitor, &verified.caller, entrance).await?;
-        Ok(Response::new(convert::signed(signed)))
+        let progress = self.sign_in.switch(&visitor, &verified.caller, entrance).await?;
+        Ok(Response::new(convert::progress(progress)))
     }
 
     async fn refresh_session(&self, request: Request<RefreshSessionRequest>) -> Result<Response<SignInResult>, Status> {

@@ -19,6 +19,7 @@ use bucket::Buckets;
 pub struct Limits {
     sign_in_identity: Option<Buckets>,
     sign_in_address: Option<Buckets>,
+    sign_in_project: Option<Buckets>,
     token_client: Option<Buckets>,
     token_address: Option<Buckets>,
 }
@@ -28,6 +29,7 @@ impl Limits {
         Self {
             sign_in_identity: Buckets::per_minute(options.sign_in_rate_per_identity),
             sign_in_address: Buckets::per_minute(options.sign_in_rate_per_address),
+            sign_in_project: Buckets::per_minute(options.sign_in_rate_per_project),
             token_client: Buckets::per_minute(options.token_rate_per_client),
             token_address: Buckets::per_minute(options.token_rate_per_address),
         }
@@ -38,7 +40,9 @@ impl Limits {
     }
 
     pub fn sign_in_as(&self, project: ProjectId, email_address: &str) -> Result<(), Status> {
-        take(&self.sign_in_identity, &(project, email::canonical(email_address)))
+        take(&self.sign_in_identity, &(project, email::canonical(email_address)))?;
+        // What is refused before does not count for all.
+        take(&self.sign_in_project, &project)
     }
 
     pub fn token_from(&self, address: IpAddr) -> Result<(), Status> {
@@ -83,6 +87,7 @@ mod tests {
         let options = LimitOptions {
             sign_in_rate_per_identity: 2,
             sign_in_rate_per_address: 0,
+            sign_in_rate_per_project: 3,
             token_rate_per_client: 0,
             token_rate_per_address: 0,
         };
@@ -92,6 +97,8 @@ mod tests {
         let refused = limits.sign_in_as(project, " Ada@ACME.test.").unwrap_err();
         assert_eq!(refusal::reason(&refused), Some(api::access::v1::ErrorReason::RateLimited));
         assert!(limits.sign_in_as(ProjectId::new(), "ada@acme.test").is_ok(), "another project counts apart");
+        assert!(limits.sign_in_as(project, "grace@acme.test").is_ok(), "what was refused did not count for all");
+        assert!(limits.sign_in_as(project, "linus@acme.test").is_err(), "all together come too often");
         assert!((0..1000).all(|_| limits.sign_in_from("192.0.2.1".parse().unwrap()).is_ok()), "0 is no limit");
     }
 }

@@ -8,13 +8,12 @@ use api::{
     member::v1::{Entrance as Listed, ExchangeSessionRequest, ListEntrancesRequest, SignUpRequest},
     org::v1::{OrganizationEntry, OrganizationState},
 };
-use runtime::CallContext;
 use tenancy::ProjectId;
 use tonic::Status;
 
 use super::{
-    sessions::{Signed, Visitor},
-    sign_in::{Entrance, SignIn},
+    sessions::Visitor,
+    sign_in::{Entrance, Progress, SignIn},
 };
 use crate::{refusal, remote::MYSELF};
 
@@ -35,11 +34,12 @@ pub struct Choices {
 impl SignIn {
     pub async fn choices(
         &self,
-        call: &CallContext,
+        visitor: &Visitor,
         project: Option<ProjectId>,
         request: ListEntrancesRequest,
     ) -> Result<Choices, Status> {
-        let project = self.named(project)?;
+        let call = &visitor.call;
+        let project = self.place(visitor, project).await?.project;
         self.check_project(call, project).await?;
         let request = ListEntrancesRequest { project_id: project.to_string(), ..request };
         let listed = self.remote.list_entrances(call, request).await?;
@@ -61,8 +61,8 @@ impl SignIn {
         project: Option<ProjectId>,
         entrance: Entrance,
         intermediate_session_token: String,
-    ) -> Result<Signed, Status> {
-        let project = self.named(project)?;
+    ) -> Result<Progress, Status> {
+        let project = self.place(visitor, project).await?.project;
         let target = self.organization(&visitor.call, project, entrance).await?;
         // Also where there is none to enter: a try is a try, and takes as long.
         let request = ExchangeSessionRequest {
@@ -75,7 +75,7 @@ impl SignIn {
     }
 
     /// From the organization of a member's session to another.
-    pub async fn switch(&self, visitor: &Visitor, caller: &Caller, entrance: Entrance) -> Result<Signed, Status> {
+    pub async fn switch(&self, visitor: &Visitor, caller: &Caller, entrance: Entrance) -> Result<Progress, Status> {
         let Caller::Member { project, organization, session, .. } = caller else {
             return Err(refusal::for_members());
         };
@@ -103,8 +103,8 @@ impl SignIn {
         visitor: &Visitor,
         project: Option<ProjectId>,
         request: SignUpRequest,
-    ) -> Result<Signed, Status> {
-        let project = self.named(project)?;
+    ) -> Result<Progress, Status> {
+        let project = self.place(visitor, project).await?.project;
         self.check_project(&visitor.call, project).await?;
         let request = SignUpRequest {
             project_id: project.to_string(),
@@ -113,6 +113,6 @@ impl SignIn {
             ..request
         };
         let grant = self.remote.sign_up(&visitor.call, request).await.map_err(refusal::of_sign_up)?;
-        self.sessions.signed(&visitor.call, grant).await
+        self.sessions.progress(&visitor.call, grant).await
     }
 }

@@ -7,6 +7,7 @@ pub mod events;
 pub mod exchange;
 pub mod grants;
 pub mod invalidations;
+pub mod mfa;
 pub mod projects;
 pub mod refused;
 pub mod sessions;

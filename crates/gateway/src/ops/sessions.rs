@@ -15,6 +15,7 @@ use super::{
     grants::{Given, Wish, Wishes},
     projects::Projects,
     refused::Refused,
+    sign_in::Progress,
 };
 use crate::{
     mint::{Mint, Minted, Terms},
@@ -29,6 +30,8 @@ pub struct Visitor {
     pub address: IpAddr,
     /// At most 512 bytes of what they call their program.
     pub user_agent: String,
+    /// The name that they came to.
+    pub host: Option<String>,
 }
 
 /// A session with its first or next pair of tokens.
@@ -77,7 +80,7 @@ impl Sessions {
         organization_id: String,
         member_id: String,
         factor: Option<AuthFactor>,
-    ) -> Result<Signed, Status> {
+    ) -> Result<Progress, Status> {
         let request = CreateSessionRequest {
             organization_id,
             member_id,
@@ -86,7 +89,7 @@ impl Sessions {
             ip_address: visitor.address.to_string(),
         };
         let grant = self.remote.create_session(&visitor.call, request).await?;
-        self.signed(&visitor.call, grant).await
+        self.progress(&visitor.call, grant).await
     }
 
     /// Begins a session on the strength of what was proven before.
@@ -95,14 +98,14 @@ impl Sessions {
         visitor: &Visitor,
         caller: &Caller,
         request: ExchangeSessionRequest,
-    ) -> Result<Signed, Status> {
+    ) -> Result<Progress, Status> {
         let request = ExchangeSessionRequest {
             user_agent: visitor.user_agent.clone(),
             ip_address: visitor.address.to_string(),
             ..request
         };
         let grant = self.remote.exchange_session(&visitor.call, caller, request).await?;
-        self.signed(&visitor.call, grant).await
+        self.progress(&visitor.call, grant).await
     }
 
     pub async fn refresh(&self, call: &CallContext, refresh_token: String) -> Result<Signed, Status> {
@@ -135,7 +138,15 @@ impl Sessions {
         Ok(())
     }
 
-    pub(super) async fn signed(&self, call: &CallContext, grant: SessionGrant) -> Result<Signed, Status> {
+    /// What entering an organization came to.
+    pub(super) async fn progress(&self, call: &CallContext, mut grant: SessionGrant) -> Result<Progress, Status> {
+        match grant.second_factor_required.take() {
+            Some(missing) => Ok(Progress::Halfway(Box::new(missing))),
+            None => Ok(Progress::Signed(Box::new(self.signed(call, grant).await?))),
+        }
+    }
+
+    async fn signed(&self, call: &CallContext, grant: SessionGrant) -> Result<Signed, Status> {
         if grant.session.is_none() || grant.project_id.is_empty() {
             return Err(refusal::incomplete("a session's grant"));
         }

@@ -3,11 +3,11 @@
 //! Whatever is wrong (the address, the organization, the secret, the member's or organization's state) the answer is the same, and takes
 //! the same work: where there is no organization to enter, the question is still put to member-service, for one that nobody has.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use api::{
     member::v1::{
-        AuthFactor, ExchangeSessionRequest, IntermediateSessionGrant, StartEmailChallengeRequest,
+        AuthFactor, ExchangeSessionRequest, IntermediateSessionGrant, SecondFactorRequired, StartEmailChallengeRequest,
         StartEmailChallengeResponse, VerifyEmailChallengeRequest, VerifyPasswordRequest,
     },
     org::v1::{OrganizationEntry, OrganizationState, ProjectState},
@@ -36,6 +36,20 @@ pub enum Entrance {
     Slug(String),
 }
 
+/// Where a call without a credential belongs.
+pub(super) struct Place {
+    pub project: ProjectId,
+    /// Whose name it came to.
+    organization: Option<OrganizationId>,
+}
+
+/// What a mail said.
+pub enum EmailAnswer {
+    Code(ChallengeId, String),
+    /// The secret at the end of its link.
+    Link(String),
+}
+
 /// The organization to ask about.
 pub(super) struct Target {
     /// The one to enter, or one that nobody has.
@@ -61,6 +75,8 @@ pub enum Progress {
     Signed(Box<Signed>),
     /// The organization has still to be chosen.
     Known(IntermediateSessionGrant),
+    /// The organization asks for a second factor.
+    Halfway(Box<SecondFactorRequired>),
 }
 
 /// What a factor proved, as member-service says.
@@ -98,8 +114,9 @@ impl SignIn {
         email_address: String,
         password: &str,
     ) -> Result<Progress, Status> {
-        let project = self.named(project)?;
+        let Place { project, organization } = self.place(visitor, project).await?;
         self.limits.sign_in_as(project, &email_address)?;
+        let entrance = entrance.or(organization.map(Entrance::Id));
         let target = self.target(&visitor.call, project, entrance).await?;
         let request = VerifyPasswordRequest {
             organization_id: target.as_ref().map(|target| target.id.to_string()).unwrap_or_default(),
@@ -129,8 +146,10 @@ impl SignIn {
         email_address: String,
         sign_up: bool,
     ) -> Result<StartEmailChallengeResponse, Status> {
-        let project = self.named(project)?;
+        let Place { project, organization } = self.place(visitor, project).await?;
         self.limits.sign_in_as(project, &email_address)?;
+        // Who signs up enters no organization yet, whosever name they came to.
+        let entrance = entrance.or(organization.filter(|_| !sign_up).map(Entrance::Id));
         let target = self.target(&visitor.call, project, entrance).await?;
         let request = StartEmailChallengeRequest {
             organization_id: target.map(|target| target.id.to_string()).unwrap_or_default(),
@@ -145,13 +164,22 @@ impl SignIn {
         &self,
         visitor: &Visitor,
         project: Option<ProjectId>,
-        challenge: ChallengeId,
-        code: String,
+        answer: EmailAnswer,
     ) -> Result<Progress, Status> {
-        let project = self.named(project)?;
+        let project = self.place(visitor, project).await?.project;
         self.check_project(&visitor.call, project).await?;
-        let request =
-            VerifyEmailChallengeRequest { project_id: project.to_string(), challenge_id: challenge.to_string(), code };
+        let project_id = project.to_string();
+        let request = match answer {
+            EmailAnswer::Code(challenge, code) => VerifyEmailChallengeRequest {
+                project_id,
+                challenge_id: challenge.to_string(),
+                code,
+                ..VerifyEmailChallengeRequest::default()
+            },
+            EmailAnswer::Link(token) => {
+                VerifyEmailChallengeRequest { project_id, token, ..VerifyEmailChallengeRequest::default() }
+            }
+        };
         let proven = self.remote.verify_email_challenge(&visitor.call, request).await?;
         let proven = Proven {
             project,
@@ -167,8 +195,7 @@ impl SignIn {
     async fn go_on(&self, visitor: &Visitor, proven: Proven) -> Result<Progress, Status> {
         let Proven { project, member_id, organization_id, auth_factor, intermediate } = proven;
         if !member_id.is_empty() {
-            let signed = self.sessions.begin(visitor, organization_id, member_id, auth_factor).await?;
-            return Ok(Progress::Signed(Box::new(signed)));
+            return self.sessions.begin(visitor, organization_id, member_id, auth_factor).await;
         }
         let intermediate = intermediate.ok_or_else(refusal::sign_in_failed)?;
         if organization_id.is_empty() {
@@ -180,7 +207,21 @@ impl SignIn {
             intermediate_session_token: intermediate.token,
             ..ExchangeSessionRequest::default()
         };
-        Ok(Progress::Signed(Box::new(self.sessions.exchange(visitor, &MYSELF, request).await?)))
+        self.sessions.exchange(visitor, &MYSELF, request).await
+    }
+
+    /// The project that is meant, and the organization whose name the call came to: by the header, by that name, or the installation's
+    /// default.
+    pub(super) async fn place(&self, visitor: &Visitor, project: Option<ProjectId>) -> Result<Place, Status> {
+        let name = |host: &&String| host.contains('.') && host.parse::<IpAddr>().is_err() && !host.starts_with('[');
+        let found = match visitor.host.as_ref().filter(name) {
+            Some(host) => self.remote.organization_by_host(&visitor.call, project, host.clone()).await?,
+            None => None,
+        };
+        let Some(found) = found else { return Ok(Place { project: self.named(project)?, organization: None }) };
+        let ids = found.project_id.parse().ok().zip(found.organization_id.parse().ok());
+        let (project, organization) = ids.ok_or_else(|| refusal::incomplete("an organization"))?;
+        Ok(Place { project, organization: Some(organization) })
     }
 
     pub(super) fn named(&self, project: Option<ProjectId>) -> Result<ProjectId, Status> {

@@ -61,6 +61,7 @@ pub fn generous() -> (LimitOptions, Duration) {
     let limits = LimitOptions {
         sign_in_rate_per_identity: 0,
         sign_in_rate_per_address: 0,
+        sign_in_rate_per_project: 0,
         token_rate_per_client: 0,
         token_rate_per_address: 0,
     };

@@ -1,4 +1,4 @@
-//! Ending the sessions of suspended people that their suspension did not come to: see `ops::identity`.
+//! Ending the sessions that a suspension or a new password did not come to: see `ops::identity`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,7 +7,10 @@ use tokio::time::sleep;
 
 use super::origin;
 use crate::{
-    ops::{Context, identity::end_sessions},
+    ops::{
+        Context,
+        identity::{end_outdated_sessions, end_sessions},
+    },
     store::identity::{self, Lingering},
 };
 
@@ -20,14 +23,18 @@ pub async fn end_lingering_for_ever(context: Arc<Context>) {
         let lingering = match lingering(&context).await {
             Ok(lingering) => lingering,
             Err(error) => {
-                tracing::warn!(error = %runtime::Chain(&error), "sessions of suspended people cannot be looked for");
+                tracing::warn!(error = %runtime::Chain(&error), "sessions that are over cannot be looked for");
                 continue;
             }
         };
-        for Lingering { project, organization, identity } in lingering {
+        for Lingering { project, organization, identity, outdated } in lingering {
             let scope = OrganizationScope::granted(project, organization);
-            if let Err(error) = end_sessions(&context, scope, &origin(), identity).await {
-                tracing::warn!(error = %runtime::Chain(&error), %identity, "sessions of a suspended person stay for now");
+            let ended = match outdated {
+                None => end_sessions(&context, scope, &origin(), identity).await,
+                Some(before) => end_outdated_sessions(&context, scope, &origin(), identity, before).await,
+            };
+            if let Err(error) = ended {
+                tracing::warn!(error = %runtime::Chain(&error), %identity, "sessions that are over stay for now");
             }
         }
     }

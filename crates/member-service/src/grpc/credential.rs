@@ -1,12 +1,17 @@
 //! `guildhall.member.v1.CredentialService`.
 
 use api::member::v1::{
-    SetPasswordRequest, StartEmailChallengeRequest, StartEmailChallengeResponse, VerifyEmailChallengeRequest,
-    VerifyEmailChallengeResponse, VerifyPasswordRequest, VerifyPasswordResponse,
+    ConfirmTotpRequest, ConfirmTotpResponse, EnrollTotpRequest, EnrollTotpResponse, RegenerateRecoveryCodesRequest,
+    RegenerateRecoveryCodesResponse, SetPasswordRequest, StartEmailChallengeRequest, StartEmailChallengeResponse,
+    UseRecoveryCodeRequest, UseRecoveryCodeResponse, VerifyEmailChallengeRequest, VerifyEmailChallengeResponse,
+    VerifyPasswordRequest, VerifyPasswordResponse, VerifyTotpRequest, VerifyTotpResponse,
     credential_service_server::CredentialService,
 };
 use runtime::Violations;
-use tenancy::{ChallengeId, MemberId, OrganizationId, ProjectId};
+use tenancy::{
+    ChallengeId, MemberId, OrganizationId, ProjectId,
+    secret::{self, SecretKind},
+};
 use tonic::{Request, Response, Status};
 
 use super::{Door, convert, refusal};
@@ -43,8 +48,8 @@ impl CredentialService for Door {
         let request = request.into_inner();
         let once = granted.once(&request.request_id, &request)?;
         let member: MemberId = request.member_id.parse().map_err(|error| access::invalid_field("member_id", error))?;
-        let password =
-            NewPassword::parse(request.password).map_err(|weak| refusal::set_password(SetPasswordError::Weak(weak)))?;
+        let password = NewPassword::parse(&request.password)
+            .map_err(|weak| refusal::set_password(SetPasswordError::Weak(weak)))?;
         credential::set_password(&self.context, &granted, once.as_ref(), member, password)
             .await
             .map_err(refusal::set_password)?;
@@ -67,7 +72,6 @@ impl CredentialService for Door {
             member_id: proven.member.map(|id| id.to_string()).unwrap_or_default(),
             organization_id: proven.organization.map(|id| id.to_string()).unwrap_or_default(),
             auth_factor: Some(convert::auth_factor(&proven.factor)),
-            mfa_methods: Vec::new(),
             intermediate_session: proven.intermediate.as_ref().map(convert::intermediate),
         }))
     }
@@ -97,18 +101,59 @@ impl CredentialService for Door {
         let request = request.into_inner();
         let mut violations = Violations::default();
         let project = violations.check("project_id", request.project_id.parse::<ProjectId>());
-        let challenge = violations.check("challenge_id", request.challenge_id.parse::<ChallengeId>());
+        let by_link = !request.token.is_empty();
+        violations.require(!by_link || request.code.is_empty(), "token", "is given instead of a code");
+        let challenge = match by_link {
+            true => Some(None),
+            false => violations.check("challenge_id", request.challenge_id.parse::<ChallengeId>()).map(Some),
+        };
         let (project, challenge) = violations.all((project, challenge))?;
-        let proven = credential::verify_email_challenge(&self.context, &granted, project, challenge, &request.code)
-            .await
-            .map_err(refusal::sign_in)?;
+        let proven = match challenge {
+            Some(challenge) => {
+                credential::verify_email_challenge(&self.context, &granted, project, challenge, &request.code).await
+            }
+            None => {
+                let presented =
+                    secret::parse(SecretKind::EmailLink, &request.token).map_err(|_| refusal::sign_in_failed())?;
+                credential::verify_email_link(&self.context, &granted, project, &presented).await
+            }
+        };
+        let proven = proven.map_err(refusal::sign_in)?;
         Ok(Response::new(VerifyEmailChallengeResponse {
             identity_id: proven.identity.map(|id| id.to_string()).unwrap_or_default(),
             member_id: proven.member.map(|id| id.to_string()).unwrap_or_default(),
             organization_id: proven.organization.map(|id| id.to_string()).unwrap_or_default(),
             auth_factor: Some(convert::auth_factor(&proven.factor)),
-            mfa_methods: Vec::new(),
             intermediate_session: proven.intermediate.as_ref().map(convert::intermediate),
         }))
+    }
+
+    async fn enroll_totp(&self, request: Request<EnrollTotpRequest>) -> Result<Response<EnrollTotpResponse>, Status> {
+        self.enroll(request).await
+    }
+
+    async fn confirm_totp(
+        &self,
+        request: Request<ConfirmTotpRequest>,
+    ) -> Result<Response<ConfirmTotpResponse>, Status> {
+        self.confirm(request).await
+    }
+
+    async fn regenerate_recovery_codes(
+        &self,
+        request: Request<RegenerateRecoveryCodesRequest>,
+    ) -> Result<Response<RegenerateRecoveryCodesResponse>, Status> {
+        self.regenerate(request).await
+    }
+
+    async fn verify_totp(&self, request: Request<VerifyTotpRequest>) -> Result<Response<VerifyTotpResponse>, Status> {
+        self.verify(request).await
+    }
+
+    async fn use_recovery_code(
+        &self,
+        request: Request<UseRecoveryCodeRequest>,
+    ) -> Result<Response<UseRecoveryCodeResponse>, Status> {
+        self.recover(request).await
     }
 }

@@ -7,6 +7,7 @@ mod identity;
 mod invitation;
 mod member;
 mod refusal;
+mod second_factor;
 mod service_account;
 mod session;
 mod sign_up;

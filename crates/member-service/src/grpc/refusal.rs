@@ -15,7 +15,7 @@ use crate::{
     model::{LimitReached, MAX_LIVE_KEYS, NotInvitable, SecondFactor, SignInMethod, Unmet},
     ops::{
         NotActive,
-        credential::{SetPasswordError, SignInError},
+        credential::{EnrollError, SetPasswordError, SignInError},
         entry::{EntryError, LookError, SwitchError},
         identity::{ImportError, UpdateError as UpdateIdentityError},
         invitation::{AcceptError, InviteError, ResendError, RevokeError},
@@ -230,9 +230,28 @@ pub fn sign_in(error: SignInError) -> Status {
                 .into()
         }
         SignInError::OrganizationRequired => access::invalid_field("organization_id", &error),
+        SignInError::Unreadable => internal(&error),
         SignInError::Hash(error) => internal(&error),
         SignInError::Remote(error) => error.into_status(),
         SignInError::Store(error) => store(error),
+    }
+}
+
+pub fn enroll(error: EnrollError) -> Status {
+    match error {
+        EnrollError::Ended => refuse(Code::Unauthenticated, ErrorReason::CredentialRevoked, &error),
+        EnrollError::NotAllowed { ref allowed } => {
+            let words: Vec<&str> = allowed.iter().copied().map(SecondFactor::as_str).collect();
+            Refusal::new(Code::FailedPrecondition, ErrorReason::MethodNotAllowed, error.to_string())
+                .metadata("allowed_mfa_methods", words.join(", "))
+                .into()
+        }
+        EnrollError::Unmet(unmet) => self::unmet(unmet),
+        EnrollError::Failed => sign_in_failed(),
+        EnrollError::RateLimited { until } => sign_in(SignInError::RateLimited { until }),
+        EnrollError::Unreadable => internal(&error),
+        EnrollError::Remote(error) => error.into_status(),
+        EnrollError::Store(error) => store(error),
     }
 }
 

@@ -104,8 +104,8 @@ impl SessionService for Door {
         let request = request.into_inner();
         let beginning = convert::read_beginning(&request)?;
         let granted = self.named(&granted, &request.organization_id).await?.ok_or_else(refusal::sign_in_failed)?;
-        let grant = session::begin(&self.context, &granted, beginning).await.map_err(refusal::begin_session)?;
-        Ok(Response::new(convert::grant(&grant)))
+        let entered = session::begin(&self.context, &granted, beginning).await.map_err(refusal::begin_session)?;
+        Ok(Response::new(convert::entered(&entered)))
     }
 
     async fn refresh_session(&self, request: Request<RefreshSessionRequest>) -> Result<Response<SessionGrant>, Status> {
@@ -148,7 +148,7 @@ impl SessionService for Door {
         let (project, exchange) = convert::read_exchange(&request)?;
         let target = self.access.head(&granted.call, exchange.organization).await?;
         let target = target.filter(|head| head.project_id == project);
-        let grant = match exchange.from {
+        let entered = match exchange.from {
             Exchanged::Intermediate(secret) => {
                 let opened = entry::open(&self.context, &granted, project, &secret).await.map_err(refusal::look)?;
                 let opened = opened.ok_or_else(refusal::sign_in_failed)?;
@@ -171,7 +171,7 @@ impl SessionService for Door {
                 grant
             }
         };
-        Ok(Response::new(convert::grant(&grant)))
+        Ok(Response::new(convert::entered(&entered)))
     }
 
     async fn impersonate_member(

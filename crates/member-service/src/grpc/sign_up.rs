@@ -15,7 +15,7 @@ impl SignUpService for Door {
         let asked = SignUpRequest { user_agent: String::new(), ip_address: String::new(), ..request.clone() };
         let once = granted.once(&request.request_id, &asked)?;
         let application = convert::read_application(request, once)?;
-        let grant = sign_up::sign_up(&self.context, &granted, application).await.map_err(refusal::sign_up)?;
-        Ok(Response::new(convert::grant(&grant)))
+        let entered = sign_up::sign_up(&self.context, &granted, application).await.map_err(refusal::sign_up)?;
+        Ok(Response::new(convert::entered(&entered)))
     }
 }

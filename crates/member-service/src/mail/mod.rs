@@ -7,4 +7,4 @@ mod content;
 mod templates;
 
 pub use content::Mail;
-pub use templates::{InvitationMail, invitation, sign_in_code};
+pub use templates::{InvitationMail, invitation, sign_in};

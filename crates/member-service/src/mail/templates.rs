@@ -37,13 +37,14 @@ pub fn invitation(mail: &InvitationMail<'_>) -> Mail {
     compose(to, brand, &format!("Join {}", brand.organization), "invitation", &values)
 }
 
-/// Without an organization where none was named.
-pub fn sign_in_code(to: &EmailAddress, brand: &Brand, code: &str, minutes: i64) -> Mail {
+/// Without an organization where none was named; with a code, a link, or both.
+pub fn sign_in(to: &EmailAddress, brand: &Brand, code: Option<&str>, link: Option<&Url>, minutes: i64) -> Mail {
     let values = context! {
         organization => brand.organization.as_str(), logo => brand.logo(), color => brand.color().unwrap_or(COLOR),
-        code, minutes,
+        code, link => link.map(Url::as_str), minutes,
     };
-    compose(to, brand, "Your sign-in code", "sign_in_code", &values)
+    let subject = if code.is_some() { "Your sign-in code" } else { "Your sign-in link" };
+    compose(to, brand, subject, "sign_in", &values)
 }
 
 fn compose(to: &EmailAddress, brand: &Brand, subject: &str, template: &str, values: &Value) -> Mail {
@@ -73,8 +74,8 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
         ("page.html", include_str!("templates/page.html")),
         ("invitation.html", include_str!("templates/invitation.html")),
         ("invitation.txt", include_str!("templates/invitation.txt")),
-        ("sign_in_code.html", include_str!("templates/sign_in_code.html")),
-        ("sign_in_code.txt", include_str!("templates/sign_in_code.txt")),
+        ("sign_in.html", include_str!("templates/sign_in.html")),
+        ("sign_in.txt", include_str!("templates/sign_in.txt")),
     ] {
         templates.add_template(name, source).expect("a template of ours parses, which a test sees to");
     }
@@ -124,12 +125,25 @@ mod tests {
     #[test]
     fn the_code_ends_its_line() {
         let address = EmailAddress::parse("grace@acme.test").unwrap();
-        let mail = sign_in_code(&address, &brand("Acme"), "012345", 10);
+        let mail = sign_in(&address, &brand("Acme"), Some("012345"), None, 10);
         assert!(mail.text.lines().any(|line| line.ends_with("to Acme: 012345")) && !mail.subject.contains("012345"));
         assert_eq!(mail.sender_name, "Acme");
-        let mail = sign_in_code(&address, &Brand::default(), "012345", 10);
+        let mail = sign_in(&address, &Brand::default(), Some("012345"), None, 10);
         assert!(mail.text.starts_with("Your code to sign in: 012345\n"), "{}", mail.text);
         assert_eq!(mail.sender_name, "");
+    }
+
+    #[test]
+    fn a_mail_that_signs_in_holds_what_is_allowed() {
+        let address = EmailAddress::parse("grace@acme.test").unwrap();
+        let link = Url::parse("https://app.test/sign-in?token=ghl_x").unwrap();
+        let both = sign_in(&address, &brand("Acme"), Some("012345"), Some(&link), 10);
+        assert!(both.text.contains("012345") && both.html.contains("012345"), "{}", both.text);
+        assert!(both.text.lines().any(|line| line == link.as_str()) && both.html.contains("ghl_x"), "{}", both.text);
+        let alone = sign_in(&address, &Brand::default(), None, Some(&link), 10);
+        assert!(!alone.text.contains("code") && !alone.html.contains("code"), "{}{}", alone.text, alone.html);
+        assert!(alone.text.lines().any(|line| line == link.as_str()), "{}", alone.text);
+        assert_eq!(alone.subject, "Your sign-in link");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use tenancy::{IdentityId, OrganizationId};
 use time::OffsetDateTime;
 
-use super::{EmailAddress, Fault, Name, text, words};
+use super::{AuthFactor, EmailAddress, Fault, Name, text, words};
 
 /// As many addresses as are remembered of those that an identity had before.
 const MAX_RETIRED: usize = 20;
@@ -52,6 +52,15 @@ pub struct Identity {
     #[serde(default)]
     pub picture_uri: PictureUri,
     pub has_password: bool,
+    /// See [`super::Standing`].
+    #[serde(default)]
+    pub password_is_short: bool,
+    /// An authenticator app is enrolled and confirmed.
+    #[serde(default)]
+    pub has_totp: bool,
+    /// Sessions on the strength of what was proven earlier are over.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub sessions_from: Option<OffsetDateTime>,
     pub state: IdentityState,
     pub revision: i64,
     #[serde(with = "time::serde::rfc3339")]
@@ -75,6 +84,14 @@ impl From<&Identity> for Person {
     }
 }
 
+impl Identity {
+    /// Whether what was proven then is proven no more.
+    pub fn outdates(&self, factors: &[AuthFactor]) -> bool {
+        let first = factors.iter().map(|factor| factor.time).min();
+        self.sessions_from.is_some_and(|from| first.is_none_or(|first| first < from))
+    }
+}
+
 /// What an update sets; None leaves a field as it is.
 #[derive(Debug, Clone, Default)]
 pub struct IdentityChanges {
@@ -82,6 +99,8 @@ pub struct IdentityChanges {
     pub display_name: Option<Name>,
     pub picture_uri: Option<PictureUri>,
     pub state: Option<IdentityState>,
+    /// Take the second factors away.
+    pub forget_second_factors: bool,
 }
 
 impl IdentityChanges {
@@ -101,6 +120,9 @@ impl IdentityChanges {
         }
         if let Some(uri) = self.picture_uri {
             identity.picture_uri = uri;
+        }
+        if self.forget_second_factors {
+            identity.has_totp = false;
         }
         if let Some(state) = self.state {
             identity.state = state;
@@ -144,6 +166,9 @@ mod tests {
             display_name: Name::default(),
             picture_uri: PictureUri::default(),
             has_password: false,
+            password_is_short: false,
+            has_totp: false,
+            sessions_from: None,
             state: IdentityState::Active,
             revision: 1,
             create_time: now,

@@ -18,6 +18,7 @@ mod public_key;
 mod service_account;
 mod session;
 mod sign_in;
+mod totp;
 
 pub use assertion::Assertion;
 pub use batch::{EntryRefusal, GrantRefused, NewMember, Outcome};
@@ -30,15 +31,19 @@ pub use invitation::{Invitation, InvitationDraft, InvitationState, IssuedInvitat
 pub use member::{Changes, Member, MemberDraft, MemberState, MemberWithRoles, RoleHeld, RoleSource, RolesRead};
 pub use metadata::Metadata;
 pub use names::{ExternalId, InvitationMessage, Name, cut};
-pub use password::{MAX_CHARACTERS, NewPassword, WeakPassword};
+pub use password::{NewPassword, WeakPassword, hashed_form};
 pub use policy::{EmailInvites, LimitReached, Limits, NotInvitable, Policy, Room, Usage};
 pub use public_key::{AssertionKeyId, PublicKey, verifying};
 pub use service_account::{
     AccountChanges, AccountState, ApiKey, ApiKeyDraft, IssuedApiKey, MAX_LIVE_KEYS, NewProjectAccount, ServiceAccount,
     TokenRevocation,
 };
-pub use session::{AuthFactor, AuthMethod, EndReason, IDLE_TIMEOUT, LIFETIME, Session, SessionChange, SessionGrant};
-pub use sign_in::{Entrance, Intermediate, IssuedIntermediate, SecondFactor, SignInMethod, SignInPolicy, Unmet};
+pub use session::{AuthFactor, AuthMethod, EndReason, Entered, Session, SessionChange, SessionGrant, SessionLimits};
+pub use sign_in::{
+    Enrollment, Entrance, Intermediate, IssuedIntermediate, SecondFactor, SecondFactorRequired, SignInMethod,
+    SignInPolicy, Standing, Unmet,
+};
+pub use totp::{ENROLLMENT, RecoveryCode, RecoveryCodes, TotpEnrollment, TotpSecret};
 
 /// What is wrong with a value, in words for its sender. Never repeats the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -1,15 +1,23 @@
 //! Which passwords are taken.
 //!
-//! Length is what counts (NIST SP 800-63B): no rules about kinds of characters, but none of the commonest, no repetition of one
-//! character, no run along the alphabet or the digits, and not the person's own address.
+//! Length is what counts (NIST SP 800-63B-4): 15 characters where the password stands alone, 8 beside a second factor; no rules about
+//! kinds of characters, but none that is guessed first: none of the commonest, also said over, no repetition of a few characters, no run
+//! along the alphabet, the digits or the keyboard, and not the person's own address. A password is the same however the keyboard composes
+//! its letters: what is hashed is its NFKC form.
 
 use std::fmt;
+
+use unicode_normalization::UnicodeNormalization;
 
 use super::EmailAddress;
 
 const MIN_CHARACTERS: usize = 8;
+/// From here on a password may stand alone.
+const ALONE_CHARACTERS: usize = 15;
 /// A longer one is refused, and at sign-in it is wrong: hashing must not be fed without bounds.
 pub const MAX_CHARACTERS: usize = 256;
+/// What is shorter than this and said over and over is no better than said once.
+const UNIT_CHARACTERS: usize = 8;
 
 /// In lower case, of 8 characters or more: shorter ones are refused by length.
 const COMMONEST: &[&str] = &[
@@ -103,15 +111,39 @@ const COMMONEST: &[&str] = &[
     "winter2026",
 ];
 
+/// Rows of keyboards, and the orders that everybody knows. Read in both directions.
+const RUNS: &[&str] = &[
+    "abcdefghijklmnopqrstuvwxyz",
+    "0123456789012345678901234567890",
+    "1234567890-=",
+    "qwertyuiop[]",
+    "qwertyuiopasdfghjklzxcvbnm",
+    "asdfghjkl;'zxcvbnm,./",
+    "qwertzuiopasdfghjklyxcvbnm",
+    "azertyuiopqsdfghjklmwxcvbn",
+    "1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik,9ol.0p;/",
+    "1q2w3e4r5t6y7u8i9o0p",
+];
+
 /// Why a password is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WeakPassword {
     #[error("must be 8 to 256 characters")]
     Length,
+    #[error("must be at least 15 characters: nothing else proves here who signs in")]
+    Alone,
     #[error("is among the first that anybody would guess")]
     Common,
     #[error("must not be the person's own email address")]
     OwnAddress,
+}
+
+/// What is hashed of a password as it was typed. None of one that is longer than any that is taken.
+pub fn hashed_form(text: &str) -> Option<String> {
+    match text.chars().nth(MAX_CHARACTERS) {
+        Some(_) => None,
+        None => Some(text.nfkc().collect()),
+    }
 }
 
 /// A password that may be set.
@@ -125,16 +157,16 @@ impl fmt::Debug for NewPassword {
 }
 
 impl NewPassword {
-    pub fn parse(text: String) -> Result<Self, WeakPassword> {
-        let characters = text.chars().take(MAX_CHARACTERS + 1).count();
-        if !(MIN_CHARACTERS..=MAX_CHARACTERS).contains(&characters) {
+    pub fn parse(text: &str) -> Result<Self, WeakPassword> {
+        let form = hashed_form(text).ok_or(WeakPassword::Length)?;
+        if form.chars().take(MIN_CHARACTERS).count() < MIN_CHARACTERS {
             return Err(WeakPassword::Length);
         }
-        let folded = text.to_lowercase();
-        if COMMONEST.contains(&folded.as_str()) || is_run(&folded) {
+        let folded: Vec<char> = form.to_lowercase().chars().collect();
+        if is_guessed(&folded) {
             return Err(WeakPassword::Common);
         }
-        Ok(Self(text))
+        Ok(Self(form))
     }
 
     /// Not the address itself, nor the part before its @ where that is long enough to be a password.
@@ -148,6 +180,11 @@ impl NewPassword {
         }
     }
 
+    /// Whether it lets in beside a second factor only.
+    pub fn is_short(&self) -> bool {
+        self.0.chars().take(ALONE_CHARACTERS).count() < ALONE_CHARACTERS
+    }
+
     pub fn text(&self) -> &str {
         &self.0
     }
@@ -157,44 +194,108 @@ impl NewPassword {
     }
 }
 
-/// One character over and over, or each the next or the previous of the one before.
-fn is_run(text: &str) -> bool {
-    let codes: Vec<i64> = text.chars().map(|c| i64::from(u32::from(c))).collect();
-    let mut steps = codes.windows(2).map(|pair| pair[1] - pair[0]);
-    steps.next().is_some_and(|first| (-1..=1).contains(&first) && steps.all(|step| step == first))
+fn is_guessed(folded: &[char]) -> bool {
+    let unit = unit(folded);
+    let word: String = unit.iter().collect();
+    let said_over = unit.len() < folded.len() && unit.len() < UNIT_CHARACTERS;
+    said_over || COMMONEST.contains(&word.as_str()) || is_run(unit)
+}
+
+/// What a text is said over of, the last time perhaps not to the end: the text itself where it is no repetition.
+fn unit(text: &[char]) -> &[char] {
+    let repeats = |length: &usize| text.iter().zip(&text[*length..]).all(|(a, b)| a == b);
+    let length = (1..=text.len() / 2).find(repeats).unwrap_or(text.len());
+    &text[..length]
+}
+
+/// One character over and over, or each the next or the previous of the one before, in an order that everybody knows.
+fn is_run(text: &[char]) -> bool {
+    let mut steps = text.windows(2).map(|pair| i64::from(u32::from(pair[1])) - i64::from(u32::from(pair[0])));
+    if steps.next().is_some_and(|first| (-1..=1).contains(&first) && steps.all(|step| step == first)) {
+        return true;
+    }
+    let (forth, back): (String, String) = (text.iter().collect(), text.iter().rev().collect());
+    RUNS.iter().any(|run| run.contains(&forth) || run.contains(&back))
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn parse(text: &str) -> Result<(), WeakPassword> {
+        NewPassword::parse(text).map(drop)
+    }
 
     #[test]
     fn the_first_guesses_are_refused() {
-        let parse = |text: &str| NewPassword::parse(text.to_owned()).map(drop);
-        for common in
-            ["password", "PassWord", "aaaaaaaaaa", "12345678", "23456789", "abcdefgh", "87654321", "Qwertyuiop"]
-        {
+        for common in [
+            "password",
+            "PassWord",
+            "ｐａｓｓｗｏｒｄ",
+            "passwordpassword",
+            "PasswordPasswordPass",
+            "aaaaaaaaaa",
+            "abcabcabcabcabcabc",
+            "12345678",
+            "123456789012345",
+            "1234567890123456789",
+            "23456789",
+            "abcdefgh",
+            "abcdefghijklmnopqrst",
+            "87654321",
+            "Qwertyuiop",
+            "qwertyuiopasdfghjkl",
+            "poiuytrewq",
+            "1qaz2wsx3edc4rfv",
+            "        ",
+        ] {
             assert_eq!(parse(common), Err(WeakPassword::Common), "{common}");
         }
-        for (text, outcome) in [
-            ("1234567", Err(WeakPassword::Length)),
-            ("päßwörtär", Ok(())),
-            ("correct horse battery staple", Ok(())),
-            ("        ", Err(WeakPassword::Common)),
-        ] {
-            assert_eq!(parse(text), outcome, "{text}");
+        for text in ["päßwörtär", "correct horse battery staple", "🐴🔋📎✅ more of it", "mypasswordpassword"]
+        {
+            assert_eq!(parse(text), Ok(()), "{text}");
         }
-        assert_eq!(parse(&"aé".repeat(128)), Ok(()));
-        assert_eq!(parse(&("aé".repeat(128) + "x")), Err(WeakPassword::Length));
         assert!(COMMONEST.iter().all(|word| word.chars().count() >= MIN_CHARACTERS && word.to_lowercase() == *word));
+    }
+
+    #[test]
+    fn length_is_counted_in_characters_and_bounded() {
+        assert_eq!(parse("1234567"), Err(WeakPassword::Length));
+        let long: String = (0..128).map(|n| format!("{}é", char::from(b'a' + n % 23))).collect();
+        assert_eq!(parse(&long), Ok(()));
+        assert_eq!(parse(&(long + "x")), Err(WeakPassword::Length));
+        assert!(NewPassword::parse("fourteen chars").unwrap().is_short());
+        assert!(!NewPassword::parse("fifteen chars !").unwrap().is_short());
+        assert!(NewPassword::parse("päßwörtär").unwrap().is_short());
     }
 
     #[test]
     fn ones_own_address_is_no_password() {
         let ada = EmailAddress::parse("ada.lovelace@acme.test").unwrap();
-        let fits = |text: &str| NewPassword::parse(text.to_owned()).unwrap().fits(&ada);
+        let fits = |text: &str| NewPassword::parse(text).unwrap().fits(&ada);
         assert_eq!(fits("Ada.Lovelace@acme.test"), Err(WeakPassword::OwnAddress));
         assert_eq!(fits("ADA.lovelace"), Err(WeakPassword::OwnAddress));
         assert_eq!(fits("ada.lovelace 1815"), Ok(()));
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_set_is_what_is_typed(text in "\\PC{0,300}") {
+            if let Ok(set) = NewPassword::parse(&text) {
+                let nfd: String = text.nfd().collect();
+                prop_assert_eq!(hashed_form(&text).as_deref(), Some(set.text()));
+                if let Some(typed) = hashed_form(&nfd) {
+                    prop_assert_eq!(typed.as_str(), set.text(), "however it is composed");
+                }
+            }
+        }
+
+        #[test]
+        fn a_few_characters_said_over_are_refused(few in "[a-z0-9]{1,7}", more in 2_usize..20) {
+            let text: String = few.chars().cycle().take((few.len() * more).max(8)).collect();
+            prop_assert!(parse(&text).is_err());
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{EmailAddress, SignInPolicy};
+use super::{EmailAddress, SessionLimits, SignInPolicy};
 
 /// Who may be invited by email.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -19,6 +19,7 @@ pub enum EmailInvites {
 pub struct Policy {
     pub email_invites: EmailInvites,
     pub sign_in: SignInPolicy,
+    pub session: SessionLimits,
     /// Whoever proves an address under an allowed domain that is also verified becomes a member.
     pub email_jit_provisioning: bool,
     /// As addresses spell them. A name stands for itself, not for its subdomains.

@@ -3,11 +3,29 @@
 use tenancy::{IdentityId, MemberId, OrganizationId, ProjectId, SessionId};
 use time::{Duration, OffsetDateTime};
 
-use super::{MemberWithRoles, words};
+use super::{MemberWithRoles, SecondFactorRequired, words};
 
-/// How long a session lasts, however busy, and how long it may lie idle.
-pub const LIFETIME: Duration = Duration::days(30);
-pub const IDLE_TIMEOUT: Duration = Duration::days(7);
+/// How long a session lasts, as its organization says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionLimits {
+    /// However busy it is.
+    pub lifetime: Duration,
+    /// Without being refreshed.
+    pub idle_timeout: Duration,
+}
+
+impl Default for SessionLimits {
+    fn default() -> Self {
+        Self { lifetime: Duration::days(30), idle_timeout: Duration::days(7) }
+    }
+}
+
+impl SessionLimits {
+    /// Whether a session that began and was active then is over.
+    pub fn end(&self, session: &Session, now: OffsetDateTime) -> bool {
+        session.create_time + self.lifetime <= now || session.last_active_time + self.idle_timeout <= now
+    }
+}
 
 words! {
     AuthMethod {
@@ -30,6 +48,7 @@ words! {
         MemberSuspended = "MEMBER_SUSPENDED",
         MemberRemoved = "MEMBER_REMOVED",
         IdentitySuspended = "IDENTITY_SUSPENDED",
+        PasswordChanged = "PASSWORD_CHANGED",
     }
 }
 
@@ -53,7 +72,7 @@ pub struct Session {
     pub ip_address: String,
     #[serde(with = "time::serde::rfc3339")]
     pub last_active_time: OffsetDateTime,
-    /// However busy it is: see [`Session::ends`].
+    /// When it ends if it is not refreshed again.
     #[serde(with = "time::serde::rfc3339")]
     pub expire_time: OffsetDateTime,
     /// Who acts as the member, as an actor's text. None: the member themselves.
@@ -64,19 +83,20 @@ pub struct Session {
     pub create_time: OffsetDateTime,
 }
 
-impl Session {
-    /// When it ends by itself if it is not refreshed again.
-    pub fn ends(&self) -> OffsetDateTime {
-        self.expire_time.min(self.last_active_time + IDLE_TIMEOUT)
-    }
-}
-
 /// The payload of a session's event.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SessionChange {
     pub before: Option<Session>,
     pub after: Option<Session>,
     pub end_reason: Option<EndReason>,
+}
+
+/// What comes of entering an organization.
+#[derive(Debug)]
+pub enum Entered {
+    Session(Box<SessionGrant>),
+    /// Nothing yet: the second factor is missing.
+    Halfway(Box<SecondFactorRequired>),
 }
 
 /// What a token is minted from.

@@ -4,7 +4,7 @@ use secrecy::SecretString;
 use tenancy::{IdentityId, IntermediateSessionId, InvitationId, MemberId, OrganizationId};
 use time::OffsetDateTime;
 
-use super::{AuthFactor, AuthMethod, EmailAddress, words};
+use super::{AuthFactor, AuthMethod, EmailAddress, Identity, TotpEnrollment, TotpSecret, words};
 
 words! {
     /// A way of signing in, as organizations allow it.
@@ -33,7 +33,7 @@ impl AuthMethod {
         }
     }
 
-    fn second_factor(self) -> Option<SecondFactor> {
+    pub fn second_factor(self) -> Option<SecondFactor> {
         match self {
             Self::Totp | Self::RecoveryCode => Some(SecondFactor::Totp),
             Self::Passkey => Some(SecondFactor::Passkey),
@@ -52,6 +52,27 @@ pub struct SignInPolicy {
     pub second_factors: Vec<SecondFactor>,
 }
 
+/// What a policy must know of whoever signs in.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Standing {
+    /// A member who may always use their password.
+    pub is_breakglass: bool,
+    /// They have enrolled an authenticator app.
+    pub has_totp: bool,
+    /// Their password lets in beside a second factor only.
+    pub password_is_short: bool,
+}
+
+impl Standing {
+    pub fn of(identity: Option<&Identity>, is_breakglass: bool) -> Self {
+        Self {
+            is_breakglass,
+            has_totp: identity.is_some_and(|identity| identity.has_totp),
+            password_is_short: identity.is_some_and(|identity| identity.password_is_short),
+        }
+    }
+}
+
 /// What is missing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unmet {
@@ -62,23 +83,29 @@ pub enum Unmet {
 }
 
 impl SignInPolicy {
-    /// Whether the factors suffice. `is_breakglass`: of a member who may always use their password.
-    pub fn met_by(&self, factors: &[AuthFactor], is_breakglass: bool) -> Result<(), Unmet> {
+    /// Whether the factors suffice: one of a way in that is allowed, and a second one where the organization asks everybody for it,
+    /// where the person has enrolled one, and where all they gave is a password that may not stand alone. Nobody is let off.
+    pub fn met_by(&self, factors: &[AuthFactor], standing: Standing) -> Result<(), Unmet> {
+        let mut ways = factors.iter().filter_map(|factor| factor.method.sign_in_method());
         if let Some(allowed) = &self.allowed {
-            let lets_in = |method| allowed.contains(&method) || (is_breakglass && method == SignInMethod::Password);
-            if !factors.iter().filter_map(|factor| factor.method.sign_in_method()).any(lets_in) {
+            let breaks_glass = |method| standing.is_breakglass && method == SignInMethod::Password;
+            if !ways.clone().any(|method| allowed.contains(&method) || breaks_glass(method)) {
                 return Err(Unmet::Method { allowed: allowed.clone() });
             }
         }
-        let fits = |factor| self.second_factors.is_empty() || self.second_factors.contains(&factor);
-        if self.needs_second_factor && !factors.iter().filter_map(|f| f.method.second_factor()).any(fits) {
-            let allowed = match self.second_factors.as_slice() {
-                [] => vec![SecondFactor::Totp, SecondFactor::Passkey],
-                named => named.to_vec(),
-            };
-            return Err(Unmet::SecondFactor { allowed });
+        let half = standing.password_is_short && ways.all(|method| method == SignInMethod::Password);
+        let needed = self.needs_second_factor || half || (standing.has_totp && self.takes(SecondFactor::Totp));
+        let given = factors.iter().filter_map(|factor| factor.method.second_factor()).any(|factor| self.takes(factor));
+        if needed && !given {
+            let allowed = [SecondFactor::Totp, SecondFactor::Passkey].into_iter().filter(|factor| self.takes(*factor));
+            return Err(Unmet::SecondFactor { allowed: allowed.collect() });
         }
         Ok(())
+    }
+
+    /// Whether a second factor counts here.
+    pub fn takes(&self, factor: SecondFactor) -> bool {
+        self.second_factors.is_empty() || self.second_factors.contains(&factor)
     }
 }
 
@@ -92,7 +119,26 @@ pub struct Intermediate {
     /// By a factor of this sign-in.
     pub email_verified: bool,
     pub auth_factors: Vec<AuthFactor>,
+    /// The session that comes of it ends then at the latest.
+    pub no_later_than: Option<OffsetDateTime>,
     pub expire_time: OffsetDateTime,
+}
+
+/// What stands between somebody who has proven who they are and their session: the second factor.
+#[derive(Debug)]
+pub struct SecondFactorRequired {
+    pub intermediate: IssuedIntermediate,
+    pub organization_id: OrganizationId,
+    pub organization_slug: String,
+    /// None: they have an authenticator app.
+    pub enrollment: Option<TotpEnrollment>,
+}
+
+/// An authenticator app that is being enrolled by a sign-in, with what it is told.
+#[derive(Debug)]
+pub struct Enrollment {
+    pub secret: TotpSecret,
+    pub shown: TotpEnrollment,
 }
 
 /// One just made, with its secret.
@@ -119,23 +165,26 @@ mod tests {
         methods.iter().map(|&method| AuthFactor { method, time: OffsetDateTime::UNIX_EPOCH }).collect()
     }
 
+    const ANYBODY: Standing = Standing { is_breakglass: false, has_totp: false, password_is_short: false };
+    const BREAKGLASS: Standing = Standing { is_breakglass: true, ..ANYBODY };
+
     #[test]
     fn a_restricted_organization_takes_what_it_names_and_a_password_behind_the_glass() {
         let policy = SignInPolicy { allowed: Some(vec![SignInMethod::Sso]), ..SignInPolicy::default() };
         let unmet = Err(Unmet::Method { allowed: vec![SignInMethod::Sso] });
-        assert_eq!(policy.met_by(&factors(&[AuthMethod::Password]), false), unmet);
-        assert_eq!(policy.met_by(&factors(&[AuthMethod::Password]), true), Ok(()));
+        assert_eq!(policy.met_by(&factors(&[AuthMethod::Password]), ANYBODY), unmet);
+        assert_eq!(policy.met_by(&factors(&[AuthMethod::Password]), BREAKGLASS), Ok(()));
         assert_eq!(
-            policy.met_by(&factors(&[AuthMethod::EmailCode]), true),
+            policy.met_by(&factors(&[AuthMethod::EmailCode]), BREAKGLASS),
             unmet,
             "the glass is over the password only"
         );
-        assert_eq!(policy.met_by(&factors(&[AuthMethod::EmailCode, AuthMethod::Oidc]), false), Ok(()));
+        assert_eq!(policy.met_by(&factors(&[AuthMethod::EmailCode, AuthMethod::Oidc]), ANYBODY), Ok(()));
         // A second factor alone is no way in.
-        assert_eq!(policy.met_by(&factors(&[AuthMethod::Totp]), false), unmet);
+        assert_eq!(policy.met_by(&factors(&[AuthMethod::Totp]), ANYBODY), unmet);
         let nobody = SignInPolicy { allowed: Some(Vec::new()), ..SignInPolicy::default() };
-        assert!(nobody.met_by(&factors(&[AuthMethod::Passkey]), false).is_err());
-        assert!(SignInPolicy::default().met_by(&factors(&[AuthMethod::EmailCode]), false).is_ok());
+        assert!(nobody.met_by(&factors(&[AuthMethod::Passkey]), ANYBODY).is_err());
+        assert!(SignInPolicy::default().met_by(&factors(&[AuthMethod::EmailCode]), ANYBODY).is_ok());
     }
 
     #[test]
@@ -143,11 +192,33 @@ mod tests {
         let policy = SignInPolicy { needs_second_factor: true, ..SignInPolicy::default() };
         let two = factors(&[AuthMethod::Password, AuthMethod::EmailCode]);
         let unmet = Err(Unmet::SecondFactor { allowed: vec![SecondFactor::Totp, SecondFactor::Passkey] });
-        assert_eq!(policy.met_by(&two, true), unmet, "nobody is let off");
+        assert_eq!(policy.met_by(&two, BREAKGLASS), unmet, "nobody is let off");
         for second in [AuthMethod::Totp, AuthMethod::RecoveryCode, AuthMethod::Passkey] {
-            assert_eq!(policy.met_by(&factors(&[AuthMethod::Password, second]), false), Ok(()));
+            assert_eq!(policy.met_by(&factors(&[AuthMethod::Password, second]), ANYBODY), Ok(()));
         }
         let passkeys = SignInPolicy { second_factors: vec![SecondFactor::Passkey], ..policy };
-        assert!(passkeys.met_by(&factors(&[AuthMethod::Password, AuthMethod::Totp]), false).is_err());
+        assert!(passkeys.met_by(&factors(&[AuthMethod::Password, AuthMethod::Totp]), ANYBODY).is_err());
+    }
+
+    #[test]
+    fn whoever_has_an_app_is_asked_for_it_where_it_counts() {
+        let (password, both) = (factors(&[AuthMethod::Password]), factors(&[AuthMethod::Password, AuthMethod::Totp]));
+        let enrolled = Standing { has_totp: true, ..ANYBODY };
+        let optional = SignInPolicy::default();
+        assert!(matches!(optional.met_by(&password, enrolled), Err(Unmet::SecondFactor { .. })));
+        assert_eq!(optional.met_by(&both, enrolled), Ok(()));
+        let passkeys = SignInPolicy { second_factors: vec![SecondFactor::Passkey], ..optional };
+        assert_eq!(passkeys.met_by(&password, enrolled), Ok(()), "an app proves nothing here");
+    }
+
+    #[test]
+    fn a_short_password_lets_in_beside_something_else_only() {
+        let short = Standing { password_is_short: true, ..ANYBODY };
+        let met = |methods: &[AuthMethod]| SignInPolicy::default().met_by(&factors(methods), short).is_ok();
+        assert!(!met(&[AuthMethod::Password]));
+        assert!(
+            met(&[AuthMethod::Password, AuthMethod::Totp]) && met(&[AuthMethod::Password, AuthMethod::RecoveryCode])
+        );
+        assert!(met(&[AuthMethod::EmailCode]) && met(&[AuthMethod::Oidc]), "it was not asked for");
     }
 }

@@ -40,10 +40,20 @@ pub struct Context {
     pub mail_waiting: Arc<Notify>,
     /// Where invitations are accepted; the secret is added as `?token=`.
     pub invitation_url: Url,
+    /// Where a link that signs in leads to, likewise. None: mails hold codes only.
+    pub sign_in_url: Option<Url>,
     pub errands: Turns<Errand>,
 }
 
 impl Context {
+    /// The link that signs in. A page that is opened uses nothing up: it has to post what it was given, which no program that only looks
+    /// at links does.
+    fn sign_in_link(&self, token: &str) -> Option<Url> {
+        let mut link = self.sign_in_url.clone()?;
+        link.query_pairs_mut().append_pair("token", token);
+        Some(link)
+    }
+
     /// Where an organization's identities stand.
     async fn pool(&self, granted: &Granted<OrganizationScope>) -> Result<Tenant, RemoteError> {
         let project = granted.scope.project_id();

@@ -12,12 +12,14 @@ use api::{
     },
 };
 use tenancy::{OrganizationId, OrganizationScope, ProjectId};
+use time::Duration;
 use tonic::Status;
 use tonic_types::{FieldViolation, StatusExt};
 
 use super::{Asker, Remote, RemoteError, found};
 use crate::model::{
-    Brand, EmailAddress, EmailInvites, FoundedKind, Founding, Limits, Policy, SecondFactor, SignInMethod, SignInPolicy,
+    Brand, EmailAddress, EmailInvites, FoundedKind, Founding, Limits, Policy, SecondFactor, SessionLimits,
+    SignInMethod, SignInPolicy,
 };
 
 /// An organization, as org-service says now.
@@ -40,6 +42,20 @@ impl Remote {
         let message = ResolveOrganizationRequest { organization_id: organization.to_string() };
         let request = self.to(asker, Service::Org, message)?;
         Ok(found(self.directory.clone().resolve_organization(request).await)?.map(entry))
+    }
+
+    /// How long sessions of an organization last. As of a moment ago at most: a refresh asks, and there are many of them.
+    pub async fn session_limits(
+        &self,
+        asker: Asker<'_>,
+        organization: OrganizationId,
+    ) -> Result<Option<SessionLimits>, RemoteError> {
+        if let Some(limits) = self.session_limits.get(&organization) {
+            return Ok(Some(limits));
+        }
+        let Some(entry) = self.organization(asker, organization).await? else { return Ok(None) };
+        self.session_limits.insert(organization, entry.policy.session);
+        Ok(Some(entry.policy.session))
     }
 
     /// The active organization of a project that has verified the domain of an address, with what it says.
@@ -147,11 +163,22 @@ fn policy(settings: OrganizationSettings) -> Policy {
     Policy {
         email_invites,
         sign_in: sign_in_policy(&settings),
+        session: session_limits(&settings),
         email_jit_provisioning: settings.email_jit_provisioning() == EmailJitProvisioningPolicy::Restricted,
         allowed_email_domains: settings.allowed_email_domains,
         jit_roles: settings.jit_role_ids,
         domain_roles,
     }
+}
+
+/// Whole seconds, within bounds that org-service keeps.
+fn session_limits(settings: &OrganizationSettings) -> SessionLimits {
+    let usual = SessionLimits::default();
+    let seconds = |given: &Option<prost_types::Duration>, usual| {
+        given.as_ref().filter(|given| given.seconds > 0).map_or(usual, |given| Duration::seconds(given.seconds))
+    };
+    let lifetime = seconds(&settings.session_lifetime, usual.lifetime);
+    SessionLimits { lifetime, idle_timeout: seconds(&settings.session_idle_timeout, usual.idle_timeout).min(lifetime) }
 }
 
 fn sign_in_policy(settings: &OrganizationSettings) -> SignInPolicy {

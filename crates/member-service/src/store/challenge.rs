@@ -2,7 +2,10 @@
 
 use access::Tenant;
 use sqlx::PgConnection;
-use tenancy::{ChallengeId, IdentityId, OrganizationId, ProjectId, ProjectScope, StoreError};
+use tenancy::{
+    ChallengeId, IdentityId, OrganizationId, ProjectId, ProjectScope, StoreError,
+    secret::{Presented, SecretHash},
+};
 use time::OffsetDateTime;
 
 use crate::model::{AddressTag, EmailAddress};
@@ -14,7 +17,9 @@ pub struct NewChallenge {
     pub identity_id: Option<IdentityId>,
     /// None: nobody gets a mail.
     pub email_address: Option<EmailAddress>,
-    pub code_tag: [u8; 32],
+    /// At least one of the two.
+    pub code_tag: Option<[u8; 32]>,
+    pub link: Option<SecretHash>,
     pub expire_time: OffsetDateTime,
 }
 
@@ -23,15 +28,16 @@ pub async fn replace(connection: &mut PgConnection, tenant: Tenant, new: &NewCha
     sqlx::query!(
         "with ended as (delete from challenge where organization_id = $1 and address_tag = $4)
          insert into challenge (organization_id, project_id, challenge_id, address_tag, identity_id, email_address, code_tag,
-             expire_time)
-         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+             link_hash, expire_time)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         tenant.key().uuid(),
         tenant.project_id().uuid(),
         new.challenge_id.uuid(),
         &new.address_tag.0,
         new.identity_id.map(IdentityId::uuid),
         new.email_address.as_ref().map(EmailAddress::as_str),
-        &new.code_tag,
+        new.code_tag.as_ref().map(<[u8; 32]>::as_slice),
+        new.link.as_ref().map(SecretHash::as_bytes),
         new.expire_time
     )
     .execute(connection)
@@ -48,7 +54,8 @@ pub struct Tried {
     pub identity_id: Option<IdentityId>,
     /// None: nobody got a mail.
     pub email_address: Option<EmailAddress>,
-    pub code_tag: Vec<u8>,
+    /// None: the mail had no code.
+    pub code_tag: Option<Vec<u8>>,
 }
 
 /// Takes one of the tries. The row stays locked until the transaction ends: of two right answers at once, one finds nothing left.
@@ -64,6 +71,35 @@ pub async fn take_try(
          returning organization_id, address_tag, identity_id, email_address, code_tag",
         project.project_id().uuid(),
         challenge.uuid(),
+        most
+    )
+    .fetch_optional(connection)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(Tried {
+        tenant: OrganizationId::from_uuid(row.organization_id),
+        address_tag: AddressTag(row.address_tag.try_into().map_err(|_| StoreError::Corrupt("challenge.address_tag"))?),
+        identity_id: row.identity_id.map(IdentityId::from_uuid),
+        email_address: row.email_address.map(EmailAddress::stored),
+        code_tag: row.code_tag,
+    }))
+}
+
+/// Uses up the challenge whose link it is: the one statement that decides who was first.
+pub async fn follow(
+    connection: &mut PgConnection,
+    project: ProjectScope,
+    presented: &Presented,
+    most: i32,
+) -> Result<Option<Tried>, StoreError> {
+    let row = sqlx::query!(
+        "delete from challenge
+         where project_id = $1 and organization_id = $2 and challenge_id = $3 and link_hash = $4 and tries < $5 and expire_time > now()
+         returning organization_id, address_tag, identity_id, email_address, code_tag",
+        project.project_id().uuid(),
+        presented.tenant,
+        presented.id,
+        presented.hash.as_bytes(),
         most
     )
     .fetch_optional(connection)

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use access::Tenant;
 use sqlx::PgConnection;
-use tenancy::{IdentityId, OrganizationId, ProjectId, StoreError, constraint};
+use tenancy::{IdentityId, OrganizationId, ProjectId, SessionId, StoreError, constraint};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -21,6 +21,9 @@ struct Row {
     picture_uri: String,
     state: String,
     password_hash: Option<String>,
+    password_is_short: bool,
+    has_totp: bool,
+    sessions_from: Option<OffsetDateTime>,
     revision: i64,
     create_time: OffsetDateTime,
     update_time: OffsetDateTime,
@@ -53,6 +56,9 @@ impl TryFrom<Row> for Credentials {
             display_name: Name::stored(row.display_name),
             picture_uri: PictureUri::stored(row.picture_uri),
             has_password: row.password_hash.is_some(),
+            password_is_short: row.password_is_short,
+            has_totp: row.has_totp,
+            sessions_from: row.sessions_from,
             state: IdentityState::from_word(&row.state).ok_or(StoreError::Corrupt("identity.state"))?,
             revision: row.revision,
             create_time: row.create_time,
@@ -69,9 +75,10 @@ pub async fn by_address(
 ) -> Result<Option<Credentials>, StoreError> {
     sqlx::query_as!(
         Row,
-        "select organization_id, project_id, identity_id, email_address, email_verified, retired_email_addresses, display_name,
-             picture_uri, state, password_hash, revision, create_time, update_time
-         from identity where organization_id = $1 and email_address = $2",
+        r#"select organization_id, project_id, identity_id, email_address, email_verified, retired_email_addresses, display_name,
+             picture_uri, state, password_hash, password_is_short, totp_secret is not null as "has_totp!", sessions_from,
+             revision, create_time, update_time
+         from identity where organization_id = $1 and email_address = $2"#,
         pool.key().uuid(),
         address.as_str()
     )
@@ -88,9 +95,10 @@ pub async fn get(
 ) -> Result<Option<Identity>, StoreError> {
     let row = sqlx::query_as!(
         Row,
-        "select organization_id, project_id, identity_id, email_address, email_verified, retired_email_addresses, display_name,
-             picture_uri, state, password_hash, revision, create_time, update_time
-         from identity where organization_id = $1 and identity_id = $2",
+        r#"select organization_id, project_id, identity_id, email_address, email_verified, retired_email_addresses, display_name,
+             picture_uri, state, password_hash, password_is_short, totp_secret is not null as "has_totp!", sessions_from,
+             revision, create_time, update_time
+         from identity where organization_id = $1 and identity_id = $2"#,
         pool.key().uuid(),
         identity.uuid()
     )
@@ -107,9 +115,10 @@ pub async fn of_project(
 ) -> Result<Option<Identity>, StoreError> {
     let row = sqlx::query_as!(
         Row,
-        "select organization_id, project_id, identity_id, email_address, email_verified, retired_email_addresses, display_name,
-             picture_uri, state, password_hash, revision, create_time, update_time
-         from identity where project_id = $1 and identity_id = $2",
+        r#"select organization_id, project_id, identity_id, email_address, email_verified, retired_email_addresses, display_name,
+             picture_uri, state, password_hash, password_is_short, totp_secret is not null as "has_totp!", sessions_from,
+             revision, create_time, update_time
+         from identity where project_id = $1 and identity_id = $2"#,
         project.uuid(),
         identity.uuid()
     )
@@ -227,20 +236,29 @@ pub async fn organizations_with_sessions(
     Ok(organizations.into_iter().map(OrganizationId::from_uuid).collect())
 }
 
-/// A suspended identity that has sessions all the same.
+/// Somebody who has sessions that should be over.
 #[derive(Debug, Clone, Copy)]
 pub struct Lingering {
     pub project: ProjectId,
     pub organization: OrganizationId,
     pub identity: IdentityId,
+    /// None: all of theirs, for they are suspended. Else those on the strength of what was proven before.
+    pub outdated: Option<OffsetDateTime>,
 }
 
+/// People who are suspended, and who got another password a short while ago: no session of theirs is refreshed, now or later.
 pub async fn lingering(connection: &mut PgConnection, limit: i64) -> Result<Vec<Lingering>, StoreError> {
     let rows = sqlx::query!(
-        "-- cluster: a sweep serves every tenant
-         select distinct s.project_id, s.organization_id, s.identity_id
+        r#"-- cluster: a sweep serves every tenant
+         (select distinct s.project_id as "project_id!", s.organization_id as "organization_id!", s.identity_id as "identity_id!",
+             null::timestamptz as outdated
          from identity i join session s on s.project_id = i.project_id and s.identity_id = i.identity_id
-         where i.state = 'SUSPENDED' limit $1",
+         where i.state = 'SUSPENDED' limit $1)
+         union all
+         (select distinct s.project_id, s.organization_id, s.identity_id, i.sessions_from
+         from identity i join session s on s.project_id = i.project_id and s.identity_id = i.identity_id
+         where i.sessions_from > now() - interval '15 minutes' and (s.auth_factors -> 0 ->> 'time')::timestamptz < i.sessions_from
+         limit $1)"#,
         limit
     )
     .fetch_all(connection)
@@ -249,8 +267,28 @@ pub async fn lingering(connection: &mut PgConnection, limit: i64) -> Result<Vec<
         project: ProjectId::from_uuid(row.project_id),
         organization: OrganizationId::from_uuid(row.organization_id),
         identity: IdentityId::from_uuid(row.identity_id),
+        outdated: row.outdated,
     });
     Ok(lingering.collect())
+}
+
+/// The sessions of a person in one organization on the strength of what was proven before.
+pub async fn outdated_sessions(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    identity: IdentityId,
+    before: OffsetDateTime,
+) -> Result<Vec<SessionId>, StoreError> {
+    let sessions = sqlx::query_scalar!(
+        "select session_id from session
+         where organization_id = $1 and identity_id = $2 and (auth_factors -> 0 ->> 'time')::timestamptz < $3",
+        organization.uuid(),
+        identity.uuid(),
+        before
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(sessions.into_iter().map(SessionId::from_uuid).collect())
 }
 
 /// Marks an address as proven.
@@ -291,11 +329,13 @@ pub async fn set_password(
     password_hash: &str,
 ) -> Result<(), StoreError> {
     sqlx::query!(
-        "update identity set password_hash = $3, revision = $4, update_time = $5
+        "update identity set password_hash = $3, password_is_short = $4, sessions_from = $5, revision = $6, update_time = $7
          where organization_id = $1 and identity_id = $2",
         pool.key().uuid(),
         identity.identity_id.uuid(),
         password_hash,
+        identity.password_is_short,
+        identity.sessions_from,
         identity.revision,
         identity.update_time
     )

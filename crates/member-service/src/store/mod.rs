@@ -13,6 +13,7 @@ pub mod invitation;
 pub mod member;
 pub mod outbox;
 pub mod prospect;
+pub mod second_factor;
 pub mod service_account;
 pub mod session;
 pub mod sweep;

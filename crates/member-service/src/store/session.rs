@@ -4,6 +4,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use tenancy::{
     IdentityId, MemberId, OrganizationId, OrganizationScope, SessionId, StoreError,
+    event::now,
     page::{Listed, Page},
     secret::SecretHash,
 };
@@ -11,7 +12,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{from_json, json};
-use crate::model::{IDLE_TIMEOUT, Session};
+use crate::model::{Session, SessionLimits};
 
 /// Used-up tokens that are remembered for each session. An older one opens nothing either; it only no longer gives the alarm.
 const REMEMBERED: i64 = 100;
@@ -62,12 +63,13 @@ pub async fn insert(
     connection: &mut PgConnection,
     scope: OrganizationScope,
     session: &Session,
+    latest_time: OffsetDateTime,
     token: &SecretHash,
 ) -> Result<(), StoreError> {
     sqlx::query!(
         "insert into session (organization_id, project_id, session_id, identity_id, member_id, organization_slug, auth_factors,
-             user_agent, ip_address, refresh_hash, last_active_time, expire_time, impersonator, revision, create_time)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+             user_agent, ip_address, refresh_hash, last_active_time, expire_time, impersonator, revision, create_time, latest_time)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
         scope.organization_id().uuid(),
         scope.project_id().uuid(),
         session.session_id.uuid(),
@@ -82,7 +84,8 @@ pub async fn insert(
         session.expire_time,
         session.impersonator,
         session.revision,
-        session.create_time
+        session.create_time,
+        latest_time
     )
     .execute(connection)
     .await?;
@@ -99,10 +102,9 @@ pub async fn live(
         Row,
         "select organization_id, session_id, identity_id, member_id, organization_slug, auth_factors, user_agent, ip_address,
              last_active_time, expire_time, impersonator, revision, create_time
-         from session where organization_id = $1 and session_id = $2 and expire_time > now() and last_active_time > $3",
+         from session where organization_id = $1 and session_id = $2 and expire_time > now()",
         organization.uuid(),
-        session.uuid(),
-        OffsetDateTime::now_utc() - IDLE_TIMEOUT
+        session.uuid()
     )
     .fetch_optional(connection)
     .await?
@@ -123,12 +125,11 @@ pub async fn list(
              last_active_time, expire_time, impersonator, revision, create_time
          from session
          where organization_id = $1 and ($2::uuid is null or member_id = $2) and ($3::uuid is null or session_id < $3)
-             and expire_time > now() and last_active_time > $4
-         order by session_id desc limit $5",
+             and expire_time > now()
+         order by session_id desc limit $4",
         organization.uuid(),
         member.map(MemberId::uuid),
         page.after.map(SessionId::uuid),
-        OffsetDateTime::now_utc() - IDLE_TIMEOUT,
         page.size + 1
     )
     .fetch_all(connection)
@@ -252,15 +253,31 @@ pub async fn standing(
     Ok(if row.used { Standing::Used } else { Standing::Foreign })
 }
 
-/// Trades the presented token for the next. Its sibling, if it has one, and the one before it are used up.
+/// When a session ends however busy it is.
+pub async fn latest_time(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    session: SessionId,
+) -> Result<Option<OffsetDateTime>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "select latest_time from session where organization_id = $1 and session_id = $2",
+        organization.uuid(),
+        session.uuid()
+    )
+    .fetch_optional(connection)
+    .await?)
+}
+
+/// Trades the presented token for the next, and puts off the session's end as the limits allow. Its sibling, if it has one, and the one before it are used up.
 pub async fn rotate(
     connection: &mut PgConnection,
     scope: OrganizationScope,
     session: SessionId,
     presented: &SecretHash,
     next: &SecretHash,
-    now: OffsetDateTime,
+    limits: SessionLimits,
 ) -> Result<Session, StoreError> {
+    let now = now();
     sqlx::query_as!(
         Row,
         "with before as (
@@ -276,7 +293,8 @@ pub async fn rotate(
              where u.organization_id = $1 and u.session_id = $3 and u.rotation < before.rotation - $7
          )
          update session set refresh_hash = $5, sibling_hash = null, previous_hash = $4, rotate_time = $6, rotation = rotation + 1,
-             last_active_time = $6
+             last_active_time = $6, latest_time = least(latest_time, create_time + make_interval(secs => $8)),
+             expire_time = least(latest_time, create_time + make_interval(secs => $8), $6::timestamptz + make_interval(secs => $9))
          where organization_id = $1 and session_id = $3
          returning organization_id, session_id, identity_id, member_id, organization_slug, auth_factors, user_agent, ip_address,
              last_active_time, expire_time, impersonator, revision, create_time",
@@ -286,7 +304,9 @@ pub async fn rotate(
         presented.as_bytes(),
         next.as_bytes(),
         now,
-        REMEMBERED
+        REMEMBERED,
+        limits.lifetime.as_seconds_f64(),
+        limits.idle_timeout.as_seconds_f64()
     )
     .fetch_one(connection)
     .await?

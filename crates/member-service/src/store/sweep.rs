@@ -8,7 +8,7 @@ pub async fn lapsed(connection: &mut PgConnection, limit: i64) -> Result<u64, St
     let row = sqlx::query!(
         r#"-- cluster: a sweep serves every tenant
         with c as (delete from challenge where ctid = any (array(select ctid from challenge where expire_time < now() limit $1)) returning 1),
-             a as (delete from attempt where ctid = any (array(select ctid from attempt where window_end < now() limit $1)) returning 1),
+             a as (delete from attempt where ctid = any (array(select ctid from attempt where window_end < now() - interval '1 day' limit $1)) returning 1),
              m as (delete from intermediate_session where ctid = any (array(select ctid from intermediate_session where expire_time < now() limit $1)) returning 1),
              f as (delete from founding where ctid = any (array(select ctid from founding where done and expire_time < now() limit $1)) returning 1),
              s as (delete from session where ctid = any (array(select ctid from session where expire_time < now() limit $1)) returning 1),

@@ -4,9 +4,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use access::{Caller, Verified};
 use api::gateway::v1::{
-    IntermediateSession, MemberSession, SignInResult, SignInWithPasswordRequest, StartEmailSignInRequest,
-    WhoAmIResponse, sign_in_result::Outcome, sign_in_with_password_request, start_email_sign_in_request,
-    who_am_i_response,
+    CompleteEmailSignInRequest, IntermediateSession, MemberSession, SignInResult, SignInWithPasswordRequest,
+    StartEmailSignInRequest, WhoAmIResponse, sign_in_result::Outcome, sign_in_with_password_request,
+    start_email_sign_in_request, who_am_i_response,
 };
 use prost_types::Timestamp;
 use runtime::{CallContext, Violations};
@@ -14,11 +14,11 @@ use tenancy::ProjectId;
 use tonic::{Request, Status, metadata::MetadataMap};
 
 use crate::{
-    edge::ClientAddress,
+    edge::{AskedHost, ClientAddress},
     email,
     ops::{
         sessions::{Signed, Visitor},
-        sign_in::{Entrance, PROJECT_HEADER, Progress},
+        sign_in::{EmailAnswer, Entrance, PROJECT_HEADER, Progress},
     },
 };
 
@@ -27,8 +27,10 @@ const USER_AGENT_BYTES: usize = 512;
 const MAX_TOKEN: usize = 512;
 
 mod choice;
+mod mfa;
 
 pub use choice::{choices, page_of_choices, selection, sign_up, switch};
+pub use mfa::{completed, second_factor};
 
 pub fn visitor<T>(request: &Request<T>) -> Visitor {
     let address =
@@ -36,7 +38,8 @@ pub fn visitor<T>(request: &Request<T>) -> Visitor {
     let user_agent = request.metadata().get("user-agent").and_then(|value| value.to_str().ok()).unwrap_or_default();
     // Visible ASCII alone gets through `to_str`, so that every byte is a character.
     let user_agent = user_agent.chars().take(USER_AGENT_BYTES).collect();
-    Visitor { call: CallContext::of(request), address, user_agent }
+    let host = request.extensions().get::<AskedHost>().map(|asked| asked.0.clone());
+    Visitor { call: CallContext::of(request), address, user_agent, host }
 }
 
 /// The project that the header names, if it names one.
@@ -137,6 +140,28 @@ pub fn email_sign_in(metadata: &MetadataMap, message: StartEmailSignInRequest) -
     Ok(EmailSignIn { project, entrance, email_address: message.email_address, sign_up: message.sign_up })
 }
 
+/// The project, and what the mail said.
+pub fn email_answer(
+    metadata: &MetadataMap,
+    message: CompleteEmailSignInRequest,
+) -> Result<(Option<ProjectId>, EmailAnswer), Status> {
+    let mut violations = Violations::default();
+    let project = project(metadata, &mut violations);
+    let CompleteEmailSignInRequest { challenge_id, code, token } = message;
+    let answer = if token.is_empty() {
+        let challenge = violations.check("challenge_id", challenge_id.parse());
+        let code: String = code.split_whitespace().collect();
+        violations.require((1..=64).contains(&code.len()), "code", "must be 1 to 64 characters");
+        challenge.map(|challenge| EmailAnswer::Code(challenge, code))
+    } else {
+        let alone = challenge_id.is_empty() && code.is_empty() && token.len() <= MAX_TOKEN;
+        violations.require(alone, "token", "must be at most 512 bytes, and given without challenge_id and code");
+        Some(EmailAnswer::Link(token))
+    };
+    let (answer,) = violations.all((answer,))?;
+    Ok((project, answer))
+}
+
 pub fn progress(progress: Progress) -> SignInResult {
     match progress {
         Progress::Signed(signed) => self::signed(*signed),
@@ -148,6 +173,7 @@ pub fn progress(progress: Progress) -> SignInResult {
             })),
             ..SignInResult::default()
         },
+        Progress::Halfway(missing) => mfa::required(*missing),
     }
 }
 
@@ -165,6 +191,7 @@ pub fn signed(signed: Signed) -> SignInResult {
         access_token: signed.access.token,
         refresh_token: signed.grant.refresh_token,
         expires_in: signed.access.expires_in,
+        recovery_codes: Vec::new(),
     }
 }
 

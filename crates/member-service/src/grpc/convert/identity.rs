@@ -13,7 +13,7 @@ use crate::model::{
     EmailAddress, Fault, ForeignHash, Identity, IdentityChanges, IdentityDraft, IdentityState, Name, PictureUri,
 };
 
-const WRITABLE: &[&str] = &["email_address", "display_name", "picture_uri", "state"];
+const WRITABLE: &[&str] = &["email_address", "display_name", "picture_uri", "state", "mfa_methods"];
 
 pub fn identity(identity: &Identity) -> proto::Identity {
     let pool = if identity.pool_is_project {
@@ -34,11 +34,11 @@ pub fn identity(identity: &Identity) -> proto::Identity {
         display_name: identity.display_name.as_str().to_owned(),
         picture_uri: identity.picture_uri.as_str().to_owned(),
         has_password: identity.has_password,
+        mfa_methods: if identity.has_totp { vec![proto::AuthFactorMethod::Totp.into()] } else { Vec::new() },
         state: state.into(),
         create_time: Some(timestamp(identity.create_time)),
         update_time: Some(timestamp(identity.update_time)),
         etag: mask::etag(identity.revision),
-        ..proto::Identity::default()
     }
 }
 
@@ -60,6 +60,8 @@ pub fn read_identity_update(request: UpdateIdentityRequest) -> Result<(IdentityI
         "email_address" => !identity.email_address.is_empty(),
         "display_name" => !identity.display_name.is_empty(),
         "picture_uri" => !identity.picture_uri.is_empty(),
+        // They are only ever taken away, which nothing but a mask can say.
+        "mfa_methods" => false,
         _ => identity.state != 0,
     };
     let paths: Vec<String> = match named.as_slice() {
@@ -79,6 +81,11 @@ pub fn read_identity_update(request: UpdateIdentityRequest) -> Result<(IdentityI
     }
     if has("picture_uri") {
         changes.picture_uri = violations.check("identity.picture_uri", PictureUri::parse(&identity.picture_uri));
+    }
+    if has("mfa_methods") {
+        let none = identity.mfa_methods.is_empty();
+        violations.require(none, "identity.mfa_methods", "must be empty: a second factor is enrolled by the person");
+        changes.forget_second_factors = true;
     }
     if has("state") {
         changes.state = violations.check("identity.state", read_state(identity.state));

@@ -22,7 +22,7 @@ pub use service_account::{
     read_display_name, read_revoking, service_account, token_revocation,
 };
 pub use session::{
-    Exchanged, auth_factor, end_reason, entrance, grant, intermediate, read_beginning, read_exchange,
+    Exchanged, auth_factor, end_reason, entered, entrance, grant, intermediate, read_beginning, read_exchange,
     read_impersonation, session,
 };
 pub use sign_up::read_application;

@@ -9,7 +9,9 @@ use api::member::v1::{
 use runtime::Violations;
 use secrecy::ExposeSecret;
 use tenancy::{
-    OrganizationId, ProjectId, SessionId, mask,
+    OrganizationId, ProjectId, SessionId,
+    event::now,
+    mask,
     secret::{self, Presented, SecretKind},
 };
 use time::OffsetDateTime;
@@ -18,9 +20,12 @@ use tonic::Status;
 use super::{member, time::read_time, timestamp};
 use crate::{
     grpc::refusal,
-    model::{AuthFactor, AuthMethod, EndReason, Entrance, Fault, IssuedIntermediate, Session, SessionGrant, cut},
+    model::{
+        AuthFactor, AuthMethod, EndReason, Entered, Entrance, Fault, IssuedIntermediate, SecondFactorRequired, Session,
+        SessionGrant, cut,
+    },
     ops::{
-        entry::Arrival,
+        entry::{Arrival, LIFETIME},
         session::{Beginning, Impersonation},
     },
 };
@@ -39,7 +44,7 @@ pub fn session(session: &Session) -> proto::Session {
         ip_address: session.ip_address.clone(),
         create_time: Some(timestamp(session.create_time)),
         last_active_time: Some(timestamp(session.last_active_time)),
-        expire_time: Some(timestamp(session.ends())),
+        expire_time: Some(timestamp(session.expire_time)),
         // A session changes by nothing but its marks of use.
         update_time: Some(timestamp(session.create_time)),
         etag: mask::etag(session.revision),
@@ -60,6 +65,31 @@ pub fn grant(grant: &SessionGrant) -> proto::SessionGrant {
         role_keys: grant.member.role_keys(),
         epoch: grant.epoch,
         project_id: grant.project_id.to_string(),
+        second_factor_required: None,
+    }
+}
+
+pub fn entered(entered: &Entered) -> proto::SessionGrant {
+    match entered {
+        Entered::Session(grant) => self::grant(grant),
+        Entered::Halfway(missing) => proto::SessionGrant {
+            second_factor_required: Some(second_factor_required(missing)),
+            ..proto::SessionGrant::default()
+        },
+    }
+}
+
+fn second_factor_required(missing: &SecondFactorRequired) -> proto::SecondFactorRequired {
+    let enrolled = if missing.enrollment.is_none() { vec![AuthFactorMethod::Totp.into()] } else { Vec::new() };
+    proto::SecondFactorRequired {
+        intermediate_session: Some(intermediate(&missing.intermediate)),
+        organization_id: missing.organization_id.to_string(),
+        organization_slug: missing.organization_slug.clone(),
+        enrolled_methods: enrolled,
+        totp_enrollment: missing.enrollment.as_ref().map(|shown| proto::TotpEnrollment {
+            provisioning_uri: shown.provisioning_uri.expose_secret().to_owned(),
+            secret: shown.secret.expose_secret().to_owned(),
+        }),
     }
 }
 
@@ -100,6 +130,7 @@ pub fn end_reason(reason: EndReason) -> SessionEndReason {
         EndReason::MemberSuspended => SessionEndReason::MemberSuspended,
         EndReason::MemberRemoved => SessionEndReason::MemberRemoved,
         EndReason::IdentitySuspended => SessionEndReason::IdentitySuspended,
+        EndReason::PasswordChanged => SessionEndReason::PasswordChanged,
     }
 }
 
@@ -114,7 +145,8 @@ pub fn read_beginning(request: &CreateSessionRequest) -> Result<Beginning, Statu
     auth_factors.sort_by_key(|factor| factor.time);
     let arrival = read_arrival(&request.user_agent, &request.ip_address, &mut violations);
     let (member, Arrival { user_agent, ip_address }) = violations.all((member, arrival))?;
-    Ok(Beginning { member, auth_factors, user_agent, ip_address, no_later_than: None })
+    let given = auth_factors.first().map_or_else(now, |first| first.time.min(now()));
+    Ok(Beginning { member, auth_factors, user_agent, ip_address, no_later_than: None, wait_until: given + LIFETIME })
 }
 
 pub fn read_arrival(user_agent: &str, ip_address: &str, violations: &mut Violations) -> Option<Arrival> {

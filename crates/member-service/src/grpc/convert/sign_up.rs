@@ -42,7 +42,7 @@ pub fn read_application(request: SignUpRequest, once: Option<Once>) -> Result<Ap
     let secret = secret::parse(SecretKind::IntermediateSession, &request.intermediate_session_token);
     let password = match request.password {
         text if text.is_empty() => None,
-        text => Some(NewPassword::parse(text).map_err(|weak| refusal::sign_up(SignUpError::Weak(weak)))?),
+        text => Some(NewPassword::parse(&text).map_err(|weak| refusal::sign_up(SignUpError::Weak(weak)))?),
     };
     Ok(Application {
         project,

@@ -1,16 +1,22 @@
-//! One-time codes by email.
+//! One-time codes and links by email. A challenge has one of them or both, as the organization that is named allows.
 //!
-//! A code has six digits, so it is guarded by counts, not by its length: five tries for each challenge, and for each address ten
+//! A code has six digits, so it is guarded by counts, not by its length (a link has 256 random bits): five tries for each challenge, and for each address ten
 //! in fifteen minutes of challenges begun and codes got wrong together.
 
 use access::{Granted, Tenant};
-use tenancy::{ChallengeId, ClusterScope, OrganizationId, ProjectId, event::now, sealing::random};
+use secrecy::ExposeSecret;
+use tenancy::{
+    ChallengeId, ClusterScope, OrganizationId, ProjectId,
+    event::now,
+    sealing::random,
+    secret::{self, Presented, SecretKind},
+};
 use time::{Duration, OffsetDateTime};
 
-use super::{Entrance, MAX_TRIES, Proven, SignInError, WINDOW, active_member, tag};
+use super::{Entrance, Proven, SignInError, active_member, tag};
 use crate::{
     mail,
-    model::{AuthFactor, AuthMethod, Brand, EmailAddress, IdentityState},
+    model::{AuthFactor, AuthMethod, Brand, EmailAddress, IdentityState, SignInMethod, SignInPolicy},
     ops::{
         Context,
         entry::{Candidate, Proof, issue, may_go_anywhere, right},
@@ -46,10 +52,10 @@ pub async fn start_email_challenge(
     let pool = target.pool;
     let address_tag = tag(context, pool, &address);
     let mut tx = context.database.upkeep(pool).await?;
-    let count = attempt::count(tx.connection(), pool, Kind::EmailCode, address_tag, WINDOW).await?;
+    let count = attempt::count(tx.connection(), pool, Kind::EmailCode, address_tag).await?;
     let known = identity::by_address(tx.connection(), pool, &address).await?;
     tx.commit().await?;
-    if count.tries > MAX_TRIES {
+    if count.is_used_up(Kind::EmailCode) {
         return Err(SignInError::RateLimited { until: count.window_end });
     }
     let suspended = known.as_ref().is_some_and(|known| known.identity.state == IdentityState::Suspended);
@@ -57,11 +63,13 @@ pub async fn start_email_challenge(
     // As if the code had come back: whoever could enter with it is sent one.
     let candidate = Candidate { identity, address, proven: true };
     let (mut able, mut brand) = (target.open && !suspended, Brand::default());
+    let mut ways = Ways { code: true, link: true };
     match target.organization {
         Some(organization) => {
             let granted = granted.in_organization(entrance.project, organization);
             let named = context.remote.organization((&granted).into(), organization).await?;
             let policy = named.as_ref().map(|named| named.policy.clone()).unwrap_or_default();
+            ways = Ways::of(&policy.sign_in);
             able &= right(context, &granted, &policy, &candidate).await?.is_some();
             brand = named.map(|named| named.brand).unwrap_or_default();
         }
@@ -72,21 +80,27 @@ pub async fn start_email_challenge(
         }
     }
     let Candidate { identity, address, .. } = candidate;
-    let code = six_digits();
+    let code = ways.has_code(context).then(six_digits);
+    let link = ways
+        .has_link(context)
+        .then(|| secret::issue(SecretKind::EmailLink, target.tenant.key().uuid(), started.challenge.uuid()));
+    let sealer = context.database.sealer();
     let new = NewChallenge {
         challenge_id: started.challenge,
         address_tag,
         identity_id: identity.filter(|_| able).map(|identity| identity.identity_id),
         email_address: able.then(|| address.clone()),
-        code_tag: context.database.sealer().tag("code", &code_message(started.challenge, &code)),
+        code_tag: code.as_ref().map(|code| sealer.tag("code", &code_message(started.challenge, code))),
+        link: link.as_ref().map(|link| link.hash),
         expire_time: started.expire_time,
     };
     let mut tx = context.database.upkeep(target.tenant).await?;
     challenge::replace(tx.connection(), target.tenant, &new).await?;
     // Written also for nobody, as a mail whose time is over: it is never sent, and the answer takes as long.
     let give_up_time = if able { started.expire_time } else { OffsetDateTime::UNIX_EPOCH };
-    let mail = mail::sign_in_code(&address, &brand, &code, LIFETIME.whole_minutes());
-    mail.put(tx.connection(), context.database.sealer(), target.tenant, give_up_time).await?;
+    let link = link.and_then(|link| context.sign_in_link(link.text.expose_secret()));
+    let mail = mail::sign_in(&address, &brand, code.as_deref(), link.as_ref(), LIFETIME.whole_minutes());
+    mail.put(tx.connection(), sealer, target.tenant, give_up_time).await?;
     tx.commit().await?;
     context.mail_waiting.notify_one();
     Ok(started)
@@ -106,21 +120,66 @@ pub async fn verify_email_challenge(
     let mut tx = context.database.upkeep(scope).await?;
     let tried = challenge::take_try(tx.connection(), scope, challenge, TRIES).await?.ok_or(SignInError::Failed)?;
     let message = code_message(challenge, &code);
-    let right = context.database.sealer().verify("code", &message, &tried.code_tag).is_ok();
+    let sealer = context.database.sealer();
+    let right = tried.code_tag.as_ref().is_some_and(|tag| sealer.verify("code", &message, tag).is_ok());
     let pool = if shared || tried.tenant == OrganizationId::from(project) {
         Tenant::Project(scope)
     } else {
         Tenant::Organization(granted.in_organization(project, tried.tenant).scope)
     };
     if !right {
-        attempt::count(tx.connection(), pool, Kind::EmailCode, tried.address_tag, WINDOW).await?;
+        attempt::count(tx.connection(), pool, Kind::EmailCode, tried.address_tag).await?;
         tx.commit().await?;
         return Err(SignInError::Failed);
     }
     challenge::end(tx.connection(), tried.tenant, challenge).await?;
     attempt::forgive(tx.connection(), pool, Kind::EmailCode, tried.address_tag).await?;
     tx.commit().await?;
-    enter(context, granted, project, pool, tried).await
+    enter(context, granted, project, pool, tried, AuthMethod::EmailCode).await
+}
+
+/// Takes the secret at the end of a link. It is used up by it.
+pub async fn verify_email_link(
+    context: &Context,
+    granted: &Granted<ClusterScope>,
+    project: ProjectId,
+    presented: &Presented,
+) -> Result<Proven, SignInError> {
+    let scope = granted.in_project(project).scope;
+    let shared = context.remote.shares_pool(granted.into(), project).await?.ok_or(SignInError::Failed)?;
+    let mut tx = context.database.upkeep(scope).await?;
+    let tried = challenge::follow(tx.connection(), scope, presented, TRIES).await?.ok_or(SignInError::Failed)?;
+    let pool = if shared || tried.tenant == OrganizationId::from(project) {
+        Tenant::Project(scope)
+    } else {
+        Tenant::Organization(granted.in_organization(project, tried.tenant).scope)
+    };
+    attempt::forgive(tx.connection(), pool, Kind::EmailCode, tried.address_tag).await?;
+    tx.commit().await?;
+    enter(context, granted, project, pool, tried, AuthMethod::EmailLink).await
+}
+
+/// What a mail holds, as the organization allows. One that allows neither gets a code, and says what it allows when that comes back.
+#[derive(Debug, Clone, Copy)]
+struct Ways {
+    code: bool,
+    link: bool,
+}
+
+impl Ways {
+    fn of(policy: &SignInPolicy) -> Self {
+        let allows = |method| policy.allowed.as_ref().is_none_or(|allowed| allowed.contains(&method));
+        Self { code: allows(SignInMethod::EmailCode), link: allows(SignInMethod::MagicLink) }
+    }
+
+    /// Where the installation has no page for links, a mail has a code.
+    fn has_link(self, context: &Context) -> bool {
+        self.link && context.sign_in_url.is_some()
+    }
+
+    fn has_code(self, context: &Context) -> bool {
+        self.code || !self.has_link(context)
+    }
 }
 
 /// Who it was, as things stand now.
@@ -130,6 +189,7 @@ async fn enter(
     project: ProjectId,
     pool: Tenant,
     tried: Tried,
+    method: AuthMethod,
 ) -> Result<Proven, SignInError> {
     let address = tried.email_address.ok_or(SignInError::Failed)?;
     let mut read = context.database.read(pool).await?;
@@ -152,7 +212,7 @@ async fn enter(
         }
         _ => None,
     };
-    let factor = AuthFactor { method: AuthMethod::EmailCode, time: now() };
+    let factor = AuthFactor { method, time: now() };
     let intermediate = match member {
         Some(_) => None,
         None => {

@@ -1,18 +1,22 @@
-//! Proving who one is: passwords and emailed codes.
+//! Proving who one is: passwords, emailed codes and second factors.
 //!
 //! An address that nobody has, a wrong secret, a person who is no active member, an organization that is not active: the answer is the
 //! same after the same work. Tries are counted for each address, whether somebody has it or not, by a keyed tag: a count kept only
 //! for known addresses would tell which ones are known.
 
 mod email_code;
+mod enrollment;
 mod password;
+mod second_factor;
 
-pub use email_code::{start_email_challenge, verify_email_challenge};
+pub use email_code::{start_email_challenge, verify_email_challenge, verify_email_link};
+pub use enrollment::{EnrollError, Oneself, confirm_totp, enroll_totp, regenerate_recovery_codes};
 pub use password::{SetPasswordError, set_password, verify_password};
+pub use second_factor::{use_recovery_code, verify_totp};
 
 use access::{Granted, Tenant};
 use tenancy::{ClusterScope, Head, IdentityId, MemberId, OrganizationId, OrganizationState, ProjectId, StoreError};
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::Context;
@@ -24,9 +28,8 @@ use crate::{
     store::member::{self, Key},
 };
 
-/// Tries of one address before it has to wait, and how long it then waits at most.
-const MAX_TRIES: i32 = 10;
-const WINDOW: Duration = Duration::minutes(15);
+/// The use of the seal on an authenticator app that is enrolled. Its place is the identity.
+pub const SEALED: &str = "totp";
 
 #[derive(Debug, thiserror::Error)]
 pub enum SignInError {
@@ -37,6 +40,8 @@ pub enum SignInError {
     /// Without an organization there is no telling whose address is meant.
     #[error("must name the organization: this project has a user pool for each")]
     OrganizationRequired,
+    #[error("the secret of an authenticator app does not open")]
+    Unreadable,
     #[error(transparent)]
     Hash(#[from] HashError),
     #[error(transparent)]
@@ -119,7 +124,8 @@ fn stand_in(context: &Context, project: ProjectId, organization: OrganizationId)
     OrganizationId::from_uuid(Uuid::from_u128(tag.iter().take(16).fold(0, |id, byte| id << 8 | u128::from(*byte))))
 }
 
-fn tag(context: &Context, pool: Tenant, address: &EmailAddress) -> AddressTag {
+/// What the tries of an address are counted by.
+pub fn tag(context: &Context, pool: Tenant, address: &EmailAddress) -> AddressTag {
     let message = [pool.key().uuid().as_bytes().as_slice(), address.as_str().as_bytes()].concat();
     AddressTag(context.database.sealer().tag("address", &message))
 }

@@ -3,19 +3,19 @@
 use access::Granted;
 use tenancy::{ClusterScope, IdentityId, MemberId, Once, OrganizationScope, StoreError, event::now};
 
-use super::{Entrance, MAX_TRIES, Proven, SignInError, WINDOW, active_member, tag};
+use super::{Entrance, Proven, SignInError, active_member, tag};
 use crate::{
     hashing::HashError,
-    model::{AuthFactor, AuthMethod, EmailAddress, Identity, IdentityState, MAX_CHARACTERS, NewPassword, WeakPassword},
+    model::{AuthFactor, AuthMethod, EmailAddress, Identity, IdentityState, NewPassword, WeakPassword, hashed_form},
     ops::{
         Context, NotActive, active,
         entry::{Proof, issue},
-        identity::{append_update, changed},
+        identity::{append_update, changed, end_outdated},
     },
     remote::RemoteError,
     store::{
         attempt::{self, Kind},
-        identity,
+        challenge, identity, intermediate,
         member::{self, Key},
     },
 };
@@ -36,7 +36,7 @@ pub enum SetPasswordError {
     Store(#[from] StoreError),
 }
 
-/// Sets the password of the person behind a member. Their sessions go on.
+/// Sets the password of the person behind a member, and ends their sessions, wherever they are: whoever knew the one before is out.
 pub async fn set_password(
     context: &Context,
     granted: &Granted<OrganizationScope>,
@@ -58,6 +58,9 @@ pub async fn set_password(
     active(head.state)?;
     let member = member.ok_or(SetPasswordError::Unknown)?;
     password.fits(&member.email_address)?;
+    let entry = context.remote.organization(granted.into(), organization).await?.ok_or(SetPasswordError::Unknown)?;
+    let asks_everybody = entry.policy.sign_in.needs_second_factor;
+    let is_short = password.is_short();
     let hash = context.hasher.hash(password.into_text()).await?;
 
     let mut tx = context.database.write(pool, &granted.origin(), once).await?;
@@ -65,12 +68,26 @@ pub async fn set_password(
         return Ok(());
     }
     let before = identity::get(tx.connection(), pool, member.identity_id).await?.ok_or(SetPasswordError::Unknown)?;
-    let after = Identity { has_password: true, ..changed(&tx, &before) };
+    if is_short && !(asks_everybody || before.has_totp) {
+        return Err(WeakPassword::Alone.into());
+    }
+    let changed = changed(&tx, &before);
+    let sessions_from = Some(changed.update_time);
+    let after = Identity { has_password: true, password_is_short: is_short, sessions_from, ..changed };
     identity::set_password(tx.connection(), pool, &after, &hash).await?;
     let address = tag(context, pool, &after.email_address);
     attempt::forgive(tx.connection(), pool, Kind::Password, address).await?;
+    let (id, outdated) = (after.identity_id, after.update_time);
+    // What came of the password before, and codes on their way that somebody else may have asked for.
+    challenge::end_everywhere(tx.connection(), granted.scope.project_id(), id).await?;
+    intermediate::end_everywhere(tx.connection(), granted.scope.project_id(), id).await?;
     append_update(&mut tx, before, after);
-    Ok(tx.commit(()).await?)
+    tx.commit(()).await?;
+    runtime::kill_point("set-password/committed");
+    if let Err(error) = end_outdated(context, &granted.in_its_project(), id, outdated).await {
+        tracing::warn!(error = %runtime::Chain(&error), identity = %id, "sessions of before a new password are left to the sweep");
+    }
+    Ok(())
 }
 
 /// Checks an address and a password. `address` is None where what was given is no address at all.
@@ -87,19 +104,26 @@ pub async fn verify_password(
         return Err(SignInError::Failed);
     };
     let (pool, address_tag) = (target.pool, tag(context, target.pool, &address));
+    // Before the hash is read: a password that is changed meanwhile has proven nothing.
+    let factor = AuthFactor { method: AuthMethod::Password, time: now() };
     let mut tx = context.database.upkeep(pool).await?;
-    let count = attempt::count(tx.connection(), pool, Kind::Password, address_tag, WINDOW).await?;
+    let count = attempt::count(tx.connection(), pool, Kind::Password, address_tag).await?;
     let known = identity::by_address(tx.connection(), pool, &address).await?;
     tx.commit().await?;
-    if count.tries > MAX_TRIES {
+    if count.is_used_up(Kind::Password) {
         return Err(SignInError::RateLimited { until: count.window_end });
     }
     let (hash, identity): (Option<String>, Option<Identity>) =
         known.map_or((None, None), |known| (known.password_hash, Some(known.identity)));
-    let too_long = password.chars().nth(MAX_CHARACTERS).is_some();
-    let password = if too_long { String::new() } else { password };
-    let imported = hash.clone().filter(|hash| !context.hasher.is_ours(hash)).map(|hash| (hash, password.clone()));
-    let right = context.hasher.verify(password, hash.as_deref().filter(|_| !too_long)).await?;
+    let form = hashed_form(&password);
+    let fits = form.is_some();
+    let form = form.unwrap_or_default();
+    // One that an import brought, or with less work than hashing takes today: replaced, now that the password is known. Other systems
+    // hashed what was typed.
+    let former = hash.clone().filter(|hash| !context.hasher.is_ours(hash)).map(|hash| (hash, form.clone()));
+    let tried =
+        if fits && hash.as_deref().is_some_and(|hash| !context.hasher.is_argon2id(hash)) { password } else { form };
+    let right = context.hasher.verify(tried, hash.as_deref().filter(|_| fits)).await?;
 
     // Asked also after a wrong password, so that the answer takes as long.
     let someone = identity.as_ref().map_or_else(IdentityId::new, |identity| identity.identity_id);
@@ -109,7 +133,7 @@ pub async fn verify_password(
     };
     let able = identity.filter(|identity| identity.state == IdentityState::Active && right && target.open);
     let identity = able.ok_or(SignInError::Failed)?;
-    let rehashed = match imported {
+    let rehashed = match former {
         Some((checked, password)) => Some((checked, context.hasher.hash(password).await?)),
         None => None,
     };
@@ -119,7 +143,6 @@ pub async fn verify_password(
     }
     attempt::forgive(tx.connection(), pool, Kind::Password, address_tag).await?;
     tx.commit().await?;
-    let factor = AuthFactor { method: AuthMethod::Password, time: now() };
     let intermediate = match &member {
         Some(_) => None,
         // A password proves no address.

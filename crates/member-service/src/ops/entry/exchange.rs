@@ -2,15 +2,16 @@
 
 use access::Granted;
 use runtime::kill_point;
-use tenancy::{ClusterScope, Head, OrganizationScope, OrganizationState, StoreError};
+use tenancy::{ClusterScope, Head, MemberId, OrganizationScope, OrganizationState, StoreError};
 
 use super::{
-    LookError, Opened, Right,
+    Halfway, LookError, MeetError, Opened, Right,
     intermediate::{spend, try_once},
     newcomer::{join, right},
+    second_factor::meet,
 };
 use crate::{
-    model::{LimitReached, SessionGrant, Unmet},
+    model::{Entered, LimitReached, SecondFactorRequired, Unmet},
     ops::{
         Context,
         invitation::{AcceptError, accept_proven},
@@ -47,6 +48,16 @@ impl From<LookError> for EntryError {
         match error {
             LookError::Remote(error) => Self::Remote(error),
             LookError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl From<MeetError> for EntryError {
+    fn from(error: MeetError) -> Self {
+        match error {
+            MeetError::Unmet(unmet) => Self::Unmet(unmet),
+            MeetError::Remote(error) => Self::Remote(error),
+            MeetError::Store(error) => Self::Store(error),
         }
     }
 }
@@ -99,15 +110,15 @@ pub struct Arrival {
     pub ip_address: String,
 }
 
-/// Enters an organization. `head` is what is known of it; None where it is not there, which costs a try as any other. The intermediate session is used up by the session that begins; whatever is
-/// refused before that leaves it good for another try.
+/// Enters an organization. `head` is what is known of it; None where it is not there, which costs a try as any other. The intermediate
+/// session is used up by the session that begins; whatever is refused or asked for before that leaves it good for another try.
 pub async fn exchange(
     context: &Context,
     cluster: &Granted<ClusterScope>,
     opened: Opened,
     head: Option<Head>,
     arrival: Arrival,
-) -> Result<SessionGrant, EntryError> {
+) -> Result<Entered, EntryError> {
     if !try_once(context, &opened).await? {
         return Err(EntryError::Refused);
     }
@@ -116,7 +127,10 @@ pub async fn exchange(
     let open = |head: &Head| head.project_id == opened.project && head.state == OrganizationState::Active;
     let head = head.filter(|head| open(head) && leads_to(head) && opened.pool.is_some()).ok_or(EntryError::Refused)?;
     let granted = cluster.in_organization(opened.project, head.organization_id);
-    let member = enter(context, &granted, &opened).await?;
+    let member = match enter(context, &granted, &opened).await? {
+        Inside::Member(member) => member,
+        Inside::Halfway(missing) => return Ok(Entered::Halfway(missing)),
+    };
     if !spend(context, opened.tenant, opened.session.id).await? {
         return Err(EntryError::Refused);
     }
@@ -125,25 +139,38 @@ pub async fn exchange(
         auth_factors: opened.session.auth_factors,
         user_agent: arrival.user_agent,
         ip_address: arrival.ip_address,
-        no_later_than: None,
+        no_later_than: opened.session.no_later_than,
+        wait_until: opened.session.expire_time,
     };
     Ok(begin(context, &granted, beginning).await?)
 }
 
+enum Inside {
+    Member(MemberId),
+    Halfway(Box<SecondFactorRequired>),
+}
+
 /// The member that the person is, or becomes.
-async fn enter(
-    context: &Context,
-    granted: &Granted<OrganizationScope>,
-    opened: &Opened,
-) -> Result<tenancy::MemberId, EntryError> {
+async fn enter(context: &Context, granted: &Granted<OrganizationScope>, opened: &Opened) -> Result<Inside, EntryError> {
     let organization = granted.scope.organization_id();
     let entry = context.remote.organization(granted.into(), organization).await?.ok_or(EntryError::Refused)?;
     let candidate = &opened.candidate;
     let right = right(context, granted, &entry.policy, candidate).await?.ok_or(EntryError::Refused)?;
     let is_breakglass = matches!(&right, Right::Member(member) if member.is_breakglass);
-    entry.policy.sign_in.met_by(&opened.session.auth_factors, is_breakglass)?;
+    let who = Halfway {
+        identity: candidate.identity.as_ref(),
+        address: &candidate.address,
+        verified: opened.session.email_verified,
+        is_breakglass,
+        auth_factors: &opened.session.auth_factors,
+        no_later_than: opened.session.no_later_than,
+        wait_until: opened.session.expire_time,
+    };
+    if let Some(missing) = meet(context, granted, &entry, who).await? {
+        return Ok(Inside::Halfway(Box::new(missing)));
+    }
     let joined = match right {
-        Right::Member(member) => return Ok(member.member_id),
+        Right::Member(member) => return Ok(Inside::Member(member.member_id)),
         Right::Invited(invitation) => {
             accept_proven(context, granted, *invitation, &entry).await.map_err(EntryError::from)
         }
@@ -152,7 +179,7 @@ async fn enter(
     match joined {
         Ok(made) => {
             kill_point("enter/joined");
-            Ok(made.member.member_id)
+            Ok(Inside::Member(made.member.member_id))
         }
         // The same person twice at once: whoever comes second finds themselves a member.
         Err(EntryError::Refused | EntryError::InvitationNotPending) => {
@@ -161,7 +188,7 @@ async fn enter(
             let member = member::find(read.connection(), organization, &key).await?;
             read.finish().await?;
             let active = |member: &crate::model::Member| member.state == crate::model::MemberState::Active;
-            Ok(member.filter(active).ok_or(EntryError::Refused)?.member_id)
+            Ok(Inside::Member(member.filter(active).ok_or(EntryError::Refused)?.member_id))
         }
         Err(error) => Err(error),
     }

@@ -14,7 +14,7 @@ use crate::{
     store::{identity, intermediate},
 };
 
-const LIFETIME: Duration = Duration::minutes(10);
+pub const LIFETIME: Duration = Duration::minutes(10);
 /// So often it may be used to enter or to found: the secret cannot be guessed, but what it opens could be probed with it.
 const TRIES: i32 = 20;
 
@@ -30,18 +30,28 @@ pub struct Proof<'a> {
 
 /// Makes one under the organization that it shall be bound to, or the project.
 pub async fn issue(context: &Context, tenant: Tenant, proof: Proof<'_>) -> Result<IssuedIntermediate, StoreError> {
-    let id = IntermediateSessionId::new();
-    let issued = secret::issue(SecretKind::IntermediateSession, tenant.key().uuid(), id.uuid());
     let new = Intermediate {
-        id,
+        id: IntermediateSessionId::new(),
         identity_id: proof.identity,
         email_address: proof.address.clone(),
         email_verified: proof.verified,
         auth_factors: vec![proof.factor],
+        no_later_than: None,
         expire_time: proof.factor.time + LIFETIME,
     };
+    keep(context, tenant, new, None).await
+}
+
+/// Makes it good, with the authenticator app, sealed, that is being enrolled with it.
+pub(super) async fn keep(
+    context: &Context,
+    tenant: Tenant,
+    new: Intermediate,
+    enrollment: Option<&[u8]>,
+) -> Result<IssuedIntermediate, StoreError> {
+    let issued = secret::issue(SecretKind::IntermediateSession, tenant.key().uuid(), new.id.uuid());
     let mut tx = context.database.upkeep(tenant).await?;
-    intermediate::insert(tx.connection(), tenant, &new, &issued.hash).await?;
+    intermediate::insert(tx.connection(), tenant, &new, &issued.hash, enrollment).await?;
     tx.commit().await?;
     Ok(IssuedIntermediate { token: issued.text, expire_time: new.expire_time, email_address: new.email_address })
 }

@@ -9,12 +9,14 @@ mod exchange;
 mod intermediate;
 mod list;
 mod newcomer;
+mod second_factor;
 mod switch;
 
 pub use exchange::{Arrival, EntryError, exchange};
-pub use intermediate::{Opened, Proof, issue, open, spend, try_once};
+pub use intermediate::{LIFETIME, Opened, Proof, issue, open, spend, try_once};
 pub use list::{list, may_go_anywhere};
 pub use newcomer::{Candidate, Right, known_roles, right};
+pub use second_factor::{Halfway, MeetError, UNCONFIRMED, enrollment, meet};
 pub use switch::{SwitchError, switch};
 
 use tenancy::StoreError;

@@ -1,12 +1,12 @@
 //! From a member session to one at another organization of the same person.
 
 use access::Granted;
-use tenancy::{ClusterScope, Head, OrganizationState, SessionId, StoreError};
+use tenancy::{ClusterScope, Head, OrganizationState, SessionId, StoreError, event::now};
 use time::OffsetDateTime;
 
-use super::Arrival;
+use super::{Arrival, LIFETIME};
 use crate::{
-    model::{IdentityState, MemberState, SessionGrant, Unmet},
+    model::{Entered, Identity, IdentityState, MemberState, Unmet},
     ops::{
         Context,
         session::{BeginError, Beginning, begin},
@@ -54,7 +54,7 @@ pub async fn switch(
     target: &Head,
     arrival: Arrival,
     end_time: Option<OffsetDateTime>,
-) -> Result<SessionGrant, SwitchError> {
+) -> Result<Entered, SwitchError> {
     let project = source.project_id;
     if source.state != OrganizationState::Active {
         return Err(SwitchError::Ended);
@@ -62,6 +62,7 @@ pub async fn switch(
     let here = cluster.in_organization(project, source.organization_id).scope;
     let mut read = context.database.read(here).await?;
     let from = session::live(read.connection(), source.organization_id, session).await?;
+    let latest_time = session::latest_time(read.connection(), source.organization_id, session).await?;
     let member = match &from {
         Some(from) => member::find(read.connection(), source.organization_id, &Key::Id(from.member_id)).await?,
         None => None,
@@ -81,12 +82,15 @@ pub async fn switch(
     let person = identity::get(read.connection(), pool, from.identity_id).await?;
     let member = member::find(read.connection(), target.organization_id, &Key::Identity(from.identity_id)).await?;
     read.finish().await?;
-    if person.is_none_or(|person| person.state != IdentityState::Active) {
+    let goes_on = |person: &Identity| person.state == IdentityState::Active && !person.outdates(&from.auth_factors);
+    if !person.as_ref().is_some_and(goes_on) {
         return Err(SwitchError::Ended);
     }
+    let latest_time = latest_time.unwrap_or(from.expire_time);
     let beginning = Beginning {
         member: member.ok_or(SwitchError::Refused)?.member_id,
-        no_later_than: Some(end_time.map_or(from.expire_time, |time| time.min(from.expire_time))),
+        no_later_than: Some(end_time.map_or(latest_time, |time| time.min(latest_time))),
+        wait_until: now() + LIFETIME,
         auth_factors: from.auth_factors,
         user_agent: arrival.user_agent,
         ip_address: arrival.ip_address,

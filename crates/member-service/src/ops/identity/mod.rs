@@ -1,10 +1,12 @@
 //! Identities: made before the member that needs them, in a write of their own under their pool. One without a member is harmless.
 
 mod import;
+mod outdated;
 mod read;
 mod update;
 
 pub use import::{AT_ONCE, ImportError, import, pool_named};
+pub use outdated::{end_outdated, end_outdated_sessions};
 pub use read::{get, lookup, memberships, project_of};
 pub use update::{UpdateError, end_sessions, update};
 
@@ -49,6 +51,9 @@ pub async fn find_or_create(
         display_name: display_name.clone(),
         picture_uri: PictureUri::default(),
         has_password: false,
+        password_is_short: false,
+        has_totp: false,
+        sessions_from: None,
         state: IdentityState::Active,
         revision: tx.revision(),
         create_time: now,
@@ -83,11 +88,11 @@ pub async fn verify(
     tx.commit(after).await
 }
 
-pub(super) fn changed(tx: &Write, before: &Identity) -> Identity {
+pub(in crate::ops) fn changed(tx: &Write, before: &Identity) -> Identity {
     Identity { revision: tx.revision(), update_time: now(), ..before.clone() }
 }
 
-pub(super) fn append_update(tx: &mut Write, before: Identity, after: Identity) {
+pub(in crate::ops) fn append_update(tx: &mut Write, before: Identity, after: Identity) {
     let ids = vec![after.identity_id.to_string()];
     tx.append(NewEvent::new("identity.updated", ids, &Change::updated(before, after)));
 }

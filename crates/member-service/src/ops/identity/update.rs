@@ -10,8 +10,8 @@ use tenancy::{IdentityId, OrganizationScope, Origin, ProjectScope, StoreError, m
 use super::{append_update, changed};
 use crate::{
     model::{EndReason, Identity, IdentityChanges, IdentityState},
-    ops::{Context, NotActive, active, append_session_end},
-    store::{challenge, identity, intermediate, session},
+    ops::{Context, NotActive, active, append_session_end, credential},
+    store::{attempt, challenge, identity, intermediate, second_factor, session},
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +48,11 @@ pub async fn update(
     if !etag_matches(etag, before.revision) {
         return Err(UpdateError::EtagMismatch);
     }
+    if changes.state == Some(IdentityState::Active) {
+        let address = credential::tag(context, pool, &before.email_address);
+        attempt::forgive_all(tx.connection(), pool, address).await?;
+    }
+    let forgets = changes.forget_second_factors;
     let mut after = before.clone();
     changes.apply(&mut after);
     if after == before {
@@ -56,6 +61,9 @@ pub async fn update(
     let after = changed(&tx, &after);
     if !identity::update(tx.connection(), pool, &after).await? {
         return Err(UpdateError::EmailTaken);
+    }
+    if forgets {
+        second_factor::forget(tx.connection(), pool, id).await?;
     }
     let suspended = after.state == IdentityState::Suspended;
     if suspended || after.email_address != before.email_address {

@@ -2,7 +2,7 @@
 
 use access::Granted;
 use tenancy::{
-    Actor, MemberId, NewEvent, OrganizationScope, OrganizationState, SessionId, StoreError,
+    Actor, Head, MemberId, NewEvent, OrganizationScope, OrganizationState, SessionId, StoreError,
     event::now,
     secret::{self, SecretKind},
 };
@@ -10,14 +10,18 @@ use tenancy::{
 use time::OffsetDateTime;
 
 use crate::{
-    model::{AuthFactor, LIFETIME, MemberState, MemberWithRoles, Session, SessionChange, SessionGrant, Unmet},
+    model::{
+        AuthFactor, Entered, Identity, IdentityState, Member, MemberState, MemberWithRoles, Session, SessionChange,
+        SessionGrant, Unmet,
+    },
     ops::{
         Context,
+        entry::{Halfway, MeetError, meet},
         member::{ReviewError, with_those_of_domain},
-        verified,
     },
     remote::RemoteError,
     store::{
+        identity,
         member::{self, Key},
         session,
     },
@@ -45,6 +49,16 @@ impl From<ReviewError> for BeginError {
     }
 }
 
+impl From<MeetError> for BeginError {
+    fn from(error: MeetError) -> Self {
+        match error {
+            MeetError::Unmet(unmet) => Self::Unmet(unmet),
+            MeetError::Remote(error) => Self::Remote(error),
+            MeetError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
 /// Who signs in, by what, from where.
 #[derive(Debug)]
 pub struct Beginning {
@@ -54,13 +68,15 @@ pub struct Beginning {
     pub ip_address: String,
     /// The session ends then at the latest.
     pub no_later_than: Option<OffsetDateTime>,
+    /// How long a second factor that is missing may take.
+    pub wait_until: OffsetDateTime,
 }
 
 pub async fn begin(
     context: &Context,
     granted: &Granted<OrganizationScope>,
     beginning: Beginning,
-) -> Result<SessionGrant, BeginError> {
+) -> Result<Entered, BeginError> {
     let (scope, organization) = (granted.scope, granted.scope.organization_id());
     let subjects = [Actor::Member(beginning.member)];
     let (named, roles) = tokio::try_join!(
@@ -68,19 +84,36 @@ pub async fn begin(
         context.remote.roles(granted.into(), organization, &subjects)
     )?;
     let named = named.ok_or(BeginError::Refused)?;
+    let (member, person) = who(context, granted, beginning.member).await?.ok_or(BeginError::Refused)?;
+    if person.outdates(&beginning.auth_factors) {
+        return Err(BeginError::Refused);
+    }
+    let halfway = Halfway {
+        identity: Some(&person),
+        address: &person.email_address,
+        verified: false,
+        is_breakglass: member.is_breakglass,
+        auth_factors: &beginning.auth_factors,
+        no_later_than: beginning.no_later_than,
+        wait_until: beginning.wait_until,
+    };
+    if let Some(missing) = meet(context, granted, &named, halfway).await? {
+        return Ok(Entered::Halfway(Box::new(missing)));
+    }
     let roles = roles.into_iter().next().unwrap_or_default();
     let read = with_those_of_domain(context, granted, &named.policy, beginning.member, roles).await?;
-    let pool = context.pool(granted).await?;
     let session_id = SessionId::new();
     let issued = secret::issue(SecretKind::RefreshToken, organization.uuid(), session_id.uuid());
 
     let mut tx = context.database.write(scope, &granted.origin(), None).await?;
+    // As it stands now: a suspension or removal since the first look has the last word.
     let member = member::find(tx.connection(), organization, &Key::Id(beginning.member)).await?;
     let open = tx.head().state == OrganizationState::Active;
     let member = member.filter(|member| open && member.state == MemberState::Active).ok_or(BeginError::Refused)?;
-    named.policy.sign_in.met_by(&beginning.auth_factors, member.is_breakglass)?;
     let now = now();
-    let expire_time = beginning.no_later_than.map_or(now + LIFETIME, |latest| latest.min(now + LIFETIME));
+    let limits = named.policy.session;
+    let latest_time = beginning.no_later_than.map_or(now + limits.lifetime, |then| then.min(now + limits.lifetime));
+    let expire_time = latest_time.min(now + limits.idle_timeout);
     let session = Session {
         session_id,
         identity_id: member.identity_id,
@@ -96,20 +129,39 @@ pub async fn begin(
         revision: tx.revision(),
         create_time: now,
     };
-    session::insert(tx.connection(), scope, &session, &issued.hash).await?;
+    session::insert(tx.connection(), scope, &session, latest_time, &issued.hash).await?;
     member::mark_sign_in(tx.connection(), organization, member.member_id, now).await?;
     let ids = vec![session_id.to_string(), member.member_id.to_string()];
     let change = SessionChange { before: None, after: Some(session.clone()), end_reason: None };
     tx.append(NewEvent::new("session.created", ids, &change));
     tx.commit(()).await?;
-    let verified = verified(context, pool, &[member.identity_id]).await?;
     let mut member = member;
     member.last_sign_in_time = Some(now);
-    Ok(SessionGrant {
+    Ok(Entered::Session(Box::new(SessionGrant {
         project_id: scope.project_id(),
         session,
-        member: MemberWithRoles { email_verified: verified.contains(&member.identity_id), member, roles: read.roles },
+        member: MemberWithRoles { email_verified: person.email_verified, member, roles: read.roles },
         epoch: read.epoch,
         refresh_token: issued.text,
-    })
+    })))
+}
+
+/// The member, if they may sign in, and the person behind them.
+async fn who(
+    context: &Context,
+    granted: &Granted<OrganizationScope>,
+    member: MemberId,
+) -> Result<Option<(Member, Identity)>, BeginError> {
+    let organization = granted.scope.organization_id();
+    let pool = context.pool(granted).await?;
+    let mut read = context.database.read(granted.scope).await?;
+    let head = Head::find(read.connection(), organization).await?;
+    let member = member::find(read.connection(), organization, &Key::Id(member)).await?;
+    read.finish().await?;
+    let open = head.is_some_and(|head| head.state == OrganizationState::Active);
+    let Some(member) = member.filter(|member| open && member.state == MemberState::Active) else { return Ok(None) };
+    let mut read = context.database.read(pool).await?;
+    let person = identity::get(read.connection(), pool, member.identity_id).await?;
+    read.finish().await?;
+    Ok(person.filter(|person| person.state == IdentityState::Active).map(|person| (member, person)))
 }

@@ -62,9 +62,9 @@ pub async fn impersonate(
         return Err(ImpersonateError::Oneself);
     }
     let roles = context.remote.roles(granted.into(), organization, std::slice::from_ref(&subject)).await?;
-    let roles = roles.into_iter().next().unwrap_or_default();
+    let read = roles.into_iter().next().unwrap_or_default();
     if asked.by_project {
-        if roles.iter().any(|role| role.key == OWNER) {
+        if read.roles.iter().any(|role| role.key == OWNER) {
             return Err(ImpersonateError::Owner);
         }
     } else {
@@ -104,7 +104,7 @@ pub async fn impersonate(
         revision: tx.revision(),
         create_time: now,
     };
-    session::insert(tx.connection(), scope, &session, &nobodys.hash).await?;
+    session::insert(tx.connection(), scope, &session, session.expire_time, &nobodys.hash).await?;
     let ids = vec![session_id.to_string(), member.member_id.to_string(), impersonator.to_string()];
     let change = SessionChange { before: None, after: Some(session.clone()), end_reason: None };
     tx.append(NewEvent::new("session.impersonated", ids, &change));
@@ -113,7 +113,8 @@ pub async fn impersonate(
     Ok(SessionGrant {
         project_id: scope.project_id(),
         session,
-        member: MemberWithRoles { email_verified: verified.contains(&member.identity_id), member, roles },
+        member: MemberWithRoles { email_verified: verified.contains(&member.identity_id), member, roles: read.roles },
+        epoch: read.epoch,
         refresh_token: String::new().into(),
     })
 }

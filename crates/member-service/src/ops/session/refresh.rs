@@ -5,8 +5,7 @@
 
 use access::{Granted, Tenant};
 use tenancy::{
-    Actor, ClusterScope, Head, IdentityId, MemberId, OrganizationId, OrganizationScope, OrganizationState, SessionId,
-    StoreError,
+    Actor, ClusterScope, Head, MemberId, OrganizationId, OrganizationScope, OrganizationState, SessionId, StoreError,
     event::now,
     secret::{self, Presented, SecretKind},
 };
@@ -62,18 +61,24 @@ pub async fn refresh(
     if standing == Standing::Used {
         return alarm(context, &granted, id).await;
     }
-    let (member, person) = member.ok_or(RefreshError::Refused)?;
-    let roles = context.remote.roles(Into::into(&granted), organization, &[Actor::Member(member)]).await?;
+    let (member, from) = member.ok_or(RefreshError::Refused)?;
+    let subjects = [Actor::Member(member)];
+    let (roles, limits) = tokio::try_join!(
+        context.remote.roles(Into::into(&granted), organization, &subjects),
+        context.remote.session_limits(Into::into(&granted), organization)
+    )?;
+    // What the organization says now, of a session that began under another rule.
+    let limits = limits.filter(|limits| !limits.end(&from, now())).ok_or(RefreshError::Refused)?;
     let roles = roles.into_iter().next().unwrap_or_default();
     let read = still_those_of_domain(context, &granted, member, roles).await?;
-    let person = person_of(context, context.pool(&granted).await?, person).await?.ok_or(RefreshError::Refused)?;
+    let person = person_of(context, context.pool(&granted).await?, &from).await?.ok_or(RefreshError::Refused)?;
 
     let issued = secret::issue(SecretKind::RefreshToken, organization.uuid(), id.uuid());
     let mut tx = context.database.upkeep(granted.scope).await?;
     let standing = session::standing(tx.connection(), organization, id, &presented.hash, RETRY, true).await?;
     let session = match standing {
         Standing::Current => {
-            session::rotate(tx.connection(), granted.scope, id, &presented.hash, &issued.hash, now()).await?
+            session::rotate(tx.connection(), granted.scope, id, &presented.hash, &issued.hash, limits).await?
         }
         Standing::Retried => session::add_sibling(tx.connection(), organization, id, &issued.hash).await?,
         Standing::Used => {
@@ -103,8 +108,8 @@ pub async fn read(
 ) -> Result<Option<Session>, RefreshError> {
     let granted = granted.in_organization(head.project_id, head.organization_id);
     let id = SessionId::from_uuid(presented.id);
-    let (_, Some((_, person))) = look(context, granted.scope, id, presented).await? else { return Ok(None) };
-    if person_of(context, context.pool(&granted).await?, person).await?.is_none() {
+    let (_, Some((_, from))) = look(context, granted.scope, id, presented).await? else { return Ok(None) };
+    if person_of(context, context.pool(&granted).await?, &from).await?.is_none() {
         return Ok(None);
     }
     let mut read = context.database.read(granted.scope).await?;
@@ -113,13 +118,14 @@ pub async fn read(
     Ok(session)
 }
 
-/// Whose session it is, if they were not suspended. What is known of them stands with their pool, outside the organization's rows; a
-/// suspension ends their sessions soon afterwards, and until then none is refreshed.
-async fn person_of(context: &Context, pool: Tenant, id: IdentityId) -> Result<Option<Identity>, StoreError> {
+/// Whose session it is, if they were not suspended and have no other password since. What is known of them stands with their pool, outside
+/// the organization's rows; either ends their sessions soon afterwards, and until then none is refreshed.
+async fn person_of(context: &Context, pool: Tenant, session: &Session) -> Result<Option<Identity>, StoreError> {
     let mut read = context.database.read(pool).await?;
-    let person = identity::get(read.connection(), pool, id).await?;
+    let person = identity::get(read.connection(), pool, session.identity_id).await?;
     read.finish().await?;
-    Ok(person.filter(|person| person.state == IdentityState::Active))
+    let goes_on = |person: &Identity| person.state == IdentityState::Active && !person.outdates(&session.auth_factors);
+    Ok(person.filter(goes_on))
 }
 
 /// What the token is to its session, and whose the session is, if they may be refreshed.
@@ -128,7 +134,7 @@ async fn look(
     scope: OrganizationScope,
     id: SessionId,
     presented: &Presented,
-) -> Result<(Standing, Option<(MemberId, IdentityId)>), RefreshError> {
+) -> Result<(Standing, Option<(MemberId, Session)>), RefreshError> {
     let organization = scope.organization_id();
     let mut read = context.database.read(scope).await?;
     let standing = session::standing(read.connection(), organization, id, &presented.hash, RETRY, false).await?;
@@ -138,13 +144,14 @@ async fn look(
     };
     let head = Head::find(read.connection(), organization).await?;
     let open = head.is_some_and(|head| head.state == OrganizationState::Active);
-    let member = match live.filter(|_| open) {
+    let session = live.filter(|_| open);
+    let member = match &session {
         Some(session) => member::find(read.connection(), organization, &Key::Id(session.member_id)).await?,
         None => None,
     };
     read.finish().await?;
     let member = member.filter(|member| member.state == MemberState::Active);
-    Ok((standing, member.map(|member| (member.member_id, member.identity_id))))
+    Ok((standing, member.map(|member| member.member_id).zip(session)))
 }
 
 async fn open_member(

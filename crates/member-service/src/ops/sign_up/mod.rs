@@ -15,7 +15,7 @@ pub use finish::{complete, finish};
 
 use crate::{
     hashing::HashError,
-    model::{Founding, FoundingPlan, Name, NewPassword, SessionGrant, Unmet, WeakPassword},
+    model::{Entered, Founding, FoundingPlan, Name, NewPassword, Unmet, WeakPassword},
     ops::{
         Context,
         entry::{Arrival, EntryError, LookError, open, spend, try_once},
@@ -89,7 +89,7 @@ pub async fn sign_up(
     context: &Context,
     granted: &Granted<ClusterScope>,
     application: Application,
-) -> Result<SessionGrant, SignUpError> {
+) -> Result<Entered, SignUpError> {
     let Application { project, secret, once, arrival, .. } = &application;
     let id = IntermediateSessionId::from_uuid(secret.id);
     let scope = granted.in_project(*project).scope;
@@ -122,6 +122,7 @@ pub async fn sign_up(
         user_agent: arrival.user_agent.clone(),
         ip_address: arrival.ip_address.clone(),
         no_later_than: None,
+        wait_until: kept.expire_time,
     };
     Ok(begin(context, &granted, beginning).await?)
 }
@@ -141,6 +142,9 @@ async fn claim(
     let password_hash = match &application.password {
         Some(password) if identity.is_none_or(|identity| !identity.has_password) => {
             password.fits(&opened.candidate.address)?;
+            if password.is_short() {
+                return Err(WeakPassword::Alone.into());
+            }
             Some(context.hasher.hash(password.text().to_owned()).await?)
         }
         _ => None,
