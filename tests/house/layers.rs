@@ -53,7 +53,8 @@ fn services_do_not_depend_on_services() {
         ("api", &[]),
         ("engine", &[]),
         ("local-postgres", &[]),
-        ("runtime", &["api"]),
+        ("channel", &[]),
+        ("runtime", &["api", "channel"]),
         ("tenancy", &[]),
         ("access", &["api", "runtime", "tenancy"]),
         ("feed", &["access", "api", "runtime", "tenancy"]),
@@ -63,7 +64,7 @@ fn services_do_not_depend_on_services() {
         ("authz-service", &["access", "api", "engine", "feed", "runtime", "schema", "tenancy"]),
         ("gateway", &["access", "api", "feed", "runtime", "tenancy"]),
         // The engine answers in the caller's process.
-        ("client", &["api", "engine"]),
+        ("client", &["api", "channel", "engine"]),
         ("cli", &["access", "api", "client", "engine", "local-postgres", "runtime", "tenancy"]),
         ("testkit", &["access", "api", "local-postgres"]),
         ("loadgen", &["api", "engine", "local-postgres", "tenancy", "testkit"]),

@@ -41,7 +41,7 @@ mod telemetry;
 
 pub use answer::{Wire, answer, http_status, status_json};
 pub use call::{CallContext, RequestId, TraceContext};
-pub use channel::{Channel, ChannelError, connect};
+pub use channel::{Channel, ChannelError, ChannelOptions, connect, service_url_fault};
 pub use command::{Config, Error, MigrateConfig, NoMigration, Ports, Service, main, no_migration};
 pub use contract::{Contract, ContractError, Method};
 pub use kill_point::kill_point;

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use crate::channel::ChannelOptions;
 use clap::{ArgAction, Args, ValueEnum, builder::BoolishValueParser};
 
 /// Of a process that serves. Defaults of the two addresses come from the service (`Service::ports`).
@@ -35,6 +36,8 @@ pub struct ProcessOptions {
         default_missing_value = "true", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
     pub exit_with_parent: bool,
     #[command(flatten)]
+    pub channels: ChannelOptions,
+    #[command(flatten)]
     pub telemetry: TelemetryOptions,
 }
 
@@ -51,6 +54,7 @@ impl ProcessOptions {
             max_streams: 1000,
             reflection: false,
             exit_with_parent: false,
+            channels: ChannelOptions::default(),
             telemetry: TelemetryOptions::default(),
         }
     }
@@ -58,6 +62,7 @@ impl ProcessOptions {
     /// What is wrong with the values as a whole, one line a fault.
     pub(crate) fn faults(&self) -> Vec<String> {
         let mut faults = self.telemetry.faults();
+        faults.extend(self.channels.faults());
         let mut require = |holds: bool, fault: &str| {
             if !holds {
                 faults.push(fault.to_owned());

@@ -24,7 +24,6 @@ use tower::{Layer, Service, ServiceBuilder};
 
 use crate::contract::Contract;
 
-pub(crate) use deadline::grpc_timeout;
 pub(crate) use outcome::code_in;
 pub(crate) use trace::TARGET as CALL_TARGET;
 
