@@ -13,6 +13,12 @@ use tonic::body::Body;
 /// A larger request is passed on as it comes, and sent once.
 const KEPT_BYTES: usize = 64 * 1024;
 
+/// A body that is there: all of it, or of a large one the first 64 KiB.
+pub async fn gathered(body: Body) -> Result<Body, Status> {
+    let mut load = Load::gather(body).await?;
+    Ok(load.take().unwrap_or_default())
+}
+
 pub(crate) enum Load {
     Kept(Bytes),
     /// Gone with the attempt that takes it, unless it comes back unsent.

@@ -38,6 +38,7 @@ use fleet::Fleet;
 
 pub use address::AddressError;
 pub use call::{Asked, Failure};
+pub use gather::gathered;
 
 /// "Do not ask again": set on an UNAVAILABLE answer by whoever has asked again in vain, so that nobody above does so once more and
 /// retries stay in one layer. As gRPC's retry design has it (gRFC A6): a negative value forbids.

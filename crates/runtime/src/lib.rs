@@ -9,6 +9,7 @@
 //!         name: "org-service",
 //!         version: env!("CARGO_PKG_VERSION"),
 //!         ports: runtime::Ports { api: 7101, admin: 7201 },
+//!         public: false,
 //!         serve: org_service::serve,
 //!         migrate: Some(org_service::migrate),
 //!     })
@@ -46,7 +47,7 @@ pub use command::{Config, Error, MigrateConfig, NoMigration, Ports, Service, mai
 pub use contract::{Contract, ContractError, Method};
 pub use kill_point::kill_point;
 pub use layers::{Layers, assemble};
-pub use listener::BindError;
+pub use listener::{BindError, ListenerOptions};
 pub use options::{LogFormat, ProcessOptions, TelemetryOptions, seconds};
 pub use readiness::{Condition, Readiness};
 pub use refusal::{Chain, Checked, ERROR_DOMAIN, Refusal, Violations, internal};
