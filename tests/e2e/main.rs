@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
+mod abuse;
 mod access_matrix;
 mod acting_as;
 mod archive;

@@ -54,7 +54,8 @@ fn services_do_not_depend_on_services() {
         ("engine", &[]),
         ("local-postgres", &[]),
         ("outdated", &[]),
-        ("runtime", &["api"]),
+        ("channel", &[]),
+        ("runtime", &["api", "channel"]),
         ("tenancy", &[]),
         ("tokens", &[]),
         ("access", &["api", "outdated", "runtime", "tenancy", "tokens"]),
@@ -65,7 +66,7 @@ fn services_do_not_depend_on_services() {
         ("authz-service", &["access", "api", "engine", "feed", "runtime", "schema", "tenancy"]),
         ("gateway", &["access", "api", "feed", "outdated", "runtime", "tenancy", "tokens"]),
         // The engine answers in the caller's process.
-        ("client", &["api", "engine", "outdated", "tokens"]),
+        ("client", &["api", "channel", "engine", "outdated", "tokens"]),
         ("cli", &["access", "api", "client", "engine", "local-postgres", "runtime", "tenancy", "tokens"]),
         ("testkit", &["access", "api", "local-postgres", "tokens"]),
         ("loadgen", &["api", "engine", "local-postgres", "tenancy", "testkit"]),

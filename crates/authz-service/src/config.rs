@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use access::{AccessOptions, RevocationOptions};
 use clap::Args;
-use runtime::ProcessOptions;
-use schema::{SchemaOptions, url_fault};
+use runtime::{ProcessOptions, service_url_fault};
+use schema::SchemaOptions;
 
 /// Of `serve`.
 #[derive(Args, Clone, Debug)]
@@ -18,7 +18,7 @@ pub struct Config {
     pub revocation: RevocationOptions,
     #[command(flatten)]
     pub schema: SchemaOptions,
-    /// Where org-service is: asked about organizations that are new here, and its feed is read.
+    /// Where org-service is, `http://host:port`, or several with commas in between: asked about organizations that are new here, and its feed is read.
     #[arg(long, env = "GUILDHALL_ORG_URL", value_name = "URL")]
     pub org_url: String,
     /// Where member-service is: its feed is read.
@@ -46,8 +46,8 @@ impl runtime::Config for Config {
         let mut faults = self.access.faults(access::Service::Authz);
         faults.extend(self.revocation.faults());
         faults.extend(self.schema.faults());
-        faults.extend(url_fault("--org-url (GUILDHALL_ORG_URL)", &self.org_url));
-        faults.extend(url_fault("--member-url (GUILDHALL_MEMBER_URL)", &self.member_url));
+        faults.extend(service_url_fault("--org-url (GUILDHALL_ORG_URL)", &self.org_url));
+        faults.extend(service_url_fault("--member-url (GUILDHALL_MEMBER_URL)", &self.member_url));
         if self.snapshot_memory == 0 {
             faults.push("--snapshot-memory (GUILDHALL_SNAPSHOT_MEMORY): must be at least 1".to_owned());
         }

@@ -5,6 +5,7 @@ fn main() -> ExitCode {
         name: "authz-service",
         version: env!("CARGO_PKG_VERSION"),
         ports: runtime::Ports { api: 7103, admin: 7203 },
+        public: false,
         serve: authz_service::serve,
         migrate: Some(authz_service::migrate),
     })

@@ -29,6 +29,8 @@ pub enum Failure {
     SeededElsewhere { directory: PathBuf, seeded: String },
     #[error("the gateway gave the operator no token: {0}")]
     NoToken(String),
+    #[error("the gateway cannot give the operator a token now: {0}")]
+    GatewayBusy(String),
     #[error("seeding the demo project failed at {step}: {status}")]
     Seed { step: &'static str, status: Box<tonic::Status> },
     #[error("cannot reach the gateway")]
@@ -78,6 +80,20 @@ pub enum Failure {
     AssertionsFailed { failed: usize, total: usize },
     #[error(transparent)]
     Postgres(#[from] local_postgres::Error),
+}
+
+impl Failure {
+    /// Whether the same may succeed in a moment.
+    pub fn may_pass(&self) -> bool {
+        use tonic::Code::{Aborted, Cancelled, DeadlineExceeded, ResourceExhausted, Unavailable};
+        match self {
+            Self::Seed { status, .. } => {
+                matches!(status.code(), Unavailable | ResourceExhausted | DeadlineExceeded | Cancelled | Aborted)
+            }
+            Self::GatewayBusy(_) | Self::Gateway(_) => true,
+            _ => false,
+        }
+    }
 }
 
 impl From<tonic::Status> for Failure {

@@ -9,14 +9,18 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
+use channel::{Asked, Channel, Failure};
 use http::{HeaderValue, Request, Response, header::AUTHORIZATION};
-use tokio::time::timeout;
-use tonic::{Status, TimeoutExpired, body::Body, transport::Channel};
+use tokio::time::{Instant, timeout_at};
+use tonic::{Status, body::Body};
 use tower::Service;
 
 use crate::service_account::ServiceAccount;
 
-const TIMEOUT: &str = "grpc-timeout";
+/// An extension of requests that carry a `request_id` or have no effect when they are repeated: such a call is sent again when no answer
+/// came, or UNAVAILABLE. Methods without side effects need no mark.
+#[derive(Debug, Clone, Copy)]
+pub struct Repeatable;
 
 /// Adds the credential and the deadline to every call, and ends a call whose time is up.
 #[derive(Debug, Clone)]
@@ -47,8 +51,9 @@ impl Service<Request<Body>> for Connection {
     type Error = Status;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Status>> + Send>>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Status>> {
-        self.channel.poll_ready(context).map_err(|error| Status::from_error(error.into()))
+    /// Always ready: waiting happens inside the call, where the deadline bounds it.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
@@ -57,25 +62,20 @@ impl Service<Request<Body>> for Connection {
         }
         let account = self.account.clone().filter(|_| !request.headers().contains_key(AUTHORIZATION));
         // `Request::set_timeout` writes the header; the wait here is the same time, for a server that never answers.
-        let limit = match request.headers().get(TIMEOUT) {
-            Some(asked) => parse(asked).unwrap_or(self.deadline),
-            None => {
-                request.headers_mut().insert(TIMEOUT, header(self.deadline));
-                self.deadline
-            }
-        };
-        // The channel that was asked whether it is ready makes the call; its clone takes the next.
-        let next = self.channel.clone();
-        let mut channel = std::mem::replace(&mut self.channel, next);
+        let limit = channel::timeout::read(request.headers()).unwrap_or(self.deadline);
+        let deadline = Instant::now() + limit;
+        let method = api::method(request.uri().path());
+        let unary = method.is_some_and(|method| !method.client_streaming && !method.server_streaming);
+        let harmless = method.is_some_and(|method| method.read_only);
+        let repeatable = unary && (harmless || request.extensions().get::<Repeatable>().is_some());
+        let asked = Asked { deadline, told: Some(deadline), unary, repeatable };
+        let channel = self.channel.clone();
         Box::pin(async move {
-            let answer = async {
-                if let Some(account) = account {
-                    let bearer = account.bearer(channel.clone()).await?;
-                    request.headers_mut().insert(AUTHORIZATION, bearer);
-                }
-                channel.call(request).await.map_err(status)
-            };
-            timeout(limit, answer).await.map_err(|_| late())?
+            if let Some(account) = account {
+                let bearer = timeout_at(deadline, account.bearer(&channel, deadline)).await.map_err(|_| late())??;
+                request.headers_mut().insert(AUTHORIZATION, bearer);
+            }
+            channel.call(request, asked).await.map_err(status)
         })
     }
 }
@@ -84,51 +84,12 @@ fn late() -> Status {
     Status::deadline_exceeded("no answer came before the deadline")
 }
 
-/// The channel keeps the deadline of the header too, and which of the two waits ends first is chance; its own says CANCELLED.
-fn status(error: tonic::transport::Error) -> Status {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
-    while let Some(inner) = cause {
-        if inner.is::<TimeoutExpired>() {
-            return late();
-        }
-        cause = inner.source();
-    }
-    Status::from_error(error.into())
-}
-
-/// At most eight digits, in the finest unit that they reach.
-fn header(limit: Duration) -> HeaderValue {
-    let micros = limit.as_micros();
-    let text =
-        if micros < 100_000_000 { format!("{micros}u") } else { format!("{}m", limit.as_millis().min(99_999_999)) };
-    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("1S"))
-}
-
-fn parse(value: &HeaderValue) -> Option<Duration> {
-    let text = value.to_str().ok()?;
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let count: u64 = digits.parse().ok()?;
-    match unit {
-        "H" => Some(Duration::from_secs(count * 3600)),
-        "M" => Some(Duration::from_secs(count * 60)),
-        "S" => Some(Duration::from_secs(count)),
-        "m" => Some(Duration::from_millis(count)),
-        "u" => Some(Duration::from_micros(count)),
-        "n" => Some(Duration::from_nanos(count)),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_deadline_survives_its_header() {
-        for limit in [Duration::from_millis(1), Duration::from_secs(5), Duration::from_secs(3600)] {
-            assert_eq!(parse(&header(limit)), Some(limit));
-        }
-        assert_eq!(parse(&HeaderValue::from_static("")), None);
-        assert_eq!(parse(&HeaderValue::from_static("5")), None);
+pub(crate) fn status(failure: Failure) -> Status {
+    match failure {
+        Failure::DeadlineExceeded => late(),
+        Failure::Unreachable => Status::unavailable("the gateway cannot be reached"),
+        Failure::Lost { .. } => Status::unavailable("the connection was lost before an answer came"),
+        Failure::Crowded => Status::resource_exhausted("too many calls are open"),
+        Failure::Request(status) => status,
     }
 }

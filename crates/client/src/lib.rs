@@ -24,13 +24,11 @@ use std::{sync::Arc, time::Duration};
 
 use api::{authz::v1 as authz, event::v1 as event, gateway::v1 as gateway, member::v1 as member, org::v1 as org};
 use arc_swap::ArcSwapOption;
+pub use connection::{Connection, Repeatable};
 use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 use service_account::ServiceAccount;
-use tonic::transport::{ClientTlsConfig, Endpoint};
-
 pub use checks::Checks;
-pub use connection::Connection;
 
 /// How calls are made.
 #[derive(Debug, Clone)]
@@ -39,11 +37,18 @@ pub struct ClientOptions {
     pub deadline: Duration,
     /// 2 seconds unless told.
     pub connect_timeout: Duration,
+    /// A connection on which nothing was heard for this long is asked for a sign of life, which it has 5 seconds to give. 10 seconds
+    /// unless told.
+    pub keepalive_interval: Duration,
 }
 
 impl Default for ClientOptions {
     fn default() -> Self {
-        Self { deadline: Duration::from_secs(5), connect_timeout: Duration::from_secs(2) }
+        Self {
+            deadline: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(2),
+            keepalive_interval: Duration::from_secs(10),
+        }
     }
 }
 
@@ -52,7 +57,7 @@ impl Default for ClientOptions {
 #[error("{address} is not the address of a gateway, such as https://guildhall.example.com")]
 pub struct AddressError {
     address: String,
-    source: tonic::transport::Error,
+    source: channel::AddressError,
 }
 
 /// A connection to a gateway. Cheap to clone; all clones are one.
@@ -92,19 +97,19 @@ services! {
 }
 
 impl Client {
-    /// Connects when the first call is made. Must be called inside the tokio runtime.
+    /// `address` is a gateway's, or several with commas in between, or a name with the addresses of several: their failing ones are passed
+    /// over, and a call that none has begun, or that may be repeated, goes to another. Connects when the first call is made. Must be
+    /// called inside the tokio runtime.
     pub fn new(address: &str, options: ClientOptions) -> Result<Self, AddressError> {
-        let wrong = |source| AddressError { address: address.to_owned(), source };
-        let mut endpoint = Endpoint::from_shared(address.to_owned()).map_err(wrong)?;
-        if address.starts_with("https://") {
-            endpoint = endpoint.tls_config(ClientTlsConfig::new().with_native_roots()).map_err(wrong)?;
-        }
-        let channel = endpoint
-            .connect_timeout(options.connect_timeout)
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(Duration::from_secs(20))
-            .keep_alive_while_idle(true)
-            .connect_lazy();
+        let tuned = channel::Options {
+            connect_timeout: options.connect_timeout,
+            keepalive_interval: options.keepalive_interval,
+            keepalive_timeout: Duration::from_secs(5),
+            look_up_interval: Duration::from_secs(30),
+            ..channel::Options::default()
+        };
+        let channel = channel::Channel::open(address, tuned)
+            .map_err(|source| AddressError { address: address.to_owned(), source })?;
         let token = Arc::new(ArcSwapOption::empty());
         Ok(Self { connection: Connection::new(channel, options.deadline, token.clone()), token })
     }

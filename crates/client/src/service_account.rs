@@ -4,14 +4,16 @@ use std::time::{Duration, Instant};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
+use channel::{Asked, Channel};
 use http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use tokio::sync::Mutex;
-use tonic::{Status, body::Body, transport::Channel};
-use tower::{Service as _, ServiceExt as _};
+use tonic::{Status, body::Body};
 use url::form_urlencoded::byte_serialize;
+
+use crate::connection;
 
 /// A token this close to its end is not begun with: the call, and a clock that differs, get their time.
 const MARGIN: Duration = Duration::from_secs(30);
@@ -55,13 +57,13 @@ impl ServiceAccount {
     }
 
     /// `Bearer ..`. Calls that need a new token at the same time wait for the one that fetches it.
-    pub async fn bearer(&self, channel: Channel) -> Result<HeaderValue, Status> {
+    pub async fn bearer(&self, channel: &Channel, deadline: tokio::time::Instant) -> Result<HeaderValue, Status> {
         let mut held = self.held.lock().await;
         if let Some(held) = held.as_ref().filter(|held| Instant::now() < held.until) {
             return Ok(held.bearer.clone());
         }
         let begun = Instant::now();
-        let minted = self.exchange(channel).await?;
+        let minted = self.exchange(channel, deadline).await?;
         let mut bearer = HeaderValue::try_from(format!("Bearer {}", minted.access_token.expose_secret()))
             .map_err(|_| Status::internal("the gateway's token cannot stand in a header"))?;
         bearer.set_sensitive(true);
@@ -71,7 +73,7 @@ impl ServiceAccount {
     }
 
     /// Over the connection that the calls take: one address, one TLS.
-    async fn exchange(&self, mut channel: Channel) -> Result<Minted, Status> {
+    async fn exchange(&self, channel: &Channel, deadline: tokio::time::Instant) -> Result<Minted, Status> {
         let escaped = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
         let basic = STANDARD.encode(format!("{}:{}", escaped(&self.client_id), escaped(self.secret.expose_secret())));
         let request = Request::post("/oauth2/token")
@@ -79,8 +81,8 @@ impl ServiceAccount {
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(Body::new(Full::new(Bytes::from_static(b"grant_type=client_credentials"))))
             .map_err(|_| Status::invalid_argument("the client id cannot stand in a header"))?;
-        let unreachable = |error: tonic::transport::Error| Status::from_error(error.into());
-        let answer = channel.ready().await.map_err(unreachable)?.call(request).await.map_err(unreachable)?;
+        let asked = Asked { deadline, told: None, unary: true, repeatable: true };
+        let answer = channel.call(request, asked).await.map_err(connection::status)?;
         let status = answer.status();
         let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES).collect().await.map_err(Status::from_error)?;
         read(status, &body.to_bytes())

@@ -17,13 +17,13 @@ pub struct Config {
     /// The private keys of access tokens: a PEM file as `guildhall key` makes it, or a folder of them. Read again every 30 seconds.
     #[arg(long, env = "GUILDHALL_ACCESS_KEYS", value_name = "FILE")]
     pub access_keys: PathBuf,
-    /// Where org-service is, `http://host:port`.
+    /// Where org-service is: `http://host:port`, or several with commas in between, each a replica or a name with the addresses of several.
     #[arg(long, env = "GUILDHALL_ORG_URL", value_name = "URL")]
     pub org_url: String,
-    /// Where member-service is, `http://host:port`.
+    /// Where member-service is, in the same form.
     #[arg(long, env = "GUILDHALL_MEMBER_URL", value_name = "URL")]
     pub member_url: String,
-    /// Where authz-service is, `http://host:port`.
+    /// Where authz-service is, in the same form.
     #[arg(long, env = "GUILDHALL_AUTHZ_URL", value_name = "URL")]
     pub authz_url: String,
     /// The OAuth 2 client id of the operator, who manages projects. Without it nobody is the operator.
@@ -97,23 +97,23 @@ impl runtime::Config for Config {
     }
 
     fn validate(&self) -> Result<(), Vec<String>> {
-        let mut faults = self.access.faults(Service::Gateway);
-        faults.extend(self.revocation.faults());
-        let mut require = |holds: bool, fault: &str| {
-            if !holds {
-                faults.push(fault.to_owned());
-            }
-        };
         let http = |text: &str| {
             url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
         };
+        let mut faults = self.access.faults(Service::Gateway);
+        faults.extend(self.revocation.faults());
         for (option, url) in [
             ("--org-url (GUILDHALL_ORG_URL)", &self.org_url),
             ("--member-url (GUILDHALL_MEMBER_URL)", &self.member_url),
             ("--authz-url (GUILDHALL_AUTHZ_URL)", &self.authz_url),
         ] {
-            require(http(url), &format!("{option}: must be of the form http://host:port"));
+            faults.extend(runtime::service_url_fault(option, url));
         }
+        let mut require = |holds: bool, fault: &str| {
+            if !holds {
+                faults.push(fault.to_owned());
+            }
+        };
         let issuer = http(&self.access.issuer) && !self.access.issuer.contains(['?', '#']);
         require(issuer, "--issuer (GUILDHALL_ISSUER): must be an http or https URL without query and fragment");
         require(

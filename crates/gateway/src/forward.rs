@@ -39,9 +39,7 @@ pub struct Forward {
 
 impl Forward {
     pub fn new(backends: &Backends) -> Self {
-        // The caller retries, who knows whether it still wants an answer; and a body that streams cannot be sent twice.
-        let once = |channel: &Channel| channel.clone().without_retries();
-        Self { org: once(&backends.org), member: once(&backends.member), authz: once(&backends.authz) }
+        Self { org: backends.org.clone(), member: backends.member.clone(), authz: backends.authz.clone() }
     }
 
     pub fn call(

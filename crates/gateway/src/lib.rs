@@ -39,9 +39,9 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
     let verifier = config.access.verifier(Service::Gateway)?;
     let onward = Onward::new(Service::Gateway, config.access.signing_key(Service::Gateway)?);
     let backends = remote::Backends {
-        org: runtime::connect(&config.org_url, contract.clone())?,
-        member: runtime::connect(&config.member_url, contract.clone())?,
-        authz: runtime::connect(&config.authz_url, contract.clone())?,
+        org: runtime::connect(&config.org_url, contract.clone(), &config.process.channels)?,
+        member: runtime::connect(&config.member_url, contract.clone(), &config.process.channels)?,
+        authz: runtime::connect(&config.authz_url, contract.clone(), &config.process.channels)?,
     };
 
     let invalidations = Invalidations::new(&config.revocation);

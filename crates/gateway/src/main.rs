@@ -7,6 +7,7 @@ fn main() -> ExitCode {
         name: "gateway",
         version: env!("CARGO_PKG_VERSION"),
         ports: runtime::Ports { api: 8080, admin: 8081 },
+        public: true,
         serve: gateway::serve,
         migrate: runtime::no_migration(),
     })

@@ -5,6 +5,7 @@ fn main() -> ExitCode {
         name: "member-service",
         version: env!("CARGO_PKG_VERSION"),
         ports: runtime::Ports { api: 7102, admin: 7202 },
+        public: false,
         serve: member_service::serve,
         migrate: Some(member_service::migrate),
     })

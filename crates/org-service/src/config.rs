@@ -2,8 +2,8 @@
 
 use access::{AccessOptions, RevocationOptions};
 use clap::Args;
-use runtime::ProcessOptions;
-use schema::{SchemaOptions, url_fault};
+use runtime::{ProcessOptions, service_url_fault};
+use schema::SchemaOptions;
 
 use crate::outside::OutsideOptions;
 
@@ -20,7 +20,7 @@ pub struct Config {
     pub schema: SchemaOptions,
     #[command(flatten)]
     pub outside: OutsideOptions,
-    /// Where member-service is.
+    /// Where member-service is: `http://host:port`, or several with commas in between.
     #[arg(long, env = "GUILDHALL_MEMBER_URL", value_name = "URL")]
     pub member_url: String,
     /// Where authz-service is.
@@ -41,8 +41,8 @@ impl runtime::Config for Config {
         faults.extend(self.revocation.faults());
         faults.extend(self.schema.faults());
         faults.extend(self.outside.faults());
-        faults.extend(url_fault("--member-url (GUILDHALL_MEMBER_URL)", &self.member_url));
-        faults.extend(url_fault("--authz-url (GUILDHALL_AUTHZ_URL)", &self.authz_url));
+        faults.extend(service_url_fault("--member-url (GUILDHALL_MEMBER_URL)", &self.member_url));
+        faults.extend(service_url_fault("--authz-url (GUILDHALL_AUTHZ_URL)", &self.authz_url));
         if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
 }

@@ -5,6 +5,7 @@ fn main() -> ExitCode {
         name: "org-service",
         version: env!("CARGO_PKG_VERSION"),
         ports: runtime::Ports { api: 7101, admin: 7201 },
+        public: false,
         serve: org_service::serve,
         migrate: Some(org_service::migrate),
     })

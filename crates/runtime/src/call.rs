@@ -10,6 +10,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderValue};
@@ -141,6 +142,8 @@ pub struct CallContext {
     pub(crate) deadline: Option<Instant>,
     pub(crate) trace: TraceContext,
     pub(crate) method: Option<Arc<Method>>,
+    /// An onward call was repeated in vain: see `channel::PUSHBACK`.
+    pub(crate) in_vain: Arc<AtomicBool>,
 }
 
 /// Marks an onward call that carries an idempotency key, so that repeating it does no harm.
@@ -150,7 +153,8 @@ pub(crate) struct Keyed;
 impl CallContext {
     /// For work that no caller waits for: new ids and no deadline, so every onward call gets its channel's own.
     pub fn background() -> Self {
-        Self { request_id: RequestId::generate(), deadline: None, trace: TraceContext::root(), method: None }
+        let (request_id, trace) = (RequestId::generate(), TraceContext::root());
+        Self { request_id, deadline: None, trace, method: None, in_vain: Arc::default() }
     }
 
     /// The context the layers gave this request. Without the layers (a handler called directly) it is a new one.
@@ -184,6 +188,11 @@ impl CallContext {
         let own = Instant::now() + limit;
         self.deadline = Some(self.deadline.map_or(own, |deadline| deadline.min(own)));
         self
+    }
+
+    /// Should this call fail now, its own caller need not ask again: that was done further down.
+    pub(crate) fn asked_in_vain(&self) {
+        self.in_vain.store(true, Ordering::Relaxed);
     }
 
     pub fn request_id(&self) -> &RequestId {

@@ -28,6 +28,8 @@ pub struct Service<S, M> {
     pub name: &'static str,
     pub version: &'static str,
     pub ports: Ports,
+    /// Whether strangers connect to it: what one connection may do is then less, unless told.
+    pub public: bool,
     /// `async fn(Config, Process) -> Result<(), Error>`; it ends with `Process::serve`.
     pub serve: S,
     /// `async fn(MigrateConfig) -> Result<(), Error>`, or `no_migration()`.
@@ -91,8 +93,8 @@ where
     M: FnOnce(D) -> Migrating,
     Migrating: Future<Output = Result<(), Error>>,
 {
-    let Service { name, version, ports, serve, migrate } = service;
-    let command = command_line::<C, D>(name, version, ports, migrate.is_some());
+    let Service { name, version, ports, public, serve, migrate } = service;
+    let command = command_line::<C, D>(name, version, ports, public, migrate.is_some());
     let outcome = match read::<C, D>(command, std::env::args_os().collect()) {
         Ok(Command::Version) => return say(&format!("{name} {version}\n")),
         Ok(Command::CheckConfig) => return say("the configuration is valid\n"),
@@ -200,15 +202,23 @@ fn command_line<C: Args, D: Args>(
     name: &'static str,
     version: &'static str,
     ports: Ports,
+    public: bool,
     migrates: bool,
 ) -> clap::Command {
     let with_ports = |command: clap::Command| {
         let address = |port: u16| format!("0.0.0.0:{port}");
         let about = command.get_about().cloned().unwrap_or_default();
-        C::augment_args(command)
-            // Its arguments would bring that of the last struct that they are made of.
-            .about(about)
-            .long_about(None)
+        // The arguments would bring the words of the last struct that they are made of.
+        let command = C::augment_args(command).about(about).long_about(None);
+        let command = if public {
+            // Of all the calls that may be in flight, a connection gets a part.
+            command
+                .mut_arg("max_streams", |arg| arg.default_value("250"))
+                .mut_arg("max_resets", |arg| arg.default_value("100"))
+        } else {
+            command
+        };
+        command
             .mut_arg("listen", |arg| arg.required(false).default_value(address(ports.api)))
             .mut_arg("admin_listen", |arg| arg.required(false).default_value(address(ports.admin)))
             // Help must not show what the environment holds.

@@ -24,7 +24,7 @@ impl Config for TestConfig {
 
 fn read_args(args: &[&str]) -> Result<Command<TestConfig, NoMigration>, Refused> {
     let ports = Ports { api: 7101, admin: 7201 };
-    let command = command_line::<TestConfig, NoMigration>("thing-service", "1.2.3", ports, false);
+    let command = command_line::<TestConfig, NoMigration>("thing-service", "1.2.3", ports, false, false);
     read(command, ["thing-service"].iter().chain(args).map(OsString::from).collect())
 }
 

@@ -9,6 +9,7 @@
 //!         name: "org-service",
 //!         version: env!("CARGO_PKG_VERSION"),
 //!         ports: runtime::Ports { api: 7101, admin: 7201 },
+//!         public: false,
 //!         serve: org_service::serve,
 //!         migrate: Some(org_service::migrate),
 //!     })
@@ -42,12 +43,12 @@ mod telemetry;
 
 pub use answer::{Wire, answer, http_status, status_json};
 pub use call::{CallContext, RequestId, TraceContext};
-pub use channel::{Channel, ChannelError, connect};
+pub use channel::{Channel, ChannelError, ChannelOptions, connect, service_url_fault};
 pub use command::{Config, Error, MigrateConfig, NoMigration, Ports, Service, main, no_migration};
 pub use contract::{Contract, ContractError, Method};
 pub use kill_point::kill_point;
 pub use layers::{Layers, assemble};
-pub use listener::BindError;
+pub use listener::{BindError, ListenerOptions};
 pub use options::{LogFormat, ProcessOptions, TelemetryOptions, seconds};
 pub use readiness::{Condition, Readiness};
 pub use refusal::{Chain, Checked, ERROR_DOMAIN, Refusal, Violations, internal};

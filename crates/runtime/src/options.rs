@@ -3,6 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use crate::channel::ChannelOptions;
+use crate::listener::ListenerOptions;
 use clap::{ArgAction, Args, ValueEnum, builder::BoolishValueParser};
 
 /// Of a process that serves. Defaults of the two addresses come from the service (`Service::ports`).
@@ -23,9 +25,8 @@ pub struct ProcessOptions {
     /// Calls in flight beyond which the next is refused with RESOURCE_EXHAUSTED.
     #[arg(long, env = "GUILDHALL_MAX_IN_FLIGHT", value_name = "CALLS", default_value_t = 1024)]
     pub max_in_flight: usize,
-    /// Concurrent HTTP/2 streams that one connection may open.
-    #[arg(long, env = "GUILDHALL_MAX_STREAMS", value_name = "STREAMS", default_value_t = 1000)]
-    pub max_streams: u32,
+    #[command(flatten)]
+    pub listener: ListenerOptions,
     /// Offer gRPC server reflection on the API listener.
     #[arg(long, env = "GUILDHALL_REFLECTION", value_name = "BOOL", default_value = "false", num_args = 0..=1,
         default_missing_value = "true", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
@@ -34,6 +35,8 @@ pub struct ProcessOptions {
     #[arg(long, env = "GUILDHALL_EXIT_WITH_PARENT", value_name = "BOOL", default_value = "false", num_args = 0..=1,
         default_missing_value = "true", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
     pub exit_with_parent: bool,
+    #[command(flatten)]
+    pub channels: ChannelOptions,
     #[command(flatten)]
     pub telemetry: TelemetryOptions,
 }
@@ -48,9 +51,10 @@ impl ProcessOptions {
             drain_delay: Duration::ZERO,
             max_deadline: Duration::from_secs(30),
             max_in_flight: 1024,
-            max_streams: 1000,
+            listener: ListenerOptions::default(),
             reflection: false,
             exit_with_parent: false,
+            channels: ChannelOptions::default(),
             telemetry: TelemetryOptions::default(),
         }
     }
@@ -58,6 +62,8 @@ impl ProcessOptions {
     /// What is wrong with the values as a whole, one line a fault.
     pub(crate) fn faults(&self) -> Vec<String> {
         let mut faults = self.telemetry.faults();
+        faults.extend(self.channels.faults());
+        faults.extend(self.listener.faults());
         let mut require = |holds: bool, fault: &str| {
             if !holds {
                 faults.push(fault.to_owned());
@@ -67,7 +73,6 @@ impl ProcessOptions {
         require(!port_shared, "--listen and --admin-listen: must not name the same port");
         require(!self.max_deadline.is_zero(), "--max-deadline (GUILDHALL_MAX_DEADLINE): must be more than 0");
         require(self.max_in_flight > 0, "--max-in-flight (GUILDHALL_MAX_IN_FLIGHT): must be at least 1");
-        require(self.max_streams > 0, "--max-streams (GUILDHALL_MAX_STREAMS): must be at least 1");
         faults
     }
 }

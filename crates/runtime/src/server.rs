@@ -17,7 +17,7 @@ use tower::{Layer, Service};
 use crate::answer::{Wire, answer};
 use crate::contract::Contract;
 use crate::layers::{Layers, assemble};
-use crate::listener::{self, BindError, Limits};
+use crate::listener::{self, BindError, Limits, ListenerOptions};
 use crate::options::ProcessOptions;
 use crate::readiness::Readiness;
 use crate::refusal::Refusal;
@@ -158,13 +158,16 @@ impl Process {
             max_in_flight: options.max_in_flight,
             draining: draining.clone(),
             detach: api.detach,
+            body_timeout: api.http1.then_some(options.listener.body_timeout),
             exporting,
         };
         let service = assemble(&layers, authentication, open, api.routes);
         let admin_service = Routes::from(admin::routes(readiness.clone(), health, api.admin)).prepare();
 
-        let limits = Limits { max_streams: options.max_streams, http1: api.http1, drain: options.max_deadline };
-        let admin_limits = Limits { max_streams: 100, http1: true, drain: END_LIMIT };
+        let limits = Limits { connection: options.listener, http1: api.http1, drain: options.max_deadline };
+        // Probes and scrapers, and whoever watches health.
+        let few = ListenerOptions { max_connections: 256, max_streams: 100, ..ListenerOptions::default() };
+        let admin_limits = Limits { connection: few, http1: true, drain: END_LIMIT };
         let admin_draining = CancellationToken::new();
         let admin_server = tokio::spawn(listener::serve(admin, admin_service, admin_limits, admin_draining.clone()));
         let server = listener::serve(listener, service, limits, draining.clone());

@@ -6,7 +6,7 @@ mod support;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use runtime::{CallContext, TraceContext};
+use runtime::{CallContext, ChannelOptions, TraceContext};
 use support::*;
 use tonic::Code;
 
@@ -74,11 +74,6 @@ async fn only_a_repeatable_call_is_tried_again() {
     attempts(1);
     unary(server.channel(), "/test.v1.Thing/Write", call.keyed_request(())).await.expect("it carries a key");
     assert_eq!(thing.attempts.load(Ordering::SeqCst), 2);
-
-    attempts(1);
-    let channel = server.channel().without_retries();
-    unary(channel, "/test.v1.Thing/Read", call.request(())).await.expect_err("another layer retries");
-    assert_eq!(thing.attempts.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
@@ -99,7 +94,7 @@ async fn retries_stop_when_the_budget_is_spent() {
 async fn a_service_that_is_not_there_is_unavailable() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for url in [format!("http://{closed}"), "http://nowhere.invalid:1".to_owned()] {
-        let channel = runtime::connect(&url, contract()).expect("a good URL");
+        let channel = runtime::connect(&url, contract(), &ChannelOptions::default()).expect("a good URL");
         let status = unary(channel, "/test.v1.Thing/Write", CallContext::background().request(())).await;
         assert_refused(&status.expect_err("nobody answers"), Code::Unavailable, "UNAVAILABLE");
     }
@@ -109,7 +104,7 @@ async fn a_service_that_is_not_there_is_unavailable() {
 async fn a_name_is_looked_up() {
     let server = serve(Thing::default()).await;
     let url = format!("http://localhost:{}", server.api.port());
-    let channel = runtime::connect(&url, contract()).expect("a good URL");
+    let channel = runtime::connect(&url, contract(), &ChannelOptions::default()).expect("a good URL");
     // Where the name has an IPv6 address too, nobody answers there, and the call goes on to the other.
     unary(channel, "/test.v1.Thing/Echo", CallContext::background().request(())).await.expect("it is found");
 }
@@ -117,6 +112,6 @@ async fn a_name_is_looked_up() {
 #[tokio::test]
 async fn only_http_urls_are_taken() {
     for url in ["", "org:7101", "ftp://org:7101", "http://"] {
-        assert!(runtime::connect(url, contract()).is_err(), "{url}");
+        assert!(runtime::connect(url, contract(), &ChannelOptions::default()).is_err(), "{url}");
     }
 }

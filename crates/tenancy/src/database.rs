@@ -16,6 +16,7 @@ use crate::{
     AsOf, Head, OrganizationId, OrganizationScope, Scope, Sealer,
     heads::HeadReader,
     hints::Listener,
+    reach::Reach,
     turns::{Scans, Turns},
     write::{self, Once, Write},
 };
@@ -56,7 +57,7 @@ impl DatabaseOptions {
 pub enum StoreError {
     #[error("the database failed")]
     Database(#[source] sqlx::Error),
-    /// No connection was free in time: the call is shed.
+    /// No connection was free in time, of a database that is there: the call is shed.
     #[error("no database connection was free in time")]
     Busy,
     /// The database cannot be reached.
@@ -121,6 +122,7 @@ pub struct Database {
     pool: PgPool,
     pub(crate) sealer: Arc<Sealer>,
     heads: HeadReader,
+    reach: Arc<Reach>,
     patience: Duration,
     listener: Arc<Listener>,
     turns: Turns<OrganizationId>,
@@ -137,6 +139,7 @@ impl Database {
             ("statement_timeout", statement_timeout.as_str()),
             ("idle_in_transaction_session_timeout", statement_timeout.as_str()),
         ]);
+        let reach = Arc::new(Reach::new(connect.clone()));
         let pool = PgPoolOptions::new()
             .max_connections(options.max_connections)
             .acquire_timeout(options.acquire_timeout)
@@ -146,7 +149,8 @@ impl Database {
         Ok(Self {
             pool,
             sealer,
-            heads: HeadReader::new(patience),
+            heads: HeadReader::new(patience, Arc::clone(&reach)),
+            reach,
             patience,
             listener: Arc::default(),
             turns: Turns::new(WRITES_AT_ONCE, WRITE_PATIENCE),
@@ -187,8 +191,11 @@ impl Database {
             // A pooled connection that died while idle (the server restarted): its first use tells, by a broken socket or by the
             // server's parting word. Nothing was written, so another connection may be tried, once.
             Err(error) => match StoreError::from(error) {
-                StoreError::Unreachable(_) => Ok(self.pool.begin_with(AssertSqlSafe(opening)).await?),
-                other => Err(other),
+                StoreError::Unreachable(_) => match self.pool.begin_with(AssertSqlSafe(opening)).await {
+                    Ok(begun) => Ok(begun),
+                    Err(error) => Err(self.reach.judge(error.into()).await),
+                },
+                other => Err(self.reach.judge(other).await),
             },
         }
     }
@@ -220,7 +227,11 @@ impl Database {
         once: Option<&Once>,
     ) -> Result<Write, StoreError> {
         let scope = scope.into();
-        let turn = self.turns.take(write::tenant(scope)).await?;
+        let turn = match self.turns.take(write::tenant(scope)).await {
+            Ok(turn) => turn,
+            // Those before it may wait for a database that does not answer.
+            Err(error) => return Err(self.reach.judge(error).await),
+        };
         let transaction = self.begin("", scope).await?;
         Write::open(transaction, turn, scope, origin.clone(), once.cloned(), self).await
     }

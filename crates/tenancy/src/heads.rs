@@ -2,7 +2,7 @@
 //!
 //! Every call begins with what this service holds of its tenant, and what a head says is never older than the call that asked.
 
-use std::{collections::HashMap, io, time::Duration};
+use std::{collections::HashMap, io, sync::Arc, time::Duration};
 
 use sqlx::{PgPool, Postgres, pool::PoolConnection};
 use time::OffsetDateTime;
@@ -22,12 +22,13 @@ pub(crate) struct HeadReader {
     /// The nil uuid, which no tenant has, where one is asked for.
     gather: Gather<[Uuid; 2], Found>,
     patience: Duration,
+    reach: Arc<Reach>,
 }
 
 impl HeadReader {
     /// A head that does not come within `patience` cannot be read: the database is away, though its connections may not tell.
-    pub(crate) fn new(patience: Duration) -> Self {
-        Self { gather: Gather::new(MAX_CALLERS), patience }
+    pub(crate) fn new(patience: Duration, reach: Arc<Reach>) -> Self {
+        Self { gather: Gather::new(MAX_CALLERS), patience, reach }
     }
 
     pub(crate) async fn one(&self, pool: &PgPool, id: OrganizationId) -> Result<Option<Head>, StoreError> {
@@ -53,8 +54,8 @@ impl HeadReader {
         let ids: Vec<Uuid> = tenants.iter().copied().map(OrganizationId::uuid).collect();
         let mut held = None;
         match tokio::time::timeout(self.patience, read(pool, &mut held, &ids)).await {
-            Ok(found) => {
-                let (heads, time) = found?;
+            Ok(Err(error)) => Err(self.reach.judge(error).await),
+            Ok(Ok((heads, time))) => {
                 let heads = heads.into_values().map(|head| (head.organization_id, head)).collect();
                 Ok((heads, time.map(|time| AsOf { moment, time })))
             }
@@ -68,7 +69,10 @@ impl HeadReader {
     async fn ask(&self, pool: &PgPool, ids: [Uuid; 2]) -> Result<([Option<Head>; 2], Option<AsOf>), StoreError> {
         let (pool, patience) = (pool.clone(), self.patience);
         let read = move |held, asked| within(patience, pool.clone(), held, asked);
-        let (moment, (heads, time)) = self.gather.ask(ids, read).await?;
+        let (moment, (heads, time)) = match self.gather.ask(ids, read).await {
+            Ok(found) => found,
+            Err(error) => return Err(self.reach.judge(error).await),
+        };
         Ok((heads, time.map(|time| AsOf { moment, time })))
     }
 }

@@ -19,6 +19,7 @@ pub mod migration;
 mod moment;
 pub mod page;
 mod purge;
+mod reach;
 pub mod scope;
 mod seal;
 pub mod sealing;

@@ -6,6 +6,7 @@ pub mod caller;
 pub mod dynamic;
 pub mod http;
 pub mod postgres;
+pub mod raw_http2;
 
 pub mod binaries;
 mod cluster;

@@ -15,9 +15,11 @@ use super::service::Service;
 use crate::{Failure, Output};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// With the time that a service takes to start it stays well below the gateway's `--revocation-lag`: one that is killed again and again takes
+/// nobody's tokens along.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Whoever has lived this long is given the first pause again.
-const SETTLED: Duration = Duration::from_secs(30);
+const SETTLED: Duration = Duration::from_secs(5);
 /// What a process may take to end when asked to: its calls in flight may last that long.
 const FAREWELL: Duration = Duration::from_secs(10);
 

@@ -12,14 +12,17 @@ use super::ports::Ports;
 use super::postgres::Server;
 use super::record::Record;
 use super::roster::Roster;
-use super::seed::Seed;
+use super::seed::{Demo, Seed};
 use super::service::{self, Service, Surroundings, check_binaries};
 use super::{http, steps};
 use crate::smtp::{self, Mailbox};
 use crate::{Failure, Output, key};
 
 /// From the start of a process until it says that it is ready.
-const READY_WITHIN: Duration = Duration::from_secs(30);
+/// A machine that builds something beside takes its time; what never comes up is found sooner, by its ends.
+const READY_WITHIN: Duration = Duration::from_secs(90);
+/// For the demo project and its service account.
+const SEEDED_WITHIN: Duration = Duration::from_secs(60);
 /// A process that ends this often before it was ever ready will go on doing so.
 const MOST_ENDS: u32 = 5;
 /// `EX_USAGE`: its configuration is wrong, and starting it again changes nothing.
@@ -114,7 +117,7 @@ impl House {
             ready(service, &self.roster).await?;
         }
 
-        let demo = seed.plant(ports.gateway).await?;
+        let demo = plant(&mut seed, ports).await?;
         if planted.is_none() {
             gateway = service::gateway(&around, &seed.operator, Some(&demo.project_id));
             if let Some(first) = self.gateway.take() {
@@ -171,6 +174,19 @@ impl House {
             postgres.stop().await;
         }
         self.roster.withdraw();
+    }
+}
+
+/// Every step carries a request_id, so what a busy machine did not answer in time is asked for again.
+async fn plant(seed: &mut Seed, ports: Ports) -> Result<Demo, Failure> {
+    let begun = Instant::now();
+    loop {
+        match seed.plant(ports.gateway).await {
+            Err(failure) if failure.may_pass() && begun.elapsed() < SEEDED_WITHIN => {
+                sleep(Duration::from_millis(200)).await;
+            }
+            planted => return planted,
+        }
     }
 }
 

@@ -146,7 +146,10 @@ impl Seed {
         let Operator { client_id, client_secret } = &self.operator;
         let basic = STANDARD.encode(format!("{client_id}:{client_secret}"));
         let answer = http::post_form(gateway, "/oauth2/token", &basic, "grant_type=client_credentials").await;
-        let (status, body) = answer.map_err(Failure::system("cannot reach the gateway"))?;
+        let (status, body) = answer.map_err(|error| Failure::GatewayBusy(error.to_string()))?;
+        if status.is_server_error() || status == hyper::StatusCode::TOO_MANY_REQUESTS {
+            return Err(Failure::GatewayBusy(format!("{status} {body}")));
+        }
         #[derive(Deserialize)]
         struct Answer {
             access_token: String,

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::{HeaderMap, Request, Response};
+use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::body::Body;
@@ -56,7 +56,7 @@ where
 
     fn call(&mut self, mut request: Request<A>) -> Self::Future {
         let wire = Wire::of(request.headers());
-        let asked = grpc_timeout(request.headers());
+        let asked = ::channel::timeout::read(request.headers());
         let call = request.extensions_mut().get_mut::<CallContext>();
         let streaming = call.as_ref().and_then(|call| call.method()).is_some_and(|method| method.is_streaming());
         let limit = match asked {
@@ -96,44 +96,5 @@ where
         let Some(sleep) = this.sleep.as_pin_mut() else { return Poll::Pending };
         ready!(sleep.poll(cx));
         Poll::Ready(Ok(answer(Refusal::deadline_exceeded().into(), *this.wire)))
-    }
-}
-
-/// `grpc-timeout`: at most eight digits and a unit. A malformed one counts as absent, so our maximum applies.
-pub(crate) fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
-    let (unit, digits) = headers.get("grpc-timeout")?.as_bytes().split_last()?;
-    if !(1..=8).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let value = digits.iter().fold(0, |value, digit| value * 10 + u64::from(digit - b'0'));
-    match unit {
-        b'H' => Some(Duration::from_secs(value * 3600)),
-        b'M' => Some(Duration::from_secs(value * 60)),
-        b'S' => Some(Duration::from_secs(value)),
-        b'm' => Some(Duration::from_millis(value)),
-        b'u' => Some(Duration::from_micros(value)),
-        b'n' => Some(Duration::from_nanos(value)),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parsed(value: &'static str) -> Option<Duration> {
-        let mut headers = HeaderMap::new();
-        headers.insert("grpc-timeout", http::HeaderValue::from_static(value));
-        grpc_timeout(&headers)
-    }
-
-    #[test]
-    fn a_timeout_is_at_most_eight_digits_and_a_unit() {
-        assert_eq!(parsed("1H"), Some(Duration::from_secs(3600)));
-        assert_eq!(parsed("99999999n"), Some(Duration::from_nanos(99_999_999)));
-        assert_eq!(parsed("250m"), Some(Duration::from_millis(250)));
-        for malformed in ["", "S", "1", "1s", "-1S", "123456789S", "1 S"] {
-            assert_eq!(parsed(malformed), None, "{malformed:?}");
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! What every call goes through, in one place and in a stated order.
 
+mod arrive;
 mod deadline;
 mod detach;
 mod guarded_body;
@@ -24,7 +25,6 @@ use tower::{Layer, Service, ServiceBuilder};
 
 use crate::contract::Contract;
 
-pub(crate) use deadline::grpc_timeout;
 pub(crate) use outcome::code_in;
 pub(crate) use trace::TARGET as CALL_TARGET;
 
@@ -39,6 +39,8 @@ pub struct Layers {
     pub draining: CancellationToken,
     /// Whether a call runs on when its caller goes away.
     pub detach: bool,
+    /// How long the request of a unary call is waited for before the call begins; none: it is not.
+    pub body_timeout: Option<Duration>,
     /// Whether spans and metrics go to an OpenTelemetry collector.
     pub exporting: bool,
 }
@@ -70,6 +72,7 @@ where
         .layer(panic::panic(layers.draining.clone())) // outside the rest: no fault of theirs ends a connection
         .layer(deadline::deadline(layers.max_deadline)) // outside shed: whatever happens within, the call ends in time
         .layer(detach::detach(layers.detach)) // inside deadline: the wait ends in time, the work when it is done
+        .layer(arrive::arrive(layers.body_timeout)) // outside shed: what has not come holds no place
         .layer(shed::shed(layers.max_in_flight)) // inside detach: a place is held for as long as the work; before authentication:
         // under overload no signature is verified
         .layer(unreadable::unreadable()) // innermost: what the transport refuses by itself gets a reason

@@ -1,16 +1,20 @@
-//! Gives every call its id and its `CallContext`, and tells the caller the id.
+//! Gives every call its id and its `CallContext`, and tells the caller the id; and whether asking again is of use.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
+use ::channel::PUSHBACK;
 use http::{HeaderValue, Request, Response};
 use pin_project_lite::pin_project;
+use tonic::Code;
 use tower::{Layer, Service};
 
 use crate::call::{CallContext, RequestId, TraceContext};
 use crate::contract::Contract;
+use crate::layers::code_in;
 
 #[derive(Clone)]
 pub struct RequestIdLayer {
@@ -53,8 +57,11 @@ where
         let header = request_id.header_value();
         let trace = TraceContext::from_headers(request.headers()).map_or_else(TraceContext::root, TraceContext::child);
         let method = Arc::clone(self.contract.method(request.uri().path()));
-        request.extensions_mut().insert(CallContext { request_id, deadline: None, trace, method: Some(method) });
-        RequestIdFuture { inner: self.inner.call(request), header: Some(header) }
+        let in_vain = Arc::<AtomicBool>::default();
+        let call =
+            CallContext { request_id, deadline: None, trace, method: Some(method), in_vain: Arc::clone(&in_vain) };
+        request.extensions_mut().insert(call);
+        RequestIdFuture { inner: self.inner.call(request), header: Some(header), in_vain }
     }
 }
 
@@ -63,6 +70,7 @@ pin_project! {
         #[pin]
         inner: F,
         header: Option<HeaderValue>,
+        in_vain: Arc<AtomicBool>,
     }
 }
 
@@ -77,6 +85,9 @@ where
         let mut response = ready!(this.inner.poll(cx))?;
         if let Some(header) = this.header.take() {
             response.headers_mut().insert(RequestId::HEADER, header);
+        }
+        if this.in_vain.load(Ordering::Relaxed) && code_in(response.headers()) == Some(Code::Unavailable) {
+            response.headers_mut().insert(PUSHBACK, HeaderValue::from_static("-1"));
         }
         Poll::Ready(Ok(response))
     }

@@ -21,7 +21,10 @@ use prost_types::method_options::IdempotencyLevel;
 use prost_types::{
     FileDescriptorProto, FileDescriptorSet, MethodDescriptorProto, MethodOptions, ServiceDescriptorProto,
 };
-use runtime::{Api, CallContext, Channel, Contract, Process, ProcessOptions, Readiness, Refusal, ServeError, Shutdown};
+use runtime::{
+    Api, CallContext, Channel, ChannelOptions, Contract, Process, ProcessOptions, Readiness, Refusal, ServeError,
+    Shutdown,
+};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -192,7 +195,7 @@ pub async fn serve_with(thing: Thing, options: ProcessOptions, exporting: bool) 
 
 impl Server {
     pub fn channel(&self) -> Channel {
-        runtime::connect(&format!("http://{}", self.api), contract()).expect("a good URL")
+        runtime::connect(&format!("http://{}", self.api), contract(), &ChannelOptions::default()).expect("a good URL")
     }
 
     /// A channel of tonic's own, which adds nothing.

@@ -1,0 +1,231 @@
+//! One caller misuses HTTP/2; the others do not notice. At the gateway and at a service's own port.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use futures::future::join_all;
+use testkit::{
+    Cluster,
+    raw_http2::{
+        CONTINUATION, DATA, END_HEADERS, HEADERS, PING, RST_STREAM, RawHttp2, SETTINGS, WINDOW_UPDATE, frame, grpc,
+        header, text,
+    },
+};
+use tokio::sync::OnceCell;
+
+/// Answered by every server to anybody.
+const HEALTH: &str = "/grpc.health.v1.Health/Check";
+/// What a busy machine does by itself to a call, now and then.
+const FLOOR: Duration = Duration::from_millis(150);
+const MEASURED: usize = 60;
+const CUT_WITHIN: Duration = Duration::from_secs(10);
+
+/// Its limits are reached sooner than usual.
+async fn cluster() -> &'static Cluster {
+    static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
+    let told =
+        [("GUILDHALL_HEADER_TIMEOUT", "1"), ("GUILDHALL_BODY_TIMEOUT", "1"), ("GUILDHALL_MAX_CONNECTIONS", "200")];
+    CLUSTER.get_or_init(|| Cluster::start_with(&told)).await
+}
+
+/// The ninth decile of calls one after the other, on a connection of its own.
+async fn latency(of: SocketAddr) -> Duration {
+    let mut caller = RawHttp2::connect(of).await.unwrap();
+    let mut took = Vec::new();
+    for _ in 0..MEASURED {
+        let begun = Instant::now();
+        assert!(caller.call(HEALTH).await.unwrap(), "a call was not answered");
+        took.push(begun.elapsed());
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    took.sort();
+    took[MEASURED * 9 / 10]
+}
+
+/// Runs `abuse` again and again beside calls of others, whose latency must stay.
+async fn nobody_notices<F: Future<Output = ()> + Send + 'static>(at: SocketAddr, abuse: impl Fn(SocketAddr) -> F) {
+    let rest = latency(at).await;
+    let over = Arc::new(AtomicBool::new(false));
+    let abusers: Vec<_> = (0..2)
+        .map(|_| {
+            let (over, first) = (over.clone(), abuse(at));
+            tokio::spawn(async move {
+                first.await;
+                over.store(true, Ordering::Relaxed);
+            })
+        })
+        .collect();
+    let mut worst = Duration::ZERO;
+    while !over.load(Ordering::Relaxed) {
+        worst = worst.max(latency(at).await);
+    }
+    for abuser in abusers {
+        abuser.await.unwrap();
+    }
+    assert!(worst <= (rest * 2).max(FLOOR), "{worst:?} beside it, {rest:?} at rest");
+}
+
+async fn everywhere<F: Future<Output = ()> + Send + 'static>(abuse: impl Fn(SocketAddr) -> F + Copy) {
+    let access = cluster().await.access();
+    nobody_notices(access.gateway, abuse).await;
+    nobody_notices(access.org, abuse).await;
+}
+
+/// Sends the same until it is cut off, as it must be.
+async fn floods(at: SocketAddr, begin: Vec<u8>, repeated: Vec<u8>) {
+    let mut abuser = RawHttp2::connect(at).await.unwrap();
+    abuser.send(&begin).await.unwrap();
+    let (begun, bunch) = (Instant::now(), repeated.repeat(200));
+    while abuser.send(&bunch).await.is_ok() {
+        assert!(begun.elapsed() < CUT_WITHIN, "it was not cut");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pings_are_cut() {
+    everywhere(|at| floods(at, Vec::new(), frame(PING, 0, 0, &[0; 8]))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settings_are_cut() {
+    everywhere(|at| floods(at, Vec::new(), frame(SETTINGS, 0, 0, &[0, 4, 0, 1, 0, 0]))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn window_updates_are_cut() {
+    everywhere(|at| floods(at, Vec::new(), frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 0]))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn empty_data_is_cut() {
+    everywhere(|at| floods(at, frame(HEADERS, END_HEADERS, 1, &grpc(HEALTH, &[])), frame(DATA, 0, 1, &[]))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn header_blocks_without_end_are_cut() {
+    everywhere(|at| {
+        floods(at, frame(HEADERS, 0, 1, &grpc(HEALTH, &[])), frame(CONTINUATION, 0, 1, &header("x-more", "of it")))
+    })
+    .await;
+}
+
+/// CVE-2023-44487: calls that are given up as soon as they are made.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_given_up_at_once_are_cut() {
+    everywhere(async |at: SocketAddr| {
+        let mut abuser = RawHttp2::connect(at).await.unwrap();
+        let begun = Instant::now();
+        loop {
+            let mut bunch = Vec::new();
+            for _ in 0..100 {
+                let id = abuser.next_stream();
+                bunch.extend(frame(
+                    HEADERS,
+                    END_HEADERS,
+                    id,
+                    &grpc("/guildhall.org.v1.ProjectService/ListProjects", &[]),
+                ));
+                bunch.extend(frame(RST_STREAM, 0, id, &[0, 0, 0, 8]));
+            }
+            if abuser.send(&bunch).await.is_err() {
+                return;
+            }
+            assert!(begun.elapsed() < CUT_WITHIN, "it was not cut");
+        }
+    })
+    .await;
+}
+
+/// One long header, kept in the table of the connection, and then named thousands of times.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn headers_that_unpack_to_megabytes_are_refused() {
+    everywhere(async |at: SocketAddr| {
+        for _ in 0..20 {
+            let mut abuser = RawHttp2::connect(at).await.unwrap();
+            let mut block = grpc(HEALTH, &[]);
+            block.push(0x40);
+            block.extend(text("x-bomb"));
+            block.extend(text(&"b".repeat(3900)));
+            block.extend([0xbe; 8000]);
+            let id = abuser.next_stream();
+            abuser.send(&frame(HEADERS, END_HEADERS, id, &block)).await.unwrap();
+            abuser.send(&frame(DATA, 1, id, &[0; 5])).await.unwrap();
+            // The next call tells whether the connection is still there; either is well, as long as nothing was unpacked for it.
+            let _ = abuser.call(HEALTH).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn headers_that_do_not_come_are_not_waited_for() {
+    everywhere(async |at: SocketAddr| {
+        let slow = (0..40).map(|n| async move {
+            let mut abuser = match n % 2 {
+                // Nothing at all.
+                0 => RawHttp2::silent(at).await.unwrap(),
+                // A header block, byte by byte.
+                _ => {
+                    let mut abuser = RawHttp2::connect(at).await.unwrap();
+                    abuser.send(&frame(HEADERS, 0, 1, &grpc(HEALTH, &[]))).await.unwrap();
+                    abuser
+                }
+            };
+            assert!(abuser.is_cut(CUT_WITHIN).await, "it was not cut");
+        });
+        join_all(slow).await;
+    })
+    .await;
+}
+
+/// More calls than may be in flight are begun, and their requests never end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_do_not_come_hold_no_places() {
+    let gateway = cluster().await.access().gateway;
+    nobody_notices(gateway, async |at: SocketAddr| {
+        let slow = (0..5).map(|_| async move {
+            let mut abuser = RawHttp2::connect(at).await.unwrap();
+            let mut calls = Vec::new();
+            for _ in 0..200 {
+                let id = abuser.next_stream();
+                let path = "/guildhall.gateway.v1.AuthenticationService/RefreshSession";
+                calls.extend(frame(HEADERS, END_HEADERS, id, &grpc(path, &[])));
+                calls.extend(frame(DATA, 0, id, &[0, 0, 0]));
+            }
+            abuser.send(&calls).await.unwrap();
+            let mut answered = 0;
+            while answered < 200 {
+                let came = tokio::time::timeout(CUT_WITHIN, abuser.frame()).await.expect("they are not ended");
+                // Each is refused, by trailers alone or a reset.
+                answered += match came {
+                    Ok(came) => usize::from(came.kind == RST_STREAM || (came.kind == HEADERS && came.flags & 1 == 1)),
+                    Err(_) => break,
+                };
+            }
+        });
+        join_all(slow).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn idle_connections_make_room_for_new_ones() {
+    everywhere(async |at: SocketAddr| {
+        // Twice as many as there may be, by the two who do this.
+        let mut idle = Vec::new();
+        for _ in 0..200 {
+            let mut connection = RawHttp2::connect(at).await.unwrap();
+            if connection.call(HEALTH).await.is_ok_and(|answered| answered) {
+                idle.push(connection);
+            }
+        }
+        assert!(idle.len() >= 190, "only {} of 200 newcomers were let in", idle.len());
+    })
+    .await;
+}
