@@ -6,7 +6,7 @@ use access::{AccessOptions, SigningKey};
 use runtime::ProcessOptions;
 use tenancy::ProjectId;
 
-use crate::ops::clients::Operator;
+use crate::{face::Origin, ops::clients::Operator};
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct Config {
@@ -43,6 +43,10 @@ pub struct Config {
     /// UNAVAILABLE: nothing revoked stays in force. The news come every second, so less than 2 is not steady.
     #[arg(long, env = "GUILDHALL_REVOCATION_LAG", value_name = "SECONDS", default_value = "5", value_parser = runtime::seconds)]
     pub revocation_lag: Duration,
+    /// The origins whose pages may call the gateway from a browser (CORS), such as `https://app.example.com`. None by default; there is
+    /// no wildcard.
+    #[arg(long, env = "GUILDHALL_ALLOWED_ORIGINS", value_name = "ORIGINS", value_delimiter = ',')]
+    pub allowed_origins: Vec<Origin>,
     #[command(flatten)]
     pub limits: LimitOptions,
 }

@@ -1,6 +1,7 @@
 //! The gateway: authenticates whoever comes from outside, limits how often, mints tokens, and forwards everything else by method
 //! without decoding it. It keeps nothing: any number of replicas may run beside each other.
 //!
+//! - `face` takes calls that come as JSON or gRPC-Web, turns them into gRPC (`json`), and their answers back;
 //! - `edge` decides on every request: which method, whose credential, whether it is revoked, who serves it;
 //! - `grpc` and `http` serve what the gateway answers itself, by `ops`, which asks the services through `remote`;
 //! - `forward` passes on the rest; `revocation` knows what is no longer good; `limits` knows who comes too often.
@@ -8,9 +9,11 @@
 mod config;
 mod edge;
 mod email;
+mod face;
 mod forward;
 mod grpc;
 mod http;
+mod json;
 mod limits;
 mod mint;
 mod ops;
@@ -28,6 +31,7 @@ use api::{
 use runtime::{Api, Contract, Process};
 
 pub use config::{Config, LimitOptions, SecretDigest};
+pub use face::Origin;
 
 /// Serves until the process is told to end.
 pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Error> {
@@ -79,7 +83,8 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
     if let Some(directory) = config.dev_mailbox {
         api = api.admin_routes(http::mailbox::routes(directory));
     }
-    Ok(process.serve(api, edge).await?)
+    let face = face::FaceLayer::new(&config.allowed_origins).map_err(|error| Box::new(error) as runtime::Error)?;
+    Ok(process.serve_faced(api, edge, face).await?)
 }
 
 /// The services that outsiders reach through the gateway, for health and reflection. Those that the gateway implements itself name

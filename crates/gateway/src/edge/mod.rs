@@ -6,6 +6,7 @@
 //! verifies the token once more.
 
 mod address;
+pub mod headers;
 mod layer;
 
 use std::{net::IpAddr, sync::Arc};

@@ -35,6 +35,8 @@ use tonic_types::StatusExt;
 use backend::{Backend, PASSWORD, World};
 
 pub const OPERATOR_SECRET: &str = "the operator's secret";
+/// The one origin whose pages may call.
+pub const ORIGIN: &str = "https://app.acme.test";
 pub const ISSUER: &str = "https://gateway.test";
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -122,6 +124,7 @@ impl Stage {
             dev_mailbox: Some(folder.path().join("mail")),
             trusted_hops: 0,
             revocation_lag,
+            allowed_origins: vec![ORIGIN.parse().unwrap()],
             limits,
         };
         runtime::Config::validate(&config).unwrap();
