@@ -16,6 +16,7 @@ mod http;
 mod json;
 mod limits;
 mod mint;
+mod openapi;
 mod ops;
 mod refusal;
 mod remote;
@@ -63,9 +64,11 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
     let clients = ops::clients::Clients::new(remote, mint, config.operator());
     let events = ops::events::Events::new(&backends);
 
+    let json = Arc::new(json::Routes::of_the_contracts()?);
     let http = http::routes(http::State {
         tokens: Arc::new(http::token::Tokens { clients, sessions: sessions.clone(), limits: limits.clone() }),
         documents: Arc::new(http::metadata::Documents::new(&config.access, key.public_jwk())),
+        openapi: Arc::new(openapi::Document::new(&config.access.issuer, json.clone())),
     });
     let edge = edge::EdgeLayer::new(edge::Edge {
         verifier,
@@ -83,7 +86,7 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
     if let Some(directory) = config.dev_mailbox {
         api = api.admin_routes(http::mailbox::routes(directory));
     }
-    let face = face::FaceLayer::new(&config.allowed_origins).map_err(|error| Box::new(error) as runtime::Error)?;
+    let face = face::FaceLayer::new(json, &config.allowed_origins);
     Ok(process.serve_faced(api, edge, face).await?)
 }
 

@@ -30,7 +30,7 @@ pub fn is_plain(message: &MessageDescriptor) -> bool {
 }
 
 /// Whether a text says it: scalars, enums, times, durations, masks and wrapped scalars, and lists of these.
-fn is_text(field: &FieldDescriptor) -> bool {
+pub fn is_text(field: &FieldDescriptor) -> bool {
     match field.kind() {
         Kind::Message(message) => {
             let form = message.full_name().strip_prefix("google.protobuf.").unwrap_or_default();

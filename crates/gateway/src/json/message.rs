@@ -115,7 +115,7 @@ fn walk_field(field: &FieldDescriptor, value: &Value, at: &str, faults: &mut Vio
 /// What the library says of one value in one field.
 fn alone(field: &FieldDescriptor, value: Value, at: &str, faults: &mut Violations) {
     let one = Map::from_iter([(field.json_name().to_owned(), value)]);
-    if let Err(error) = library(&field.parent_message(), &one.into()) {
+    if let Err(error) = library(field.parent_message(), &one.into()) {
         faults.add(at, shortened(&error));
     }
 }

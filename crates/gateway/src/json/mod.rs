@@ -8,7 +8,7 @@
 
 mod answer;
 mod call;
-mod fields;
+pub mod fields;
 mod frames;
 mod lines;
 mod message;
@@ -18,4 +18,4 @@ mod template;
 mod tree;
 
 pub use call::{Call, Unroutable, route};
-pub use routes::{Routes, RoutesError};
+pub use routes::{Binding, Body as BodyRule, Routes};

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use api::{Audience, Http, Method};
 use percent_encoding::percent_decode_str;
-use prost_reflect::{DescriptorPool, FieldDescriptor, MessageDescriptor};
+use prost_reflect::{DescriptorPool, FieldDescriptor, MessageDescriptor, MethodDescriptor};
 
 use super::template::{Segment, Template, TemplateError};
 
@@ -52,10 +52,13 @@ pub enum RoutesError {
     Binding(&'static str, &'static str),
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Routes {
+    pool: DescriptorPool,
     /// By the word behind the colon.
     roots: BTreeMap<String, Node>,
+    /// In the order of the contracts, the first way to a method before its others.
+    bindings: Vec<Arc<Binding>>,
 }
 
 #[derive(Debug, Default)]
@@ -69,7 +72,7 @@ impl Routes {
     /// Every way to every public method.
     pub fn of_the_contracts() -> Result<Self, RoutesError> {
         let pool = DescriptorPool::decode(api::FILE_DESCRIPTOR_SET)?;
-        let mut routes = Self::default();
+        let mut routes = Self { pool: pool.clone(), roots: BTreeMap::new(), bindings: Vec::new() };
         for method in api::METHODS.iter().filter(|method| method.audience != Audience::Workload) {
             for http in method.http.iter().chain(method.also_http) {
                 routes.insert(binding(&pool, method, http)?)?;
@@ -89,8 +92,18 @@ impl Routes {
         if node.bindings.iter().any(|other| other.verb == binding.verb) {
             return Err(RoutesError::Binding(binding.method.path, "another method has its verb and path"));
         }
-        node.bindings.push(Arc::new(binding));
+        let binding = Arc::new(binding);
+        node.bindings.push(binding.clone());
+        self.bindings.push(binding);
         Ok(())
+    }
+
+    pub fn bindings(&self) -> impl Iterator<Item = &Binding> {
+        self.bindings.iter().map(|binding| &**binding)
+    }
+
+    pub fn descriptor(&self, method: &Method) -> Option<MethodDescriptor> {
+        self.pool.get_service_by_name(method.service)?.methods().find(|found| found.name() == method.name)
     }
 
     pub fn find(&self, verb: &http::Method, path: &str) -> Found {
