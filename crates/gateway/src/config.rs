@@ -1,8 +1,9 @@
 //! The gateway's settings.
 
-use std::{path::PathBuf, str::FromStr, time::Duration};
+use std::{net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use access::{AccessOptions, SigningKey};
+use ipnet::IpNet;
 use runtime::ProcessOptions;
 use tenancy::ProjectId;
 
@@ -35,10 +36,10 @@ pub struct Config {
     /// For development: a directory of delivered mail, served at `GET /dev/mailbox` on the admin port to whoever asks.
     #[arg(long, env = "GUILDHALL_DEV_MAILBOX", value_name = "DIRECTORY")]
     pub dev_mailbox: Option<PathBuf>,
-    /// How many reverse proxies stand in front of the gateway and append to `x-forwarded-for`. 0: the caller's address is the
-    /// connection's, and the header is not believed.
-    #[arg(long, env = "GUILDHALL_TRUSTED_HOPS", value_name = "PROXIES", default_value_t = 0)]
-    pub trusted_hops: usize,
+    /// The networks of the reverse proxies in front of the gateway, such as `10.0.0.0/8`. What they say of a caller's address in
+    /// `x-forwarded-for` is believed, and nobody else. None: the caller's address is the connection's.
+    #[arg(long, env = "GUILDHALL_TRUSTED_PROXIES", value_name = "NETWORKS", value_delimiter = ',', value_parser = network)]
+    pub trusted_proxies: Vec<IpNet>,
     /// For how many seconds the gateway may be without news of revocations. After that it refuses all tokens that can be revoked, with
     /// UNAVAILABLE: nothing revoked stays in force. The news come every second, so less than 2 is not steady.
     #[arg(long, env = "GUILDHALL_REVOCATION_LAG", value_name = "SECONDS", default_value = "5", value_parser = runtime::seconds)]
@@ -67,6 +68,12 @@ pub struct LimitOptions {
     /// Calls of the token endpoint, and refreshes, a minute from one network address.
     #[arg(long, env = "GUILDHALL_TOKEN_RATE_PER_ADDRESS", value_name = "CALLS", default_value_t = 3000)]
     pub token_rate_per_address: u32,
+}
+
+/// A network, or one address.
+fn network(text: &str) -> Result<IpNet, &'static str> {
+    let one = || text.parse().ok().map(|address: IpAddr| IpNet::from(address));
+    text.parse().ok().or_else(one).ok_or("must be a network such as 10.0.0.0/8, or an address")
 }
 
 /// SHA-256 of a secret.

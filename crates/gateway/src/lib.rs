@@ -75,7 +75,7 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
         revocations,
         forward: forward::Forward::new(&backends),
         limits: limits.clone(),
-        trusted_hops: config.trusted_hops,
+        trusted_proxies: config.trusted_proxies,
         http,
     });
     let mut api = Api::new(contract)

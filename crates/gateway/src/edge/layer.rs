@@ -58,7 +58,7 @@ impl Service<Request<Body>> for EdgeService {
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let address = client_address(request.headers(), request.extensions(), self.edge.trusted_hops);
+        let address = client_address(request.headers(), request.extensions(), &self.edge.trusted_proxies);
         request.extensions_mut().insert(address);
         if request.uri().path_and_query().is_some_and(|path| path.as_str().len() > MAX_PATH_BYTES) {
             return Box::pin(ready(Ok(refused(StatusCode::URI_TOO_LONG, "the path and query are too long"))));

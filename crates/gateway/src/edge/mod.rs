@@ -32,7 +32,7 @@ pub struct Edge {
     pub revocations: Arc<Revocations>,
     pub forward: Forward,
     pub limits: Arc<Limits>,
-    pub trusted_hops: usize,
+    pub trusted_proxies: Vec<ipnet::IpNet>,
     /// What is served to callers who speak no gRPC.
     pub http: axum::Router,
 }

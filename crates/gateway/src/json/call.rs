@@ -77,7 +77,7 @@ pub fn route(routes: &Routes, request: &mut Request<Body>) -> Option<Form> {
     }
 }
 
-fn find(routes: &Routes, request: &Request<Body>) -> Result<(Call, Form), Unroutable> {
+pub(super) fn find(routes: &Routes, request: &Request<Body>) -> Result<(Call, Form), Unroutable> {
     let head = request.method() == Method::HEAD;
     let verb = if head { &Method::GET } else { request.method() };
     let (binding, captured) = match routes.find(verb, request.uri().path()) {
@@ -163,14 +163,19 @@ impl Call {
                 return Err(malformed("the body broke off"));
             }
         };
-        let message = said.whole(&bytes)?;
+        let message = self.whole(&bytes)?;
         Ok(Request::from_parts(parts, Body::new(Full::new(frame(&message)))))
     }
 }
 
 impl Call {
+    /// The one message of a call.
+    pub(super) fn whole(&self, bytes: &[u8]) -> Result<DynamicMessage, Status> {
+        self.0.whole(bytes)
+    }
+
     /// One message of a stream; the path says the same of each.
-    fn line(&self, line: &[u8], number: usize) -> Result<DynamicMessage, Status> {
+    pub(super) fn line(&self, line: &[u8], number: usize) -> Result<DynamicMessage, Status> {
         let at = format!("messages[{number}]");
         let tree = object(parse(line, &format!("{at}: "))?, &at)?;
         self.0.message(tree, &at, Violations::default())

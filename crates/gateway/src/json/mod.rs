@@ -12,6 +12,8 @@ pub mod fields;
 mod frames;
 mod lines;
 mod message;
+#[cfg(test)]
+mod properties;
 mod query;
 mod routes;
 mod template;

@@ -122,7 +122,7 @@ impl Stage {
             operator_secret_sha256: Some(SecretDigest(sha256(OPERATOR_SECRET.as_bytes()))),
             default_project: Some(world.project),
             dev_mailbox: Some(folder.path().join("mail")),
-            trusted_hops: 0,
+            trusted_proxies: Vec::new(),
             revocation_lag,
             allowed_origins: vec![ORIGIN.parse().unwrap()],
             limits,
