@@ -130,7 +130,7 @@ fn row(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<String, Strin
         return Err("WORKLOAD names no workloads".into());
     }
     let http = http(pool, method)?;
-    if http.is_none() && audience != "Workload" {
+    if http.is_empty() && audience != "Workload" {
         return Err("is public and has no google.api.http".into());
     }
     let served = !option(pool, method, "guildhall.access.v1.not_yet_served").and_then(|v| v.as_bool()).unwrap_or(false);
@@ -144,7 +144,7 @@ fn row(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<String, Strin
         row,
         "    Method {{ path: {:?}, service: {:?}, name: {:?}, input: {:?}, output: {:?}, audience: Audience::{audience}, \
          permission: {permission:?}, workloads: &{workloads:?}, served: {served}, read_only: {read_only}, client_streaming: {}, \
-         server_streaming: {}, http: {} }},",
+         server_streaming: {}, http: {}, also_http: &[{}] }},",
         path(method),
         method.parent_service().full_name(),
         method.name(),
@@ -152,14 +152,26 @@ fn row(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<String, Strin
         method.output().full_name(),
         method.is_client_streaming(),
         method.is_server_streaming(),
-        http.unwrap_or_else(|| "None".into()),
+        http.first().map_or_else(|| "None".into(), |first| format!("Some({first})")),
+        http.get(1..).unwrap_or_default().join(", "),
     );
     Ok(row)
 }
 
-fn http(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<Option<String>, String> {
-    let Some(rule) = option(pool, method, "google.api.http") else { return Ok(None) };
+/// The ways to a method over HTTP, the first one first.
+fn http(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<Vec<String>, String> {
+    let Some(rule) = option(pool, method, "google.api.http") else { return Ok(Vec::new()) };
     let rule = rule.as_message().ok_or("its HTTP rule is no message")?;
+    let mut ways = vec![http_way(rule)?];
+    if let Some(Value::List(more)) = rule.get_field_by_name("additional_bindings").as_deref() {
+        for rule in more.iter().filter_map(Value::as_message) {
+            ways.push(http_way(rule)?);
+        }
+    }
+    Ok(ways)
+}
+
+fn http_way(rule: &DynamicMessage) -> Result<String, String> {
     for verb in ["get", "put", "post", "delete", "patch"] {
         let path = text(rule, verb);
         if !path.is_empty() {
@@ -167,10 +179,7 @@ fn http(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<Option<Strin
                 return Err(format!("its HTTP path {path} does not begin with /v1/"));
             }
             let body = text(rule, "body");
-            return Ok(Some(format!(
-                "Some(Http {{ verb: {:?}, path: {path:?}, body: {body:?} }})",
-                verb.to_uppercase()
-            )));
+            return Ok(format!("Http {{ verb: {:?}, path: {path:?}, body: {body:?} }}", verb.to_uppercase()));
         }
     }
     Err("its HTTP rule names no path".into())

@@ -15,12 +15,12 @@ use tonic::Code;
 use crate::tenant_walls::children;
 
 /// What an organization has, by the field that names it.
-type Children = BTreeMap<&'static str, String>;
+pub type Children = BTreeMap<&'static str, String>;
 
 /// A method that is about one organization or about the caller's project, with the message that it takes.
-struct Door {
-    method: &'static Method,
-    input: MessageDescriptor,
+pub struct Door {
+    pub method: &'static Method,
+    pub input: MessageDescriptor,
 }
 
 fn doors() -> Vec<Door> {
@@ -34,7 +34,7 @@ fn doors() -> Vec<Door> {
 }
 
 impl Door {
-    fn name(&self) -> String {
+    pub fn name(&self) -> String {
         format!("{}/{}", self.method.service, self.method.name)
     }
 
@@ -78,7 +78,7 @@ impl Door {
     }
 
     /// A request that names one's own things wherever it names any.
-    fn honest(&self, organization: &Organization<'_>, own: &Children) -> Map<String, Value> {
+    pub fn honest(&self, organization: &Organization<'_>, own: &Children) -> Map<String, Value> {
         let mut request = Map::new();
         if self.is_of_an_organization() {
             request.insert("organization_id".to_owned(), json!(organization.id));
@@ -129,7 +129,7 @@ impl Place {
 }
 
 /// The other things that an organization has; the first came from the test of the walls.
-async fn all_children(organization: &Organization<'_>) -> Children {
+pub async fn all_children(organization: &Organization<'_>) -> Children {
     let mut all = children(organization).await;
     let (owner, id) = (&organization.owner().caller, &organization.id);
     let domain = json!({"organization_id": id,

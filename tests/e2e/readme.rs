@@ -8,10 +8,14 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The first shell block after the marker.
 fn steps() -> String {
+    block("`the_readmes_steps_do_what_they_say`")
+}
+
+/// The first shell block after the marker.
+fn block(marker: &str) -> String {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let after = readme.split_once("`the_readmes_steps_do_what_they_say`").expect("the README marks its block").1;
+    let after = readme.split_once(marker).expect("the README marks its block").1;
     let block = after.split_once("```sh\n").expect("a shell block follows").1;
     block.split_once("\n```").expect("the block ends").0.to_owned()
 }
@@ -57,4 +61,33 @@ async fn the_readmes_steps_do_what_they_say() {
     assert!(said.contains("Code: Unauthenticated"), "the removed member's refresh and token are refused\n{shown}");
     assert_eq!(said.matches("ERROR:").count(), 2, "and nothing else is\n{shown}");
     assert!(out.contains("\"valid\": true") && out.contains("member.removed"), "{shown}");
+}
+
+#[tokio::test]
+async fn the_readmes_json_does_what_it_says() {
+    if Command::new("curl").arg("--version").output().is_err() {
+        #[expect(clippy::print_stderr, reason = "whoever runs the tests has to know")]
+        {
+            eprintln!("SKIPPED, for want of curl");
+        }
+        return;
+    }
+    let cluster = Cluster::start().await;
+    let place = tempfile::tempdir().unwrap();
+    symlink(cluster.directory(), place.path().join(".guildhall")).unwrap();
+    let script = block("`the_readmes_json_does_what_it_says`");
+    let run = tokio::task::spawn_blocking(move || {
+        Command::new("sh").arg("-c").arg(script).current_dir(place.path()).output().unwrap()
+    });
+    let run = run.await.unwrap();
+    let (out, said) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    let lines: Vec<&str> = out.lines().filter(|line| !line.is_empty()).collect();
+    let shown = format!("--- stdout\n{out}\n--- stderr\n{said}");
+    assert!(said.is_empty() && lines.len() >= 5, "{shown}");
+    assert!(lines[0].contains("\"displayName\":\"Acme Ltd.\""), "{shown}");
+    assert!(lines[1].starts_with("{\"organizations\":[") && lines[1].contains("Acme Ltd."), "{shown}");
+    let streamed = &lines[2..lines.len() - 2];
+    assert!(streamed.iter().all(|line| line.starts_with("{\"result\":")) && !streamed.is_empty(), "{shown}");
+    assert!(lines[lines.len() - 2].contains("\"code\":") && lines[lines.len() - 2].contains("ErrorInfo"), "{shown}");
+    assert!(lines[lines.len() - 1].contains("openapi") || lines[lines.len() - 1].starts_with('{'), "{shown}");
 }

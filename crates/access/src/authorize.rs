@@ -152,6 +152,7 @@ static BACKGROUND: Method = Method {
     client_streaming: false,
     server_streaming: false,
     http: None,
+    also_http: &[],
 };
 
 impl Granted<ClusterScope> {

@@ -38,7 +38,7 @@ pub mod org {
 /// Every contract as an encoded `google.protobuf.FileDescriptorSet`, option extensions included: what reflection serves.
 pub static FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor_set.bin"));
 
-/// The same with the comments of the contracts: what a command's help is written from. Twice the size, and in no server.
+/// The same with the comments of the contracts: what a command's help and the gateway's OpenAPI document are written from.
 pub static DOCUMENTED_FILE_DESCRIPTOR_SET: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/documented_descriptor_set.bin"));
 
@@ -82,6 +82,8 @@ pub struct Method {
     pub server_streaming: bool,
     /// None only for workload methods, which the gateway never routes.
     pub http: Option<Http>,
+    /// Its `additional_bindings`: further ways to the same method.
+    pub also_http: &'static [Http],
 }
 
 /// A request as the access rules see it.

@@ -1,12 +1,13 @@
 //! The gateway's settings.
 
-use std::{path::PathBuf, str::FromStr};
+use std::{net::IpAddr, path::PathBuf, str::FromStr};
 
 use access::{AccessOptions, RevocationOptions, Service};
+use ipnet::IpNet;
 use runtime::ProcessOptions;
 use tenancy::ProjectId;
 
-use crate::ops::clients::Operator;
+use crate::{face::Origin, ops::clients::Operator};
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct Config {
@@ -38,10 +39,14 @@ pub struct Config {
     /// For development: a directory of delivered mail, served at `GET /dev/mailbox` on the admin port to whoever asks.
     #[arg(long, env = "GUILDHALL_DEV_MAILBOX", value_name = "DIRECTORY")]
     pub dev_mailbox: Option<PathBuf>,
-    /// How many reverse proxies stand in front of the gateway and append to `x-forwarded-for`. 0: the caller's address is the
-    /// connection's, and the header is not believed.
-    #[arg(long, env = "GUILDHALL_TRUSTED_HOPS", value_name = "PROXIES", default_value_t = 0)]
-    pub trusted_hops: usize,
+    /// The networks of the reverse proxies in front of the gateway, such as `10.0.0.0/8`. What they say of a caller's address in
+    /// `x-forwarded-for` is believed, and nobody else. None: the caller's address is the connection's.
+    #[arg(long, env = "GUILDHALL_TRUSTED_PROXIES", value_name = "NETWORKS", value_delimiter = ',', value_parser = network)]
+    pub trusted_proxies: Vec<IpNet>,
+    /// The origins whose pages may call the gateway from a browser (CORS), such as `https://app.example.com`. None by default; there is
+    /// no wildcard.
+    #[arg(long, env = "GUILDHALL_ALLOWED_ORIGINS", value_name = "ORIGINS", value_delimiter = ',')]
+    pub allowed_origins: Vec<Origin>,
     #[command(flatten)]
     pub revocation: RevocationOptions,
     #[command(flatten)]
@@ -67,6 +72,12 @@ pub struct LimitOptions {
     /// Calls of the token endpoint, and refreshes, a minute from one network address.
     #[arg(long, env = "GUILDHALL_TOKEN_RATE_PER_ADDRESS", value_name = "CALLS", default_value_t = 3000)]
     pub token_rate_per_address: u32,
+}
+
+/// A network, or one address.
+fn network(text: &str) -> Result<IpNet, &'static str> {
+    let one = || text.parse().ok().map(|address: IpAddr| IpNet::from(address));
+    text.parse().ok().or_else(one).ok_or("must be a network such as 10.0.0.0/8, or an address")
 }
 
 /// SHA-256 of a secret.

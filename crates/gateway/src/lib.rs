@@ -1,6 +1,7 @@
 //! The gateway: authenticates whoever comes from outside, limits how often, mints tokens, and forwards everything else by method
 //! without decoding it. It keeps nothing: any number of replicas may run beside each other.
 //!
+//! - `face` takes calls that come as JSON or gRPC-Web, turns them into gRPC (`json`), and their answers back;
 //! - `edge` decides on every request: which method, whose credential, whether it is revoked, who serves it;
 //! - `grpc` and `http` serve what the gateway answers itself, by `ops`, which asks the services through `remote`;
 //! - `forward` passes on the rest; `limits` knows who comes too often.
@@ -8,11 +9,14 @@
 mod config;
 mod edge;
 mod email;
+mod face;
 mod forward;
 mod grpc;
 mod http;
+mod json;
 mod limits;
 mod mint;
+mod openapi;
 mod ops;
 mod proofs;
 mod refusal;
@@ -31,6 +35,7 @@ use api::{
 use runtime::{Api, Contract, Process};
 
 pub use config::{Config, LimitOptions, SecretDigest};
+pub use face::Origin;
 
 /// Serves until the process is told to end.
 pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Error> {
@@ -98,16 +103,18 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
     let events = ops::events::Events::new(&backends);
     let watches = ops::invalidations::Watches::new(invalidations.clone());
 
+    let json = Arc::new(json::Routes::of_the_contracts()?);
     let http = http::routes(http::State {
         tokens: tokens.clone(),
         documents: Arc::new(http::metadata::Documents::new(&config.access)),
+        openapi: Arc::new(openapi::Document::new(&config.access.issuer, json.clone())),
     });
     let edge = edge::EdgeLayer::new(edge::Edge {
         verifier,
         invalidations,
         forward: forward::Forward::new(&backends),
         limits: limits.clone(),
-        trusted_hops: config.trusted_hops,
+        trusted_proxies: config.trusted_proxies,
         http,
     });
     let mut api = Api::new(contract)
@@ -119,7 +126,8 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
     if let Some(directory) = config.dev_mailbox {
         api = api.admin_routes(http::mailbox::routes(directory));
     }
-    Ok(process.serve(api, edge).await?)
+    let face = face::FaceLayer::new(json, &config.allowed_origins);
+    Ok(process.serve_faced(api, edge, face).await?)
 }
 
 /// The services that outsiders reach through the gateway, for health and reflection. Those that the gateway implements itself name

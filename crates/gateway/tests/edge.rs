@@ -234,8 +234,10 @@ async fn plain_http_finds_documents_and_nothing_else() {
     let (answer, _) = h2(stage.address, path, &[("content-type", "application/json")]).await;
     assert_eq!(answer.status(), 404);
 
-    let (answer, _) = h2(stage.address, path, &[("content-type", "application/grpc-web+proto")]).await;
+    let (answer, _) = h2(stage.address, path, &[("content-type", "application/grpc-webby")]).await;
     assert_eq!(answer.status(), 415);
+    let (answer, _) = h2(stage.address, &format!("/{}", "a".repeat(9000)), &[]).await;
+    assert_eq!(answer.status(), 414);
     let request = format!(
         "POST {GET} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/grpc\r\ncontent-length: 0\r\n\r\n"
     );

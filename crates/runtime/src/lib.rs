@@ -47,7 +47,7 @@ pub use channel::{Channel, ChannelError, ChannelOptions, connect, service_url_fa
 pub use command::{Config, Error, MigrateConfig, NoMigration, Ports, Service, main, no_migration};
 pub use contract::{Contract, ContractError, Method};
 pub use kill_point::kill_point;
-pub use layers::{Layers, assemble};
+pub use layers::{Layered, Layers, assemble};
 pub use listener::{BindError, ListenerOptions};
 pub use options::{LogFormat, ProcessOptions, TelemetryOptions, seconds};
 pub use readiness::{Condition, Readiness};

@@ -6,17 +6,19 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::response::IntoResponse;
+use bytes::Bytes;
 use http::{Request, Response};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::server::NamedService;
 use tonic::service::Routes;
+use tower::layer::util::Identity;
 use tower::{Layer, Service};
 
 use crate::answer::{Wire, answer};
 use crate::contract::Contract;
-use crate::layers::{Layers, assemble};
+use crate::layers::{Layered, Layers, assemble};
 use crate::listener::{self, BindError, Limits, ListenerOptions};
 use crate::options::ProcessOptions;
 use crate::readiness::Readiness;
@@ -146,6 +148,22 @@ impl Process {
         A::Service: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
         <A::Service as Service<Request<Body>>>::Future: Send + 'static,
     {
+        self.serve_faced(api, authentication, Identity::new()).await
+    }
+
+    /// The same with a layer outside of all others, which turns other forms of calls into gRPC before anything looks at them, and the
+    /// answers back.
+    pub async fn serve_faced<A, F, B>(self, api: Api, authentication: A, face: F) -> Result<(), ServeError>
+    where
+        A: Layer<Routes>,
+        A::Service: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+        <A::Service as Service<Request<Body>>>::Future: Send + 'static,
+        F: Layer<Layered<A::Service>>,
+        F::Service: Service<Request<Body>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+        <F::Service as Service<Request<Body>>>::Future: Send + 'static,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let Self { options, exporting, shutdown, readiness, background, draining, api: listener, admin } = self;
         let health = readiness.health_service(api.names.iter().cloned());
         let mut open = Routes::new(health.clone());
@@ -161,7 +179,7 @@ impl Process {
             body_timeout: api.http1.then_some(options.listener.body_timeout),
             exporting,
         };
-        let service = assemble(&layers, authentication, open, api.routes);
+        let service = face.layer(assemble(&layers, authentication, open, api.routes));
         let admin_service = Routes::from(admin::routes(readiness.clone(), health, api.admin)).prepare();
 
         let limits = Limits { connection: options.listener, http1: api.http1, drain: options.max_deadline };

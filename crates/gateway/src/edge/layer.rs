@@ -14,8 +14,11 @@ use runtime::{Refusal, Wire, answer};
 use tonic::{Code, body::Body, service::Routes};
 use tower::{Layer, Service};
 
-use super::{AskedHost, Edge, Route, address::client_address};
+use super::{AskedHost, ClientAddress, Edge, Route, address::client_address, headers};
+use crate::json;
 
+/// A path and query longer than this are refused.
+const MAX_PATH_BYTES: usize = 8 * 1024;
 /// HTTP/1 requests with more than this in their headers are refused; HTTP/2 has its own limit at the listener.
 const MAX_HEADER_BYTES: usize = 32 * 1024;
 
@@ -55,25 +58,55 @@ impl Service<Request<Body>> for EdgeService {
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let address = client_address(request.headers(), request.extensions(), self.edge.trusted_hops);
+        let address = client_address(request.headers(), request.extensions(), &self.edge.trusted_proxies);
         request.extensions_mut().insert(address);
+        if request.uri().path_and_query().is_some_and(|path| path.as_str().len() > MAX_PATH_BYTES) {
+            return Box::pin(ready(Ok(refused(StatusCode::URI_TOO_LONG, "the path and query are too long"))));
+        }
         if Wire::of(request.headers()) == Wire::Http {
             return self.plain(request);
         }
         if let Some(refused) = not_grpc(&request) {
             return Box::pin(ready(Ok(refused)));
         }
-        match self.edge.admit(&request, address) {
-            Err(status) => Box::pin(ready(Ok(status.into_http()))),
-            Ok((_, Route::Own | Route::Nobody, presented)) => {
-                request.extensions_mut().insert(presented);
+        let (method, route, presented) = match self.edge.admit(&request, address) {
+            Ok(admitted) => admitted,
+            Err(status) => return Box::pin(ready(Ok(status.into_http()))),
+        };
+        let mut onward = Onward { service: self.clone(), method, route, address };
+        request.extensions_mut().insert(presented);
+        match request.extensions_mut().remove::<json::Call>() {
+            None => onward.call(request),
+            Some(call) => Box::pin(async move {
+                match call.read(request).await {
+                    Ok(request) => onward.call(request).await,
+                    Err(status) => Ok(status.into_http()),
+                }
+            }),
+        }
+    }
+}
+
+/// Where an admitted call goes.
+struct Onward {
+    service: EdgeService,
+    method: &'static api::Method,
+    route: Route,
+    address: ClientAddress,
+}
+
+impl Onward {
+    fn call(&mut self, mut request: Request<Body>) -> BoxFuture<'static, Result<Response<Body>, Infallible>> {
+        match self.route {
+            Route::Backend(backend) => {
+                Box::pin(self.service.edge.forward.call(backend, self.method, request, self.address))
+            }
+            Route::Own | Route::Nobody => {
                 if let Some(host) = host(&request) {
                     request.extensions_mut().insert(AskedHost(host));
                 }
-                Box::pin(self.own.call(request))
-            }
-            Ok((method, Route::Backend(backend), _)) => {
-                Box::pin(self.edge.forward.call(backend, method, request, address))
+                *request.headers_mut() = headers::for_ourselves(std::mem::take(request.headers_mut()));
+                Box::pin(self.service.own.call(request))
             }
         }
     }
@@ -87,6 +120,10 @@ impl EdgeService {
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 "the headers are too large",
             ))));
+        }
+        // It has the path of a method and is no call of it.
+        if let Some(unroutable) = request.extensions().get::<json::Unroutable>() {
+            return Box::pin(ready(Ok(unroutable.answer())));
         }
         let mut http = self.edge.http.clone();
         Box::pin(async move { http.call(request).await.map(|response| response.map(Body::new)) })
@@ -104,12 +141,12 @@ fn header_bytes(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
 }
 
-/// What calls itself gRPC must be it: a POST over HTTP/2. gRPC-Web begins with the same letters and is not spoken here yet.
+/// What calls itself gRPC must be it: a POST over HTTP/2. gRPC-Web, which begins with the same letters, has become gRPC before it comes here.
 fn not_grpc(request: &Request<Body>) -> Option<Response<Body>> {
     let content_type = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     let subtype = content_type.strip_prefix(b"application/grpc").unwrap_or_default();
     if !matches!(subtype.first(), None | Some(b'+' | b';' | b' ')) {
-        return Some(refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, "gRPC-Web is not served by this version"));
+        return Some(refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the content type is none of gRPC or gRPC-Web"));
     }
     if request.version() != Version::HTTP_2 {
         return Some(refused(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "gRPC needs HTTP/2"));

@@ -6,6 +6,7 @@
 //! verifies the token once more.
 
 mod address;
+pub mod headers;
 mod layer;
 
 use std::{net::IpAddr, sync::Arc};
@@ -34,7 +35,7 @@ pub struct Edge {
     pub invalidations: Arc<Invalidations>,
     pub forward: Forward,
     pub limits: Arc<Limits>,
-    pub trusted_hops: usize,
+    pub trusted_proxies: Vec<ipnet::IpNet>,
     /// What is served to callers who speak no gRPC.
     pub http: axum::Router,
 }

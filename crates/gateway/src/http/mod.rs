@@ -17,12 +17,13 @@ use axum::{
 };
 use runtime::{Refusal, Wire, answer};
 
-use crate::ops::tokens::Tokens;
+use crate::{openapi, ops::tokens::Tokens};
 
 #[derive(Debug, Clone)]
 pub struct State {
     pub tokens: Arc<Tokens>,
     pub documents: Arc<metadata::Documents>,
+    pub openapi: Arc<openapi::Document>,
 }
 
 pub fn routes(state: State) -> Router {
@@ -38,6 +39,7 @@ pub fn routes(state: State) -> Router {
                 .route("/.well-known/openid-configuration", get(metadata::openid_configuration))
                 .with_state(state.documents),
         )
+        .merge(Router::new().route("/openapi.json", get(openapi::openapi)).with_state(state.openapi))
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_verb)
 }

@@ -35,6 +35,8 @@ use tonic_types::StatusExt;
 use backend::{Backend, PASSWORD, World};
 
 pub const OPERATOR_SECRET: &str = "the operator's secret";
+/// The one origin whose pages may call.
+pub const ORIGIN: &str = "https://app.acme.test";
 pub const ISSUER: &str = "https://gateway.test";
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -127,8 +129,9 @@ impl Stage {
             operator_secret_sha256: Some(SecretDigest(sha256(OPERATOR_SECRET.as_bytes()))),
             default_project: Some(world.project),
             dev_mailbox: Some(folder.path().join("mail")),
-            trusted_hops: 0,
+            trusted_proxies: Vec::new(),
             revocation: RevocationOptions { revocation_lag },
+            allowed_origins: vec![ORIGIN.parse().unwrap()],
             limits,
         };
         runtime::Config::validate(&config).unwrap();

@@ -16,11 +16,11 @@ mod unreadable;
 use std::convert::Infallible;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{Request, Response};
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::service::Routes;
+use tower::util::MapResponse;
 use tower::{Layer, Service, ServiceBuilder};
 
 use crate::contract::Contract;
@@ -45,21 +45,24 @@ pub struct Layers {
     pub exporting: bool,
 }
 
+/// All of them around a guarded service.
+pub type Layered<G> = request_id::RequestIdService<
+    trace::TraceService<
+        metrics::MetricsService<
+            panic::PanicService<
+                deadline::DeadlineService<
+                    detach::DetachService<
+                        shed::ShedService<MapResponse<mount::Mount<G>, fn(Response<Body>) -> Response<Body>>>,
+                    >,
+                >,
+            >,
+        >,
+    >,
+>;
+
 /// Puts the layers around `routes`. `authentication` is innermost and covers `routes` only; `open` (health, reflection) is
 /// reached without it.
-pub fn assemble<A>(
-    layers: &Layers,
-    authentication: A,
-    open: Routes,
-    routes: Routes,
-) -> impl Service<
-    Request<Body>,
-    Response = Response<impl http_body::Body<Data = Bytes, Error = tonic::Status> + Send + 'static>,
-    Error = Infallible,
-    Future: Send + 'static,
-> + Clone
-+ Send
-+ 'static
+pub fn assemble<A>(layers: &Layers, authentication: A, open: Routes, routes: Routes) -> Layered<A::Service>
 where
     A: Layer<Routes>,
     A::Service: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,

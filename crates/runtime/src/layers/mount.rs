@@ -17,7 +17,7 @@ use crate::refusal::Refusal;
 /// router: it is on the way of every call. A gRPC call of a method that the contract does not have ends here, since the
 /// generated code would refuse it without a reason.
 #[derive(Clone)]
-pub(crate) struct Mount<G> {
+pub struct Mount<G> {
     open: Routes,
     guarded: G,
 }

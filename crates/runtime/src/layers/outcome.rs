@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 use tonic::{Code, Status};
 
 /// Told once, when the call is over.
-pub(crate) trait Outcome: Send + Unpin + 'static {
+pub trait Outcome: Send + Unpin + 'static {
     fn ended(&self, code: Code);
 
     /// Runs a poll of the call; a tracing layer enters its span around it.
