@@ -105,7 +105,7 @@ fn amr(factors: &[AuthFactor]) -> Vec<String> {
             | AuthFactorMethod::Totp
             | AuthFactorMethod::RecoveryCode => "otp",
             // Not in the RFC's registry, and what others write for a sign-in that somebody else vouched for.
-            AuthFactorMethod::Oidc | AuthFactorMethod::Saml => "fed",
+            AuthFactorMethod::Oidc | AuthFactorMethod::Saml | AuthFactorMethod::Social => "fed",
             AuthFactorMethod::Passkey => "hwk",
             AuthFactorMethod::Unspecified => continue,
         };
@@ -126,7 +126,8 @@ mod tests {
     #[test]
     fn proofs_become_registered_values() {
         let of = |methods: &[AuthFactorMethod]| {
-            let factors: Vec<_> = methods.iter().map(|&m| AuthFactor { method: m.into(), time: None }).collect();
+            let factors: Vec<_> =
+                methods.iter().map(|&m| AuthFactor { method: m.into(), ..AuthFactor::default() }).collect();
             amr(&factors)
         };
         assert_eq!(of(&[AuthFactorMethod::Password]), ["pwd"]);

@@ -2,14 +2,16 @@
 
 use access::{Caller, Onward, Service};
 use api::{
+    access::v1::ErrorReason,
     member::v1::{
-        AuthenticateApiKeyRequest, AuthenticateApiKeyResponse, CreateSessionRequest, EndSessionRequest,
-        ExchangeSessionRequest, ListEntrancesRequest, ListEntrancesResponse, RefreshSessionRequest, SessionGrant,
-        SignUpRequest, StartEmailChallengeRequest, StartEmailChallengeResponse, VerifyEmailChallengeRequest,
-        VerifyEmailChallengeResponse, VerifyPasswordRequest, VerifyPasswordResponse,
-        credential_service_client::CredentialServiceClient, end_session_request::Session,
-        service_account_service_client::ServiceAccountServiceClient, session_service_client::SessionServiceClient,
-        sign_up_service_client::SignUpServiceClient,
+        AuthenticateApiKeyRequest, AuthenticateApiKeyResponse, CompleteSsoRequest, CompleteSsoResponse,
+        CreateSessionRequest, EndSessionRequest, ExchangeSessionRequest, ListEntrancesRequest, ListEntrancesResponse,
+        RefreshSessionRequest, SessionGrant, SignUpRequest, StartEmailChallengeRequest, StartEmailChallengeResponse,
+        StartSsoRequest, StartSsoResponse, VerifyEmailChallengeRequest, VerifyEmailChallengeResponse,
+        VerifyPasswordRequest, VerifyPasswordResponse, credential_service_client::CredentialServiceClient,
+        end_session_request::Session, service_account_service_client::ServiceAccountServiceClient,
+        session_service_client::SessionServiceClient, sign_up_service_client::SignUpServiceClient,
+        sso_service_client::SsoServiceClient,
     },
     org::v1::{
         BatchResolveOrganizationsRequest, OrganizationEntry, ProjectEntry, ResolveOrganizationRequest,
@@ -37,6 +39,7 @@ pub struct Remote {
     sessions: SessionServiceClient<Channel>,
     accounts: ServiceAccountServiceClient<Channel>,
     sign_ups: SignUpServiceClient<Channel>,
+    sso: SsoServiceClient<Channel>,
     onward: Onward,
 }
 
@@ -63,6 +66,7 @@ impl Remote {
             sessions: SessionServiceClient::new(backends.member.clone()),
             accounts: ServiceAccountServiceClient::new(backends.member.clone()),
             sign_ups: SignUpServiceClient::new(backends.member.clone()),
+            sso: SsoServiceClient::new(backends.member.clone()),
             onward,
         }
     }
@@ -140,6 +144,24 @@ impl Remote {
     ) -> Result<VerifyEmailChallengeResponse, Status> {
         let request = self.to_member(call, message)?;
         found(self.credentials.clone().verify_email_challenge(request).await)?.ok_or_else(refusal::sign_in_failed)
+    }
+
+    /// That an organization or a connection is not there is for the caller to know.
+    pub async fn start_sso(&self, call: &CallContext, message: StartSsoRequest) -> Result<StartSsoResponse, Status> {
+        let request = self.to_member(call, message)?;
+        match self.sso.clone().start_sso(request).await {
+            Err(status) if refusal::reason(&status) == Some(ErrorReason::NotFound) => Err(refusal::passed_on(&status)),
+            answer => answered(answer),
+        }
+    }
+
+    pub async fn complete_sso(
+        &self,
+        call: &CallContext,
+        message: CompleteSsoRequest,
+    ) -> Result<CompleteSsoResponse, Status> {
+        let request = self.to_member(call, message)?;
+        answered(self.sso.clone().complete_sso(request).await)
     }
 
     pub async fn create_session(

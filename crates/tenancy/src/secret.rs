@@ -19,6 +19,8 @@ pub enum SecretKind {
     ApiKey,
     Invitation,
     IntermediateSession,
+    /// What goes to an identity provider and comes back.
+    SsoState,
 }
 
 impl SecretKind {
@@ -28,6 +30,7 @@ impl SecretKind {
             Self::ApiKey => "ghk_",
             Self::Invitation => "ghi_",
             Self::IntermediateSession => "ghs_",
+            Self::SsoState => "gho_",
         }
     }
 }

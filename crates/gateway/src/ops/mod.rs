@@ -6,3 +6,4 @@ pub mod event_page;
 pub mod events;
 pub mod sessions;
 pub mod sign_in;
+pub mod sso;

@@ -10,6 +10,7 @@ mod refusal;
 mod service_account;
 mod session;
 mod sign_up;
+mod sso;
 mod tenant;
 
 use std::sync::Arc;

@@ -16,6 +16,7 @@ mod policy;
 mod service_account;
 mod session;
 mod sign_in;
+mod sso;
 
 pub use batch::{EntryRefusal, GrantRefused, NewMember, Outcome};
 pub use brand::Brand;
@@ -28,12 +29,13 @@ pub use member::{Changes, Member, MemberDraft, MemberState, MemberWithRoles, Rol
 pub use metadata::Metadata;
 pub use names::{ExternalId, InvitationMessage, Name, cut};
 pub use password::{MAX_CHARACTERS, NewPassword, WeakPassword};
-pub use policy::{EmailInvites, LimitReached, Limits, NotInvitable, Policy, Room, Usage};
+pub use policy::{EmailInvites, LimitReached, Limits, NotInvitable, Policy, Room, SsoJitProvisioning, Usage};
 pub use service_account::{
     AccountChanges, AccountState, ApiKey, ApiKeyDraft, IssuedApiKey, MAX_LIVE_KEYS, NewProjectAccount, ServiceAccount,
 };
 pub use session::{AuthFactor, AuthMethod, EndReason, IDLE_TIMEOUT, LIFETIME, Session, SessionChange, SessionGrant};
 pub use sign_in::{Entrance, Intermediate, IssuedIntermediate, SecondFactor, SignInMethod, SignInPolicy, Unmet};
+pub use sso::{AccountRefused, ProviderAccount, SsoSignIn, Vouching};
 
 /// What is wrong with a value, in words for its sender. Never repeats the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -1,6 +1,6 @@
 //! One member signed in at one organization from one device.
 
-use tenancy::{IdentityId, MemberId, OrganizationId, ProjectId, SessionId};
+use tenancy::{ConnectionId, IdentityId, MemberId, OrganizationId, ProjectId, SessionId};
 use time::{Duration, OffsetDateTime};
 
 use super::{MemberWithRoles, words};
@@ -19,6 +19,7 @@ words! {
         Oidc = "OIDC",
         Saml = "SAML",
         Passkey = "PASSKEY",
+        Social = "SOCIAL",
     }
 
     /// Why a session ended before its time.
@@ -30,6 +31,7 @@ words! {
         MemberSuspended = "MEMBER_SUSPENDED",
         MemberRemoved = "MEMBER_REMOVED",
         IdentitySuspended = "IDENTITY_SUSPENDED",
+        ConnectionEnded = "CONNECTION_ENDED",
     }
 }
 
@@ -38,6 +40,16 @@ pub struct AuthFactor {
     pub method: AuthMethod,
     #[serde(with = "time::serde::rfc3339")]
     pub time: OffsetDateTime,
+    /// By which a provider vouched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection_id: Option<ConnectionId>,
+}
+
+impl AuthMethod {
+    /// Whether it proves something to one organization only: its own provider said so, whom no other need believe.
+    pub fn is_of_one_organization(self) -> bool {
+        matches!(self, Self::Oidc | Self::Saml)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -3,6 +3,7 @@
 pub mod attempt;
 pub mod challenge;
 pub mod domain_review;
+pub mod ended_connection;
 pub mod entrance;
 pub mod founding;
 pub mod identity;
@@ -12,8 +13,10 @@ pub mod invitation;
 pub mod member;
 pub mod outbox;
 pub mod prospect;
+pub mod provider_account;
 pub mod service_account;
 pub mod session;
+pub mod sso;
 pub mod sweep;
 pub mod usage;
 

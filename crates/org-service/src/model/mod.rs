@@ -10,6 +10,7 @@ mod metadata;
 mod names;
 mod organization;
 mod project;
+mod redirect_uri;
 mod role_reference;
 mod settings;
 mod slug;
@@ -31,6 +32,7 @@ pub use organization::{Draft, InForce, Kind, Organization, OrganizationChange, O
 pub use project::{
     Audience, HostName, Project, ProjectChange, ProjectDraft, ProjectState, SigningAlgorithm, TokenSettings, UserPool,
 };
+pub use redirect_uri::RedirectUri;
 pub use role_reference::RoleReference;
 pub use settings::{
     AuthMethod, AuthMethodsPolicy, EmailInvitesPolicy, EmailJitPolicy, MfaMethod, MfaPolicy, Settings, SettingsInForce,

@@ -27,8 +27,10 @@ const USER_AGENT_BYTES: usize = 512;
 const MAX_TOKEN: usize = 512;
 
 mod choice;
+mod sso;
 
 pub use choice::{choices, page_of_choices, selection, sign_up, switch};
+pub use sso::{SsoStart, sso_completion, sso_start};
 
 pub fn visitor<T>(request: &Request<T>) -> Visitor {
     let address =

@@ -8,6 +8,7 @@ mod metadata;
 mod service_account;
 mod session;
 mod sign_up;
+mod sso;
 mod time;
 
 pub use batch::{outcome, read_batch};
@@ -25,6 +26,7 @@ pub use session::{
     Exchanged, auth_factor, end_reason, entrance, grant, intermediate, read_beginning, read_exchange, session,
 };
 pub use sign_up::read_application;
+pub use sso::provider_account;
 pub use time::timestamp;
 
 use runtime::Violations;

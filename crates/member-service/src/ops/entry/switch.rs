@@ -5,7 +5,7 @@ use tenancy::{ClusterScope, Head, OrganizationState, SessionId, StoreError};
 
 use super::Arrival;
 use crate::{
-    model::{IdentityState, MemberState, SessionGrant, Unmet},
+    model::{IdentityState, MemberState, SessionGrant, SignInMethod, Unmet},
     ops::{
         Context,
         session::{BeginError, Beginning, begin},
@@ -17,6 +17,15 @@ use crate::{
         session,
     },
 };
+
+/// What is good in more than the organization that it was proven to.
+const ELSEWHERE: [SignInMethod; 5] = [
+    SignInMethod::Password,
+    SignInMethod::EmailCode,
+    SignInMethod::MagicLink,
+    SignInMethod::Social,
+    SignInMethod::Passkey,
+];
 
 #[derive(Debug, thiserror::Error)]
 pub enum SwitchError {
@@ -81,10 +90,16 @@ pub async fn switch(
     if person.is_none_or(|person| person.state != IdentityState::Active) {
         return Err(SwitchError::Ended);
     }
+    // What one organization's own provider vouched for is nothing to another.
+    let mut auth_factors = from.auth_factors;
+    auth_factors.retain(|factor| !factor.method.is_of_one_organization());
+    if !auth_factors.iter().any(|factor| factor.method.sign_in_method().is_some()) {
+        return Err(Unmet::Method { allowed: ELSEWHERE.to_vec() }.into());
+    }
     let beginning = Beginning {
         member: member.ok_or(SwitchError::Refused)?.member_id,
         no_later_than: Some(from.expire_time),
-        auth_factors: from.auth_factors,
+        auth_factors,
         user_agent: arrival.user_agent,
         ip_address: arrival.ip_address,
     };
