@@ -35,24 +35,24 @@ create table provider_account (
 );
 call protect_tenant_table('provider_account', 'select, insert, delete');
 
--- What an organization's provider said of the holder of an intermediate session, until they have entered.
+-- What an organization's provider said of whoever came back from a sign-in, until they have entered: their factor names the sign-in.
 create table vouching (
-    organization_id         uuid    not null,
-    project_id              uuid    not null,
-    intermediate_session_id uuid    not null,
-    connection_id           uuid    not null,
-    issuer                  text    not null,
-    subject                 text    not null,
+    organization_id uuid        not null,
+    project_id      uuid        not null,
+    sso_sign_in_id  uuid        not null,
+    connection_id   uuid        not null,
+    issuer          text        not null,
+    subject         text        not null,
     -- Null: none, or none that is an address.
-    email_address           text,
-    email_verified          boolean not null,
-    display_name            text    not null,
-    external_id             text,
-    role_ids                text[]  not null,
-    primary key (organization_id, intermediate_session_id),
-    foreign key (organization_id, intermediate_session_id)
-        references intermediate_session (organization_id, intermediate_session_id) on delete cascade
+    email_address   text,
+    email_verified  boolean     not null,
+    display_name    text        not null,
+    external_id     text,
+    role_ids        text[]      not null,
+    expire_time     timestamptz not null,
+    primary key (organization_id, sso_sign_in_id)
 );
+create index vouching_expiry_idx on vouching (expire_time);
 call protect_tenant_table('vouching', 'select, insert, delete');
 
 -- The connection whose groups a member's roles of source CONNECTION_GROUP come from.

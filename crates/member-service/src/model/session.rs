@@ -1,6 +1,6 @@
 //! One member signed in at one organization from one device.
 
-use tenancy::{ConnectionId, IdentityId, MemberId, OrganizationId, ProjectId, SessionId};
+use tenancy::{ConnectionId, IdentityId, MemberId, OrganizationId, ProjectId, SessionId, SsoSignInId};
 use time::{Duration, OffsetDateTime};
 
 use super::{MemberWithRoles, words};
@@ -43,6 +43,16 @@ pub struct AuthFactor {
     /// By which a provider vouched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection_id: Option<ConnectionId>,
+    /// What the provider said, while it is remembered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sso_sign_in_id: Option<SsoSignInId>,
+}
+
+impl AuthFactor {
+    /// One that the person gave here, and no provider.
+    pub fn given(method: AuthMethod, time: OffsetDateTime) -> Self {
+        Self { method, time, connection_id: None, sso_sign_in_id: None }
+    }
 }
 
 impl AuthMethod {

@@ -117,10 +117,7 @@ mod tests {
     use super::*;
 
     fn factors(methods: &[AuthMethod]) -> Vec<AuthFactor> {
-        methods
-            .iter()
-            .map(|&method| AuthFactor { method, time: OffsetDateTime::UNIX_EPOCH, connection_id: None })
-            .collect()
+        methods.iter().map(|&method| AuthFactor::given(method, OffsetDateTime::UNIX_EPOCH)).collect()
     }
 
     #[test]

@@ -1,12 +1,11 @@
 //! Sign-ins at identity providers under way, under their project, and what was said of those who came back.
 
-use access::Tenant;
 use sqlx::PgConnection;
 use tenancy::{
-    ConnectionId, IntermediateSessionId, OrganizationId, ProjectScope, SsoSignInId, StoreError,
+    ConnectionId, OrganizationId, OrganizationScope, ProjectScope, SsoSignInId, StoreError,
     secret::{Presented, SecretHash},
 };
-use uuid::Uuid;
+use time::OffsetDateTime;
 
 use crate::model::{EmailAddress, ExternalId, Name, SsoSignIn, Vouching};
 
@@ -67,32 +66,35 @@ pub async fn take(
     Ok(Some((sign_in, row.secrets)))
 }
 
-/// Forgets up to `limit` whose time is over; how many they were.
+/// Forgets up to `limit` of each kind whose time is over; how many of the fullest kind they were.
 pub async fn forget_lapsed(connection: &mut PgConnection, limit: i64) -> Result<u64, StoreError> {
-    let gone = sqlx::query!(
-        "-- cluster: a sweep serves every tenant
-         delete from sso_sign_in where ctid = any (array(select ctid from sso_sign_in where expire_time < now() limit $1))",
+    let most = sqlx::query_scalar!(
+        r#"-- cluster: a sweep serves every tenant
+        with s as (delete from sso_sign_in where ctid = any (array(select ctid from sso_sign_in where expire_time < now() limit $1)) returning 1),
+             v as (delete from vouching where ctid = any (array(select ctid from vouching where expire_time < now() limit $1)) returning 1)
+        select greatest((select count(*) from s), (select count(*) from v)) as "most!""#,
         limit
     )
-    .execute(connection)
+    .fetch_one(connection)
     .await?;
-    Ok(gone.rows_affected())
+    Ok(most.unsigned_abs())
 }
 
-/// Keeps what was said of the holder of an intermediate session.
+/// Keeps what was said of whoever came back from a sign-in.
 pub async fn vouch(
     connection: &mut PgConnection,
-    tenant: Tenant,
-    session: IntermediateSessionId,
+    scope: OrganizationScope,
+    sign_in: SsoSignInId,
     vouching: &Vouching,
+    until: OffsetDateTime,
 ) -> Result<(), StoreError> {
     sqlx::query!(
-        "insert into vouching (organization_id, project_id, intermediate_session_id, connection_id, issuer, subject, email_address,
-             email_verified, display_name, external_id, role_ids)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-        tenant.key().uuid(),
-        tenant.project_id().uuid(),
-        session.uuid(),
+        "insert into vouching (organization_id, project_id, sso_sign_in_id, connection_id, issuer, subject, email_address,
+             email_verified, display_name, external_id, role_ids, expire_time)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        scope.organization_id().uuid(),
+        scope.project_id().uuid(),
+        sign_in.uuid(),
         vouching.connection.uuid(),
         vouching.issuer,
         vouching.subject,
@@ -100,7 +102,8 @@ pub async fn vouch(
         vouching.email_verified,
         vouching.display_name.as_str(),
         vouching.external_id.as_ref().map(ExternalId::as_str),
-        &vouching.role_ids
+        &vouching.role_ids,
+        until
     )
     .execute(connection)
     .await?;
@@ -110,24 +113,13 @@ pub async fn vouch(
 pub async fn vouched(
     connection: &mut PgConnection,
     organization: OrganizationId,
-    session: IntermediateSessionId,
+    sign_in: SsoSignInId,
 ) -> Result<Option<Vouching>, StoreError> {
-    struct Row {
-        connection_id: Uuid,
-        issuer: String,
-        subject: String,
-        email_address: Option<String>,
-        email_verified: bool,
-        display_name: String,
-        external_id: Option<String>,
-        role_ids: Vec<String>,
-    }
-    let row = sqlx::query_as!(
-        Row,
+    let row = sqlx::query!(
         "select connection_id, issuer, subject, email_address, email_verified, display_name, external_id, role_ids
-         from vouching where organization_id = $1 and intermediate_session_id = $2",
+         from vouching where organization_id = $1 and sso_sign_in_id = $2 and expire_time > now()",
         organization.uuid(),
-        session.uuid()
+        sign_in.uuid()
     )
     .fetch_optional(connection)
     .await?;

@@ -84,7 +84,7 @@ fn read_factor(factor: &proto::AuthFactor) -> Result<AuthFactor, Fault> {
         AuthFactorMethod::Passkey => AuthMethod::Passkey,
     };
     let time = read_time(factor.time.ok_or(Fault("must have a time"))?)?;
-    Ok(AuthFactor { method, time, connection_id: None })
+    Ok(AuthFactor::given(method, time))
 }
 
 pub fn end_reason(reason: EndReason) -> SessionEndReason {

@@ -152,7 +152,7 @@ async fn enter(
         }
         _ => None,
     };
-    let factor = AuthFactor { method: AuthMethod::EmailCode, time: now(), connection_id: None };
+    let factor = AuthFactor::given(AuthMethod::EmailCode, now());
     let intermediate = match member {
         Some(_) => None,
         None => {

@@ -119,7 +119,7 @@ pub async fn verify_password(
     }
     attempt::forgive(tx.connection(), pool, Kind::Password, address_tag).await?;
     tx.commit().await?;
-    let factor = AuthFactor { method: AuthMethod::Password, time: now(), connection_id: None };
+    let factor = AuthFactor::given(AuthMethod::Password, now());
     let intermediate = match &member {
         Some(_) => None,
         // A password proves no address.

@@ -208,8 +208,9 @@ async fn vouched(
 ) -> Result<Option<(AuthFactor, Vouching)>, EntryError> {
     let factor = opened.session.auth_factors.iter().find(|factor| factor.method.is_of_one_organization());
     let Some(factor) = factor else { return Ok(None) };
+    let sign_in = factor.sso_sign_in_id.ok_or(EntryError::Refused)?;
     let mut read = context.database.read(granted.scope).await?;
-    let vouching = store::sso::vouched(read.connection(), granted.scope.organization_id(), opened.session.id).await?;
+    let vouching = store::sso::vouched(read.connection(), granted.scope.organization_id(), sign_in).await?;
     read.finish().await?;
     // Nobody comes in by it anywhere else, nor without what it said.
     Ok(Some((*factor, vouching.ok_or(EntryError::Refused)?)))

@@ -9,9 +9,9 @@ use time::Duration;
 
 use super::{Candidate, LookError};
 use crate::{
-    model::{AuthFactor, EmailAddress, IdentityState, Intermediate, IssuedIntermediate, Vouching},
+    model::{AuthFactor, EmailAddress, IdentityState, Intermediate, IssuedIntermediate},
     ops::Context,
-    store::{identity, intermediate, sso},
+    store::{identity, intermediate},
 };
 
 const LIFETIME: Duration = Duration::minutes(10);
@@ -30,25 +30,6 @@ pub struct Proof<'a> {
 
 /// Makes one under the organization that it shall be bound to, or the project.
 pub async fn issue(context: &Context, tenant: Tenant, proof: Proof<'_>) -> Result<IssuedIntermediate, StoreError> {
-    issue_with(context, tenant, proof, None).await
-}
-
-/// The same of one whom a provider of the organization vouches for.
-pub async fn issue_vouched(
-    context: &Context,
-    tenant: Tenant,
-    proof: Proof<'_>,
-    vouching: &Vouching,
-) -> Result<IssuedIntermediate, StoreError> {
-    issue_with(context, tenant, proof, Some(vouching)).await
-}
-
-async fn issue_with(
-    context: &Context,
-    tenant: Tenant,
-    proof: Proof<'_>,
-    vouching: Option<&Vouching>,
-) -> Result<IssuedIntermediate, StoreError> {
     let id = IntermediateSessionId::new();
     let issued = secret::issue(SecretKind::IntermediateSession, tenant.key().uuid(), id.uuid());
     let new = Intermediate {
@@ -61,9 +42,6 @@ async fn issue_with(
     };
     let mut tx = context.database.upkeep(tenant).await?;
     intermediate::insert(tx.connection(), tenant, &new, &issued.hash).await?;
-    if let Some(vouching) = vouching {
-        sso::vouch(tx.connection(), tenant, id, vouching).await?;
-    }
     tx.commit().await?;
     Ok(IssuedIntermediate { token: issued.text, expire_time: new.expire_time, email_address: new.email_address })
 }

@@ -12,7 +12,7 @@ mod newcomer;
 mod switch;
 
 pub use exchange::{Arrival, EntryError, exchange};
-pub use intermediate::{Opened, Proof, issue, issue_vouched, open, spend, try_once};
+pub use intermediate::{Opened, Proof, issue, open, spend, try_once};
 pub use list::{list, may_go_anywhere};
 pub use newcomer::{Candidate, Right, known_roles, right};
 pub use switch::{SwitchError, switch};

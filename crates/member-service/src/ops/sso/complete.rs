@@ -4,7 +4,7 @@ use access::{Granted, Tenant};
 use runtime::kill_point;
 use subtle::ConstantTimeEq as _;
 use tenancy::{ClusterScope, IdentityId, OrganizationId, OrganizationState, ProjectId, event::now, secret::Presented};
-use time::OffsetDateTime;
+use time::Duration;
 
 use super::{
     SsoError, link,
@@ -14,12 +14,15 @@ use crate::{
     model::{AccountRefused, AuthFactor, AuthMethod, Identity, IdentityState, IssuedIntermediate, SsoSignIn, Vouching},
     ops::{
         Context,
-        entry::{Proof, issue, issue_vouched},
+        entry::{Proof, issue},
         identity as identities,
     },
     remote::Returned,
     store::{identity, provider_account, sso},
 };
+
+/// What a provider said is remembered for as long as the intermediate sessions that may come of it, one by one, are good.
+const REMEMBERED: Duration = Duration::minutes(30);
 
 /// What came back with the browser, and what proves that it is the browser that was sent.
 #[derive(Debug)]
@@ -56,9 +59,13 @@ pub async fn complete(
     kill_point("sso/taken");
     let (sign_in, sealed) = taken.ok_or(SsoError::Failed)?;
     let vouching = redeem(context, granted, project, &sign_in, sealed, back).await?;
+    let (connection_id, sso_sign_in_id) = (Some(sign_in.connection), Some(sign_in.id));
+    let factor = |method| AuthFactor { method, time, connection_id, sso_sign_in_id };
     let intermediate = match sign_in.organization {
-        Some(organization) => bound(context, granted, project, organization, &vouching, time).await?,
-        None => free(context, granted, project, &vouching, time).await?,
+        Some(organization) => {
+            bound(context, granted, project, organization, &vouching, factor(AuthMethod::Oidc)).await?
+        }
+        None => free(context, granted, project, &vouching, factor(AuthMethod::Social)).await?,
     };
     Ok(Completed { organization: sign_in.organization, intermediate })
 }
@@ -87,10 +94,6 @@ async fn redeem(
     Ok(vouching)
 }
 
-fn factor(method: AuthMethod, vouching: &Vouching, time: OffsetDateTime) -> AuthFactor {
-    AuthFactor { method, time, connection_id: Some(vouching.connection) }
-}
-
 /// An intermediate session that is bound to the organization, with what its provider said. Who that is there is looked at when it is
 /// entered: a second factor may be asked for first.
 async fn bound(
@@ -99,7 +102,7 @@ async fn bound(
     project: ProjectId,
     organization: OrganizationId,
     vouching: &Vouching,
-    time: OffsetDateTime,
+    factor: AuthFactor,
 ) -> Result<IssuedIntermediate, SsoError> {
     let head = context.access.head(&granted.call, organization).await.map_err(crate::remote::RemoteError::from)?;
     let open = head.is_some_and(|head| head.project_id == project && head.state == OrganizationState::Active);
@@ -116,10 +119,14 @@ async fn bound(
     let address = person.as_ref().map(|person| &person.email_address).or(vouching.email_address.as_ref());
     let address = address.ok_or(AccountRefused::EmailMissing)?;
     let identity = person.as_ref().map(|person| person.identity_id);
-    let factor = factor(AuthMethod::Oidc, vouching, time);
+    if let Some(sign_in) = factor.sso_sign_in_id {
+        let mut tx = context.database.upkeep(granted.scope).await?;
+        sso::vouch(tx.connection(), granted.scope, sign_in, vouching, factor.time + REMEMBERED).await?;
+        tx.commit().await?;
+    }
     // Proven to this organization, which is looked at there; to nobody else.
     let proof = Proof { identity, address, verified: false, factor };
-    Ok(issue_vouched(context, tenant, proof, vouching).await?)
+    Ok(issue(context, tenant, proof).await?)
 }
 
 /// The person of an account. None of one that is not linked, or whose making was cut short.
@@ -142,7 +149,7 @@ async fn free(
     granted: &Granted<ClusterScope>,
     project: ProjectId,
     vouching: &Vouching,
-    time: OffsetDateTime,
+    factor: AuthFactor,
 ) -> Result<IssuedIntermediate, SsoError> {
     let scope = granted.in_project(project).scope;
     let pool = Tenant::Project(scope);
@@ -173,7 +180,6 @@ async fn free(
         }
     };
     let (id, address) = (identity.identity_id, &identity.email_address);
-    let factor = factor(AuthMethod::Social, vouching, time);
     let proof = Proof { identity: Some(id), address, verified: false, factor };
     Ok(issue(context, pool, proof).await?)
 }
