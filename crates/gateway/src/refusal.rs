@@ -43,6 +43,11 @@ pub fn no_such_organization() -> Status {
     Refusal::not_found("organization").into()
 }
 
+pub fn saml_not_served() -> Status {
+    let text = "signing in by SAML is not served by this version";
+    Refusal::new(Code::FailedPrecondition, ErrorReason::ProtocolNotServed, text).into()
+}
+
 /// One answer for a wrong address, organization or secret.
 pub fn sign_in_failed() -> Status {
     Refusal::new(Code::Unauthenticated, ErrorReason::SignInFailed, "the sign-in failed").into()
@@ -99,6 +104,8 @@ pub fn of_our_call(status: Status) -> Status {
             ErrorReason::InvalidFields
             | ErrorReason::MethodNotAllowed
             | ErrorReason::MfaRequired
+            | ErrorReason::ProviderAccountRefused
+            | ErrorReason::ProtocolNotServed
             | ErrorReason::InvitationNotPending
             | ErrorReason::InviterLostRights
             | ErrorReason::LimitReached

@@ -8,15 +8,16 @@ use api::{
         authorization_service_client::AuthorizationServiceClient, consistency, subject,
     },
     member::v1::{
-        AuthenticateApiKeyRequest, AuthenticateApiKeyResponse, AuthenticateAssertionRequest, CreateSessionRequest,
-        EndSessionRequest, ExchangeSessionRequest, ImpersonateMemberRequest, ListEntrancesRequest,
-        ListEntrancesResponse, ReadRefreshTokenRequest, ReadRefreshTokenResponse, RefreshSessionRequest,
-        RevokeAccessTokenRequest, SessionGrant, SignUpRequest, StartEmailChallengeRequest, StartEmailChallengeResponse,
-        UseRecoveryCodeRequest, UseRecoveryCodeResponse, VerifyEmailChallengeRequest, VerifyEmailChallengeResponse,
-        VerifyPasswordRequest, VerifyPasswordResponse, VerifyTotpRequest, VerifyTotpResponse,
-        credential_service_client::CredentialServiceClient, end_session_request::Session,
-        service_account_service_client::ServiceAccountServiceClient, session_service_client::SessionServiceClient,
-        sign_up_service_client::SignUpServiceClient,
+        AuthenticateApiKeyRequest, AuthenticateApiKeyResponse, AuthenticateAssertionRequest, CompleteSsoRequest,
+        CompleteSsoResponse, CreateSessionRequest, EndSessionRequest, ExchangeSessionRequest, ImpersonateMemberRequest,
+        ListEntrancesRequest, ListEntrancesResponse, ReadRefreshTokenRequest, ReadRefreshTokenResponse,
+        RefreshSessionRequest, RevokeAccessTokenRequest, SessionGrant, SignUpRequest, StartEmailChallengeRequest,
+        StartEmailChallengeResponse, StartSsoRequest, StartSsoResponse, UseRecoveryCodeRequest, UseRecoveryCodeResponse,
+        VerifyEmailChallengeRequest, VerifyEmailChallengeResponse, VerifyPasswordRequest, VerifyPasswordResponse,
+        VerifyTotpRequest, VerifyTotpResponse, credential_service_client::CredentialServiceClient,
+        end_session_request::Session, service_account_service_client::ServiceAccountServiceClient,
+        session_service_client::SessionServiceClient, sign_up_service_client::SignUpServiceClient,
+        sso_service_client::SsoServiceClient,
     },
     org::v1::{
         BatchResolveOrganizationsRequest, OrganizationEntry, ProjectEntry, ResolveHostRequest,
@@ -46,6 +47,7 @@ pub struct Remote {
     accounts: ServiceAccountServiceClient<Channel>,
     sign_ups: SignUpServiceClient<Channel>,
     authorization: AuthorizationServiceClient<Channel>,
+    sso: SsoServiceClient<Channel>,
     onward: Onward,
 }
 
@@ -73,6 +75,7 @@ impl Remote {
             accounts: ServiceAccountServiceClient::new(backends.member.clone()),
             sign_ups: SignUpServiceClient::new(backends.member.clone()),
             authorization: AuthorizationServiceClient::new(backends.authz.clone()),
+            sso: SsoServiceClient::new(backends.member.clone()),
             onward,
         }
     }
@@ -184,6 +187,24 @@ impl Remote {
     ) -> Result<UseRecoveryCodeResponse, Status> {
         let request = self.to_member(call, message)?;
         answered(self.credentials.clone().use_recovery_code(request).await)
+    }
+
+    /// That an organization or a connection is not there is for the caller to know.
+    pub async fn start_sso(&self, call: &CallContext, message: StartSsoRequest) -> Result<StartSsoResponse, Status> {
+        let request = self.to_member(call, message)?;
+        match self.sso.clone().start_sso(request).await {
+            Err(status) if refusal::reason(&status) == Some(ErrorReason::NotFound) => Err(refusal::passed_on(&status)),
+            answer => answered(answer),
+        }
+    }
+
+    pub async fn complete_sso(
+        &self,
+        call: &CallContext,
+        message: CompleteSsoRequest,
+    ) -> Result<CompleteSsoResponse, Status> {
+        let request = self.to_member(call, message)?;
+        answered(self.sso.clone().complete_sso(request).await)
     }
 
     pub async fn create_session(

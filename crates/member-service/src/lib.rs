@@ -20,7 +20,8 @@ use api::member::v1::{
     credential_service_server::CredentialServiceServer, identity_service_server::IdentityServiceServer,
     invitation_service_server::InvitationServiceServer, member_service_server::MemberServiceServer,
     service_account_service_server::ServiceAccountServiceServer, session_service_server::SessionServiceServer,
-    sign_up_service_server::SignUpServiceServer, tenant_service_server::TenantServiceServer,
+    sign_up_service_server::SignUpServiceServer, sso_service_server::SsoServiceServer,
+    tenant_service_server::TenantServiceServer,
 };
 use runtime::{Api, Contract, Process};
 use tokio::sync::Notify;
@@ -69,6 +70,7 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
     background.spawn(background::end_lingering_for_ever(context.clone()));
     background.spawn(background::complete_foundings_for_ever(context.clone()));
     background.spawn(background::review_domains_for_ever(context.clone()));
+    background.spawn(background::end_connections_for_ever(context.clone()));
     let source = |service, channel| feed::Source { service, channel, onward: onward.clone() };
     let organizations = background::Organizations(context.clone());
     background.spawn(feed::consume(source(Service::Org, org), database.clone(), organizations));
@@ -83,6 +85,7 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
         .service(CredentialServiceServer::new(door.clone()))
         .service(SessionServiceServer::new(door.clone()))
         .service(SignUpServiceServer::new(door.clone()))
+        .service(SsoServiceServer::new(door.clone()))
         .service(ServiceAccountServiceServer::new(door.clone()))
         .service(TenantServiceServer::new(door))
         .service(feed::EventServer::new(access.clone(), database.clone(), Service::Member, grpc::payload));

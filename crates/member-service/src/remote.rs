@@ -2,6 +2,7 @@
 
 mod batch;
 mod directory;
+mod provider;
 
 use std::time::Duration;
 
@@ -13,7 +14,10 @@ use api::{
         SetSubjectRolesRequest, SetSubjectStateRequest, Subject, SubjectRole, SubjectStatus, subject::Subject as Named,
         subject_service_client::SubjectServiceClient,
     },
-    org::v1::{ResolveProjectRequest, UserPool, directory_service_client::DirectoryServiceClient},
+    org::v1::{
+        ResolveProjectRequest, UserPool, directory_service_client::DirectoryServiceClient,
+        provider_service_client::ProviderServiceClient,
+    },
 };
 use moka::sync::Cache;
 use runtime::{CallContext, Channel, Refusal, internal};
@@ -22,6 +26,7 @@ use tonic::{Code, Request, Response, Status};
 use tonic_types::StatusExt;
 
 pub use directory::OrganizationEntry;
+pub use provider::{Provider, Returned};
 
 use crate::model::{MemberState, RoleHeld, RoleSource, RolesRead, SessionLimits};
 
@@ -91,6 +96,8 @@ impl RemoteError {
             ErrorReason::ProjectArchived,
             ErrorReason::OrganizationNotActive,
             ErrorReason::InvalidFields,
+            ErrorReason::SignInFailed,
+            ErrorReason::ProtocolNotServed,
             ErrorReason::Overloaded,
             ErrorReason::DeadlineExceeded,
             ErrorReason::Unavailable,
@@ -148,6 +155,7 @@ pub enum Standing {
 #[derive(Debug, Clone)]
 pub struct Remote {
     directory: DirectoryServiceClient<Channel>,
+    providers: ProviderServiceClient<Channel>,
     subjects: SubjectServiceClient<Channel>,
     onward: Onward,
     /// Whether a project shares one user pool.
@@ -158,7 +166,8 @@ pub struct Remote {
 impl Remote {
     pub fn new(org: Channel, authz: Channel, onward: Onward) -> Self {
         Self {
-            directory: DirectoryServiceClient::new(org),
+            directory: DirectoryServiceClient::new(org.clone()),
+            providers: ProviderServiceClient::new(org),
             subjects: SubjectServiceClient::new(authz),
             onward,
             shared_pools: Cache::new(REMEMBERED_PROJECTS),

@@ -17,7 +17,7 @@ use access::{Access, Invalidations, Onward, RemotePermissions, Service};
 use api::org::v1::{
     connection_service_server::ConnectionServiceServer, directory_service_server::DirectoryServiceServer,
     domain_service_server::DomainServiceServer, organization_service_server::OrganizationServiceServer,
-    project_service_server::ProjectServiceServer,
+    project_service_server::ProjectServiceServer, provider_service_server::ProviderServiceServer,
 };
 use runtime::{Api, Contract, Process};
 
@@ -60,11 +60,10 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
         schedule: config.outside.schedule(),
         vanity_base: vanity_base.clone(),
     });
-    let connections = Arc::new(ops::connection::Connections {
-        database: database.clone(),
-        grants,
-        fetcher: outside::Fetcher::new(names, config.outside.allow_private_issuers)?,
-    });
+    let fetcher = outside::Fetcher::new(names, config.outside.allow_private_issuers)?;
+    let providers =
+        Arc::new(ops::provider::Providers { database: database.clone(), oidc: outside::Oidc::new(fetcher.clone()) });
+    let connections = Arc::new(ops::connection::Connections { database: database.clone(), grants, fetcher });
     background.spawn(background::look_for_ever(domains.clone()));
     background.spawn(background::reseal_for_ever(database.clone()));
 
@@ -85,6 +84,7 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
         .service(OrganizationServiceServer::new(organizations))
         .service(DomainServiceServer::new(domains))
         .service(ConnectionServiceServer::new(connections))
+        .service(ProviderServiceServer::new(grpc::SignIns { access: access.clone(), providers }))
         .service(DirectoryServiceServer::new(directory))
         .service(feed::EventServer::new(access.clone(), database.clone(), Service::Org, grpc::payload));
     process.serve(api, access.layer()).await?;

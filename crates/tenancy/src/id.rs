@@ -120,6 +120,7 @@ ids! {
     SessionId = "session";
     /// A sign-in that has not entered an organization yet.
     IntermediateSessionId = "intermediate";
+    SsoSignInId = "sso";
     ServiceAccountId = "sa";
     ApiKeyId = "key";
     ChallengeId = "challenge";

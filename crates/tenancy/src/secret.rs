@@ -21,6 +21,8 @@ pub enum SecretKind {
     IntermediateSession,
     /// At the end of the link in a mail that signs in.
     EmailLink,
+    /// What goes to an identity provider and comes back.
+    SsoState,
 }
 
 impl SecretKind {
@@ -31,6 +33,7 @@ impl SecretKind {
             Self::Invitation => "ghi_",
             Self::IntermediateSession => "ghs_",
             Self::EmailLink => "ghl_",
+            Self::SsoState => "gho_",
         }
     }
 }

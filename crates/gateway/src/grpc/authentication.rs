@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use api::gateway::v1::{
-    CompleteEmailSignInRequest, CompleteMfaRequest, ListOrganizationsRequest, ListOrganizationsResponse,
-    RefreshSessionRequest, SelectOrganizationRequest, SignInResult, SignInWithPasswordRequest, SignOutRequest,
-    SignUpRequest, StartEmailSignInRequest, StartEmailSignInResponse, SwitchOrganizationRequest, WhoAmIRequest,
-    WhoAmIResponse, authentication_service_server::AuthenticationService,
+    CompleteEmailSignInRequest, CompleteMfaRequest, CompleteSsoSignInRequest, ListOrganizationsRequest,
+    ListOrganizationsResponse, RefreshSessionRequest, SelectOrganizationRequest, SignInResult,
+    SignInWithPasswordRequest, SignOutRequest, SignUpRequest, StartEmailSignInRequest, StartEmailSignInResponse,
+    StartSsoSignInRequest, StartSsoSignInResponse, SwitchOrganizationRequest, WhoAmIRequest, WhoAmIResponse,
+    authentication_service_server::AuthenticationService,
 };
 use runtime::{CallContext, Violations};
 use tonic::{Request, Response, Status};
@@ -78,6 +79,34 @@ impl AuthenticationService for Authentication {
         let (project, token, factor) = convert::second_factor(&metadata, message)?;
         let completed = self.sign_in.complete_mfa(&visitor, project, token, factor).await?;
         Ok(Response::new(convert::completed(completed)))
+    }
+
+    async fn start_sso_sign_in(
+        &self,
+        request: Request<StartSsoSignInRequest>,
+    ) -> Result<Response<StartSsoSignInResponse>, Status> {
+        let visitor = convert::visitor(&request);
+        self.limits.sign_in_from(visitor.address)?;
+        let (metadata, _, message) = request.into_parts();
+        let convert::SsoStart { project, at, redirect_uri, code_challenge } = convert::sso_start(&metadata, message)?;
+        let started = self.sign_in.start_sso(&visitor, project, at, redirect_uri, code_challenge).await?;
+        Ok(Response::new(StartSsoSignInResponse {
+            authorization_uri: started.authorization_uri,
+            state: started.state,
+            expire_time: started.expire_time,
+        }))
+    }
+
+    async fn complete_sso_sign_in(
+        &self,
+        request: Request<CompleteSsoSignInRequest>,
+    ) -> Result<Response<SignInResult>, Status> {
+        let visitor = convert::visitor(&request);
+        self.limits.sign_in_from(visitor.address)?;
+        let (metadata, _, message) = request.into_parts();
+        let (project, completion) = convert::sso_completion(&metadata, message)?;
+        let progress = self.sign_in.complete_sso(&visitor, project, completion).await?;
+        Ok(Response::new(convert::progress(progress)))
     }
 
     async fn list_organizations(

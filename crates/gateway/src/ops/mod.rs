@@ -12,5 +12,6 @@ pub mod projects;
 pub mod refused;
 pub mod sessions;
 pub mod sign_in;
+pub mod sso;
 pub mod standing;
 pub mod tokens;

@@ -80,12 +80,12 @@ pub enum Progress {
 }
 
 /// What a factor proved, as member-service says.
-struct Proven {
-    project: ProjectId,
-    member_id: String,
-    organization_id: String,
-    auth_factor: Option<AuthFactor>,
-    intermediate: Option<IntermediateSessionGrant>,
+pub(super) struct Proven {
+    pub project: ProjectId,
+    pub member_id: String,
+    pub organization_id: String,
+    pub auth_factor: Option<AuthFactor>,
+    pub intermediate: Option<IntermediateSessionGrant>,
 }
 
 #[derive(Debug)]
@@ -192,7 +192,7 @@ impl SignIn {
     }
 
     /// Begins the session of a member; lets in to the organization that was named who may become one; or leaves the choice.
-    async fn go_on(&self, visitor: &Visitor, proven: Proven) -> Result<Progress, Status> {
+    pub(super) async fn go_on(&self, visitor: &Visitor, proven: Proven) -> Result<Progress, Status> {
         let Proven { project, member_id, organization_id, auth_factor, intermediate } = proven;
         if !member_id.is_empty() {
             return self.sessions.begin(visitor, organization_id, member_id, auth_factor).await;

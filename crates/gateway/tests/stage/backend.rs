@@ -125,7 +125,7 @@ impl Backend {
     }
 
     fn grant(&self) -> SessionGrant {
-        let factor = AuthFactor { method: AuthFactorMethod::Password.into(), time: None };
+        let factor = AuthFactor { method: AuthFactorMethod::Password.into(), ..AuthFactor::default() };
         SessionGrant {
             session: Some(Session {
                 session_id: SessionId::new().to_string(),
@@ -213,7 +213,7 @@ impl CredentialService for Backend {
         Ok(Response::new(VerifyPasswordResponse {
             member_id: self.world.member.to_string(),
             organization_id: request.organization_id,
-            auth_factor: Some(AuthFactor { method: AuthFactorMethod::Password.into(), time: None }),
+            auth_factor: Some(AuthFactor { method: AuthFactorMethod::Password.into(), ..AuthFactor::default() }),
             ..VerifyPasswordResponse::default()
         }))
     }

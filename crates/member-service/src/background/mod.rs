@@ -2,6 +2,7 @@
 //! other services tell.
 
 mod archived;
+mod connections;
 mod domains;
 mod foundings;
 mod others;
@@ -12,6 +13,7 @@ mod suspended;
 mod sweep;
 
 pub use archived::end_archived_for_ever;
+pub use connections::end_connections_for_ever;
 pub use domains::review_domains_for_ever;
 pub use foundings::complete_foundings_for_ever;
 pub use others::{Organizations, Subjects};

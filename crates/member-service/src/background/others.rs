@@ -6,19 +6,24 @@ use access::Tenant;
 use api::{
     authz::v1::{SubjectState, SubjectStatus, subject::Subject},
     event::v1::{Event, ProjectChange, event::Payload},
-    org::v1::{Domain, DomainPurpose, DomainState, Organization, OrganizationState as SpokenState, ProjectState},
+    org::v1::{
+        Connection, ConnectionState, Domain, DomainPurpose, DomainState, Organization,
+        OrganizationState as SpokenState, ProjectState,
+    },
 };
 use feed::{Applied, Consumer};
-use tenancy::{MemberId, OrganizationScope, OrganizationState, ProjectScope, ServiceAccountId, StoreError};
+use tenancy::{MemberId, OrganizationScope, OrganizationState, ProjectId, ProjectScope, ServiceAccountId, StoreError};
+use time::OffsetDateTime;
 
 use super::origin;
 use crate::{
     ops::{
         Context,
         member::{StateError, finish_removal, finish_suspension},
-        service_account, tenant,
+        service_account, sso, tenant,
     },
     remote::RemoteError,
+    store::ended_connection::Ended,
 };
 
 /// org-service's feed: the states of organizations and projects, the end of organizations, and what their email domains give.
@@ -39,6 +44,11 @@ impl Consumer for Organizations {
             if let Err(error) = tenant::review_domain(&self.0, scope, &domain).await {
                 return later(event, &error);
             }
+        }
+        if let Some((tenant, ended)) = ended_connection(event)
+            && let Err(error) = sso::note_end(&self.0, tenant, &ended).await
+        {
+            return later(event, &error);
         }
         let Some((state, named)) = state_change(event) else { return Applied::Done };
         match tenant::set_state(&self.0, named, &origin(), state, event.revision).await {
@@ -70,6 +80,35 @@ fn state_change(event: &Event) -> Option<(OrganizationState, Tenant)> {
         SpokenState::Unspecified => return None,
     };
     Some((state, Tenant::Organization(scope(event)?)))
+}
+
+/// The connection that an event of org-service ends: people signed in by it as it was, and would not by what it is now.
+fn ended_connection(event: &Event) -> Option<(Tenant, Ended)> {
+    let Some(Payload::Connection(change)) = &event.payload else { return None };
+    let before = change.before.as_ref()?;
+    let proof = |connection: &Connection| (connection.issuer.clone(), connection.client_id.clone());
+    let goes_on = change.after.as_ref().is_some_and(|after| {
+        let stays = before.state() != ConnectionState::Active || after.state() == ConnectionState::Active;
+        stays && proof(before) == proof(after)
+    });
+    if goes_on {
+        return None;
+    }
+    let project: ProjectId = event.project_id.parse().ok()?;
+    let tenant = match scope(event) {
+        Some(scope) => Tenant::Organization(scope),
+        None => Tenant::Project(ProjectScope::granted(project)),
+    };
+    let time = event.time.as_ref()?;
+    let nanos = i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos);
+    let ended = Ended {
+        project,
+        tenant: tenant.key(),
+        connection: before.connection_id.parse().ok()?,
+        end_time: OffsetDateTime::from_unix_timestamp_nanos(nanos).ok()?,
+        is_deleted: change.after.is_none(),
+    };
+    Some((tenant, ended))
 }
 
 /// The email domains that an event of org-service gives another say: by another state of the domain, or another policy. A claim that

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tenancy::{ClusterScope, Database, StoreError};
 use tokio::time::sleep;
 
-use crate::store::{assertion, sweep};
+use crate::store::{assertion, sso, sweep};
 
 const EVERY: Duration = Duration::from_secs(60);
 /// Small enough that no sweep holds rows for long.
@@ -25,6 +25,7 @@ async fn sweep_all(database: &Database) -> Result<(), StoreError> {
         let mut tx = database.upkeep(ClusterScope::granted()).await?;
         let most = sweep::lapsed(tx.connection(), AT_ONCE).await?;
         let most = most.max(assertion::lapsed(tx.connection(), AT_ONCE).await?);
+        let most = most.max(sso::forget_lapsed(tx.connection(), AT_ONCE).await?);
         tx.commit().await?;
         if most < AT_ONCE.unsigned_abs() {
             return Ok(());

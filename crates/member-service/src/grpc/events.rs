@@ -1,7 +1,8 @@
 //! The payloads of this service's events, from their stored form to the contract's.
 
 use api::event::v1::{
-    ApiKeyChange, IdentityChange, InvitationChange, MemberChange, ServiceAccountChange, SessionChange, event::Payload,
+    ApiKeyChange, IdentityChange, InvitationChange, MemberChange, ProviderAccountChange, ServiceAccountChange,
+    SessionChange, event::Payload,
 };
 use serde::de::DeserializeOwned;
 use tenancy::Change;
@@ -35,6 +36,10 @@ pub fn payload(kind: &str, json: &str) -> Option<Payload> {
         "service_account" => {
             let (before, after) = change(json, convert::service_account)?;
             Some(Payload::ServiceAccount(ServiceAccountChange { before, after }))
+        }
+        "provider_account" => {
+            let (before, after) = change(json, convert::provider_account)?;
+            Some(Payload::ProviderAccount(ProviderAccountChange { before, after }))
         }
         "api_key" => {
             let (before, after) = change(json, convert::api_key)?;

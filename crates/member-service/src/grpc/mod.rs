@@ -11,6 +11,7 @@ mod second_factor;
 mod service_account;
 mod session;
 mod sign_up;
+mod sso;
 mod tenant;
 
 use std::sync::Arc;

@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use tonic::{Code, Status};
 
 use crate::{
-    model::{LimitReached, MAX_LIVE_KEYS, NotInvitable, SecondFactor, SignInMethod, Unmet},
+    model::{AccountRefused, LimitReached, MAX_LIVE_KEYS, NotInvitable, SecondFactor, SignInMethod, Unmet},
     ops::{
         NotActive,
         credential::{EnrollError, SetPasswordError, SignInError},
@@ -23,6 +23,7 @@ use crate::{
         service_account::AccountError,
         session::{BeginError, EndError, ImpersonateError, PERMISSION, RefreshError},
         sign_up::SignUpError,
+        sso::SsoError,
     },
 };
 
@@ -271,6 +272,21 @@ fn unmet(unmet: Unmet) -> Status {
     Refusal::new(Code::FailedPrecondition, reason, text).metadata(field, words.join(", ")).into()
 }
 
+fn account_refused(why: AccountRefused) -> Status {
+    Refusal::new(Code::FailedPrecondition, ErrorReason::ProviderAccountRefused, why.to_string())
+        .metadata("why", why.as_str())
+        .into()
+}
+
+pub fn sso(error: SsoError) -> Status {
+    match error {
+        SsoError::Failed => sign_in_failed(),
+        SsoError::Account(why) => account_refused(why),
+        SsoError::Remote(error) => error.into_status(),
+        SsoError::Store(error) => store(error),
+    }
+}
+
 pub fn look(error: LookError) -> Status {
     match error {
         LookError::Remote(error) => error.into_status(),
@@ -282,6 +298,7 @@ pub fn enter(error: EntryError) -> Status {
     match error {
         EntryError::Refused => sign_in_failed(),
         EntryError::Unmet(unmet) => self::unmet(unmet),
+        EntryError::Account(why) => account_refused(why),
         EntryError::InvitationNotPending => refuse(Code::FailedPrecondition, ErrorReason::InvitationNotPending, &error),
         EntryError::InviterLostRights => refuse(Code::FailedPrecondition, ErrorReason::InviterLostRights, &error),
         EntryError::LimitReached(error) => limit_reached("max_members", error),

@@ -18,6 +18,7 @@ mod public_key;
 mod service_account;
 mod session;
 mod sign_in;
+mod sso;
 mod totp;
 
 pub use assertion::Assertion;
@@ -31,8 +32,8 @@ pub use invitation::{Invitation, InvitationDraft, InvitationState, IssuedInvitat
 pub use member::{Changes, Member, MemberDraft, MemberState, MemberWithRoles, RoleHeld, RoleSource, RolesRead};
 pub use metadata::Metadata;
 pub use names::{ExternalId, InvitationMessage, Name, cut};
-pub use password::{NewPassword, WeakPassword, hashed_form};
-pub use policy::{EmailInvites, LimitReached, Limits, NotInvitable, Policy, Room, Usage};
+pub use password::{MAX_CHARACTERS, NewPassword, WeakPassword, hashed_form};
+pub use policy::{EmailInvites, LimitReached, Limits, NotInvitable, Policy, Room, SsoJitProvisioning, Usage};
 pub use public_key::{AssertionKeyId, PublicKey, verifying};
 pub use service_account::{
     AccountChanges, AccountState, ApiKey, ApiKeyDraft, IssuedApiKey, MAX_LIVE_KEYS, NewProjectAccount, ServiceAccount,
@@ -43,6 +44,7 @@ pub use sign_in::{
     Enrollment, Entrance, Intermediate, IssuedIntermediate, SecondFactor, SecondFactorRequired, SignInMethod,
     SignInPolicy, Standing, Unmet,
 };
+pub use sso::{AccountRefused, ProviderAccount, SsoSignIn, Vouching};
 pub use totp::{ENROLLMENT, RecoveryCode, RecoveryCodes, TotpEnrollment, TotpSecret};
 
 /// What is wrong with a value, in words for its sender. Never repeats the value.

@@ -14,6 +14,16 @@ pub enum EmailInvites {
     NotAllowed,
 }
 
+/// Who becomes a member by signing in through one of the organization's connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SsoJitProvisioning {
+    AllAllowed,
+    /// Whose verified address is under an allowed domain.
+    Restricted,
+    #[default]
+    NotAllowed,
+}
+
 /// How people come into an organization.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Policy {
@@ -22,6 +32,7 @@ pub struct Policy {
     pub session: SessionLimits,
     /// Whoever proves an address under an allowed domain that is also verified becomes a member.
     pub email_jit_provisioning: bool,
+    pub sso_jit_provisioning: SsoJitProvisioning,
     /// As addresses spell them. A name stands for itself, not for its subdomains.
     pub allowed_email_domains: Vec<String>,
     /// Of members who came without an invitation, as ids or keys.

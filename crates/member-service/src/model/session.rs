@@ -1,6 +1,6 @@
 //! One member signed in at one organization from one device.
 
-use tenancy::{IdentityId, MemberId, OrganizationId, ProjectId, SessionId};
+use tenancy::{ConnectionId, IdentityId, MemberId, OrganizationId, ProjectId, SessionId, SsoSignInId};
 use time::{Duration, OffsetDateTime};
 
 use super::{MemberWithRoles, SecondFactorRequired, words};
@@ -37,6 +37,7 @@ words! {
         Oidc = "OIDC",
         Saml = "SAML",
         Passkey = "PASSKEY",
+        Social = "SOCIAL",
     }
 
     /// Why a session ended before its time.
@@ -49,6 +50,7 @@ words! {
         MemberRemoved = "MEMBER_REMOVED",
         IdentitySuspended = "IDENTITY_SUSPENDED",
         PasswordChanged = "PASSWORD_CHANGED",
+        ConnectionEnded = "CONNECTION_ENDED",
     }
 }
 
@@ -57,6 +59,26 @@ pub struct AuthFactor {
     pub method: AuthMethod,
     #[serde(with = "time::serde::rfc3339")]
     pub time: OffsetDateTime,
+    /// By which a provider vouched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection_id: Option<ConnectionId>,
+    /// What the provider said, while it is remembered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sso_sign_in_id: Option<SsoSignInId>,
+}
+
+impl AuthFactor {
+    /// One that the person gave here, and no provider.
+    pub fn given(method: AuthMethod, time: OffsetDateTime) -> Self {
+        Self { method, time, connection_id: None, sso_sign_in_id: None }
+    }
+}
+
+impl AuthMethod {
+    /// Whether it proves something to one organization only: its own provider said so, whom no other need believe.
+    pub fn is_of_one_organization(self) -> bool {
+        matches!(self, Self::Oidc | Self::Saml)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -22,12 +22,13 @@ words! {
 
 impl AuthMethod {
     /// None of what is only ever a second factor.
-    fn sign_in_method(self) -> Option<SignInMethod> {
+    pub fn sign_in_method(self) -> Option<SignInMethod> {
         match self {
             Self::Password => Some(SignInMethod::Password),
             Self::EmailCode => Some(SignInMethod::EmailCode),
             Self::EmailLink => Some(SignInMethod::MagicLink),
             Self::Oidc | Self::Saml => Some(SignInMethod::Sso),
+            Self::Social => Some(SignInMethod::Social),
             Self::Passkey => Some(SignInMethod::Passkey),
             Self::Totp | Self::RecoveryCode => None,
         }
@@ -37,7 +38,7 @@ impl AuthMethod {
         match self {
             Self::Totp | Self::RecoveryCode => Some(SecondFactor::Totp),
             Self::Passkey => Some(SecondFactor::Passkey),
-            Self::Password | Self::EmailCode | Self::EmailLink | Self::Oidc | Self::Saml => None,
+            Self::Password | Self::EmailCode | Self::EmailLink | Self::Oidc | Self::Saml | Self::Social => None,
         }
     }
 }
@@ -162,7 +163,7 @@ mod tests {
     use super::*;
 
     fn factors(methods: &[AuthMethod]) -> Vec<AuthFactor> {
-        methods.iter().map(|&method| AuthFactor { method, time: OffsetDateTime::UNIX_EPOCH }).collect()
+        methods.iter().map(|&method| AuthFactor::given(method, OffsetDateTime::UNIX_EPOCH)).collect()
     }
 
     const ANYBODY: Standing = Standing { is_breakglass: false, has_totp: false, password_is_short: false };

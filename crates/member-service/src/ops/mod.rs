@@ -11,6 +11,7 @@ pub mod prospect;
 pub mod service_account;
 pub mod session;
 pub mod sign_up;
+pub mod sso;
 pub mod tenant;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};

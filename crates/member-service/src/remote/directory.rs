@@ -8,7 +8,7 @@ use api::{
     org::v1::{
         AuthMethod, AuthMethodsPolicy, EmailInvitesPolicy, EmailJitProvisioningPolicy, FoundOrganizationRequest,
         MfaMethod, MfaPolicy, OrganizationKind, OrganizationSettings, OrganizationState, PromoteOrganizationRequest,
-        ResolveEmailDomainRequest, ResolveOrganizationRequest,
+        ResolveEmailDomainRequest, ResolveOrganizationRequest, SsoJitProvisioningPolicy,
     },
 };
 use tenancy::{OrganizationId, OrganizationScope, ProjectId};
@@ -19,7 +19,7 @@ use tonic_types::{FieldViolation, StatusExt};
 use super::{Asker, Remote, RemoteError, found};
 use crate::model::{
     Brand, EmailAddress, EmailInvites, FoundedKind, Founding, Limits, Policy, SecondFactor, SessionLimits,
-    SignInMethod, SignInPolicy,
+    SignInMethod, SignInPolicy, SsoJitProvisioning,
 };
 
 /// An organization, as org-service says now.
@@ -165,6 +165,13 @@ fn policy(settings: OrganizationSettings) -> Policy {
         sign_in: sign_in_policy(&settings),
         session: session_limits(&settings),
         email_jit_provisioning: settings.email_jit_provisioning() == EmailJitProvisioningPolicy::Restricted,
+        sso_jit_provisioning: match settings.sso_jit_provisioning() {
+            SsoJitProvisioningPolicy::AllAllowed => SsoJitProvisioning::AllAllowed,
+            SsoJitProvisioningPolicy::Restricted => SsoJitProvisioning::Restricted,
+            SsoJitProvisioningPolicy::Unspecified | SsoJitProvisioningPolicy::NotAllowed => {
+                SsoJitProvisioning::NotAllowed
+            }
+        },
         allowed_email_domains: settings.allowed_email_domains,
         jit_roles: settings.jit_role_ids,
         domain_roles,

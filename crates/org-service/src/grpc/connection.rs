@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use access::{Access, Granted, invalid_field, store};
+use access::{Access, Granted, Tenant, invalid_field, store};
 use api::org::v1::{
     Connection, CreateConnectionRequest, DeleteConnectionRequest, GetConnectionRequest, ListConnectionsRequest,
     ListConnectionsResponse, TestConnectionRequest, TestConnectionResponse, UpdateConnectionRequest,
     connection_service_server::ConnectionService,
 };
 use runtime::{Refusal, Violations};
-use tenancy::{ConnectionId, Once, OrganizationScope, page::Query};
+use tenancy::{ConnectionId, Once, page::Query};
 use tonic::{Request, Response, Status};
 
 use super::{convert::connection as convert, refusal};
@@ -30,7 +30,7 @@ impl Connections {
     /// that nobody who reads the database can try secrets out.
     fn once(
         &self,
-        granted: &Granted<OrganizationScope>,
+        granted: &Granted<Tenant>,
         request_id: &str,
         connection: Option<&Connection>,
         remember: impl FnOnce(String) -> Result<Option<Once>, Status>,
@@ -39,7 +39,7 @@ impl Connections {
             return Ok(None);
         }
         let secret = connection.map(|connection| connection.client_secret.as_str()).unwrap_or_default();
-        let mut message = granted.scope.organization_id().uuid().as_bytes().to_vec();
+        let mut message = granted.scope.key().uuid().as_bytes().to_vec();
         message.extend_from_slice(secret.as_bytes());
         let tag = self.connections.database.sealer().tag("client secret of a request", &message);
         remember(tag.iter().map(|byte| format!("{byte:02x}")).collect())
@@ -57,7 +57,7 @@ impl ConnectionService for Connections {
         &self,
         request: Request<CreateConnectionRequest>,
     ) -> Result<Response<Connection>, Status> {
-        let granted = self.access.organization(&request).await?;
+        let granted = self.access.tenant(&request).await?;
         let request = request.into_inner();
         let once = self.once(&granted, &request.request_id, request.connection.as_ref(), |tag| {
             let connection = without_secret(request.connection.as_ref(), tag);
@@ -72,7 +72,7 @@ impl ConnectionService for Connections {
     }
 
     async fn get_connection(&self, request: Request<GetConnectionRequest>) -> Result<Response<Connection>, Status> {
-        let granted = self.access.organization(&request).await?;
+        let granted = self.access.tenant(&request).await?;
         let id = id(&request.get_ref().connection_id)?;
         let found = connection::get(&self.connections.database, granted.scope, id).await.map_err(store)?;
         Ok(Response::new(convert::connection(&found.ok_or_else(|| Refusal::not_found("connection"))?)))
@@ -82,7 +82,7 @@ impl ConnectionService for Connections {
         &self,
         request: Request<ListConnectionsRequest>,
     ) -> Result<Response<ListConnectionsResponse>, Status> {
-        let granted = self.access.organization(&request).await?;
+        let granted = self.access.tenant(&request).await?;
         let request = request.into_inner();
         let mut violations = Violations::default();
         let filter = convert::filter(&request, &mut violations);
@@ -103,7 +103,7 @@ impl ConnectionService for Connections {
         &self,
         request: Request<UpdateConnectionRequest>,
     ) -> Result<Response<Connection>, Status> {
-        let granted = self.access.organization(&request).await?;
+        let granted = self.access.tenant(&request).await?;
         let request = request.into_inner();
         let once = self.once(&granted, &request.request_id, request.connection.as_ref(), |tag| {
             let connection = without_secret(request.connection.as_ref(), tag);
@@ -113,8 +113,12 @@ impl ConnectionService for Connections {
         // What its fields may be depends on its kind, which never changes.
         let found = connection::get(&self.connections.database, granted.scope, id).await.map_err(store)?;
         let kind = found.ok_or_else(|| Refusal::not_found("connection"))?.kind;
-        let organization = granted.scope.organization_id();
-        let command = convert::read_update(organization, id, kind, self.connections.fetcher.allows_private(), request)?;
+        let organization = match granted.scope {
+            Tenant::Organization(scope) => scope.organization_id().to_string(),
+            Tenant::Project(_) => String::new(),
+        };
+        let command =
+            convert::read_update(&organization, id, kind, self.connections.fetcher.allows_private(), request)?;
         let changed = connection::update(&self.connections, &granted, once.as_ref(), command)
             .await
             .map_err(refusal::connection)?;
@@ -122,7 +126,7 @@ impl ConnectionService for Connections {
     }
 
     async fn delete_connection(&self, request: Request<DeleteConnectionRequest>) -> Result<Response<()>, Status> {
-        let granted = self.access.organization(&request).await?;
+        let granted = self.access.tenant(&request).await?;
         let request = request.into_inner();
         let once = granted.once(&request.request_id, &request)?;
         let mut violations = Violations::default();
@@ -140,7 +144,7 @@ impl ConnectionService for Connections {
         &self,
         request: Request<TestConnectionRequest>,
     ) -> Result<Response<TestConnectionResponse>, Status> {
-        let granted = self.access.organization(&request).await?;
+        let granted = self.access.tenant(&request).await?;
         let id = id(&request.get_ref().connection_id)?;
         let checks = connection::test(&self.connections, granted.scope, id).await.map_err(refusal::connection)?;
         Ok(Response::new(convert::checks(checks)))

@@ -7,6 +7,7 @@ mod domain;
 mod events;
 mod organization;
 mod project;
+mod provider;
 mod refusal;
 
 pub use connection::Connections;
@@ -15,3 +16,4 @@ pub use domain::Domains;
 pub use events::payload;
 pub use organization::Organizations;
 pub use project::Projects;
+pub use provider::SignIns;

@@ -7,17 +7,21 @@ use api::access::v1::ErrorReason;
 use runtime::{Refusal, Violations};
 use serde::de::DeserializeOwned;
 use tenancy::{
-    Sealer,
+    ConnectionId, Sealer,
     page::{Page, PageError, Query},
 };
 use tonic::{Code, Status};
 
 use super::convert::{DEFAULT_IDLE_TIMEOUT, IDLE_TIMEOUT};
-use crate::ops::{
-    connection::ConnectionError,
-    domain::DomainError,
-    organization::{CreateError, PromoteError, StateError, UpdateError},
-    project,
+use crate::{
+    ops::{
+        connection::ConnectionError,
+        domain::DomainError,
+        organization::{CreateError, PromoteError, StateError, UpdateError},
+        project,
+        provider::ProviderError,
+    },
+    outside::OidcError,
 };
 
 pub fn missing() -> Status {
@@ -139,10 +143,50 @@ pub fn connection(error: ConnectionError) -> Status {
                 .into()
         }
         ConnectionError::SecretElsewhere => access::invalid_field("connection.client_secret", &error),
+        ConnectionError::ProjectsAreOidc => access::invalid_field("connection.kind", &error),
+        ConnectionError::ProjectGivesNoRoles => access::invalid_field("connection.group_role_ids", &error),
         ConnectionError::TooSoon => too_soon(&error),
         ConnectionError::Grant(error) => error.into_status(),
         ConnectionError::Store(error) => store(error),
     }
+}
+
+pub fn authorize_sign_in(error: ProviderError) -> Status {
+    match error {
+        ProviderError::OrganizationUnknown => missing(),
+        ProviderError::ConnectionUnknown => Refusal::not_found("connection").into(),
+        ProviderError::RedirectNotAllowed => access::invalid_field("redirect_uri", &error),
+        ProviderError::Several | ProviderError::PoolIsIsolated => access::invalid_field("connection_id", &error),
+        ProviderError::ProtocolNotServed => {
+            Refusal::new(Code::FailedPrecondition, ErrorReason::ProtocolNotServed, error.to_string()).into()
+        }
+        ProviderError::Oidc(error) => provider(&error),
+        ProviderError::Store(error) => store(error),
+    }
+}
+
+/// The person is told that it failed; why is for the log.
+pub fn redeem_code(error: ProviderError, connection: ConnectionId) -> Status {
+    match error {
+        ProviderError::OrganizationUnknown
+        | ProviderError::ConnectionUnknown
+        | ProviderError::RedirectNotAllowed
+        | ProviderError::Several
+        | ProviderError::PoolIsIsolated
+        | ProviderError::ProtocolNotServed
+        | ProviderError::Oidc(OidcError::Refused(_)) => {
+            tracing::info!(%error, connection_id = %connection, "a sign-in at an identity provider failed");
+            Refusal::new(Code::Unauthenticated, ErrorReason::SignInFailed, "the sign-in failed").into()
+        }
+        ProviderError::Oidc(error) => provider(&error),
+        ProviderError::Store(error) => store(error),
+    }
+}
+
+/// What a provider says is not repeated to whoever comes; where it fails is.
+fn provider(error: &OidcError) -> Status {
+    tracing::info!(%error, "an identity provider cannot be used now");
+    Refusal::new(Code::Unavailable, ErrorReason::Unavailable, error.to_string()).into()
 }
 
 /// What may be asked for every ten seconds.

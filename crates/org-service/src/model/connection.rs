@@ -73,7 +73,10 @@ pub struct AttributeMapping {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Connection {
     pub connection_id: ConnectionId,
+    /// The project's own key where it is the project's.
     pub organization_id: OrganizationId,
+    #[serde(default)]
+    pub is_of_project: bool,
     pub kind: ConnectionKind,
     pub display_name: ConnectionName,
     pub issuer: Issuer,
@@ -173,6 +176,16 @@ impl Connection {
         (issuer, client_id, saml) != (&other.issuer, &other.client_id, &other.saml)
             || (attribute_mapping, group_role_ids) != (&other.attribute_mapping, &other.group_role_ids)
             || (*state != other.state && other.state == ConnectionState::Active)
+    }
+
+    /// Whether `other` lets people in by other proof than this one does, or at all: its provider can speak for any of them, and for
+    /// the owners too.
+    pub fn believes_otherwise(&self, other: &Self) -> bool {
+        let Self { issuer, client_id, saml, attribute_mapping, state, .. } = self;
+        let proof = (issuer, client_id, saml, attribute_mapping);
+        other.state == ConnectionState::Active
+            && (*state != ConnectionState::Active
+                || proof != (&other.issuer, &other.client_id, &other.saml, &other.attribute_mapping))
     }
 
     /// The roles that its groups give, each once.
@@ -331,6 +344,7 @@ mod tests {
         let one = Connection {
             connection_id: ConnectionId::new(),
             organization_id: OrganizationId::new(),
+            is_of_project: false,
             kind: ConnectionKind::Oidc,
             display_name: ConnectionName::parse("Acme").unwrap(),
             issuer: Issuer::parse("https://idp.acme.test", ConnectionKind::Oidc, false).unwrap(),
@@ -354,6 +368,9 @@ mod tests {
         assert!(!one.grants_otherwise(&one.with(elsewhere.clone(), |path| path == "display_name")));
         let off = one.with(elsewhere, |path| path == "state");
         assert!(!one.grants_otherwise(&off) && off.grants_otherwise(&one));
+        assert!(!one.believes_otherwise(&off) && off.believes_otherwise(&one));
+        let elsewhere = one.with(draft("https://evil.test"), |path| path == "issuer");
+        assert!(one.believes_otherwise(&elsewhere) && !one.believes_otherwise(&one.clone()));
     }
 
     const CERTIFICATE_OF_A_TEST: &str = "\

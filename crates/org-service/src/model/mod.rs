@@ -11,6 +11,7 @@ mod metadata;
 mod names;
 mod organization;
 mod project;
+mod redirect_uri;
 mod role_reference;
 mod settings;
 mod slug;
@@ -34,6 +35,7 @@ pub use project::{
     Audience, HostName, MAX_AUDIENCES, Project, ProjectChange, ProjectDraft, ProjectState, SigningAlgorithm,
     TokenSettings, UserPool,
 };
+pub use redirect_uri::RedirectUri;
 pub use role_reference::RoleReference;
 pub use settings::{
     AuthMethod, AuthMethodsPolicy, EmailInvitesPolicy, EmailJitPolicy, MfaMethod, MfaPolicy, Settings, SettingsInForce,

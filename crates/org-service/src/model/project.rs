@@ -3,7 +3,9 @@
 use tenancy::ProjectId;
 use time::OffsetDateTime;
 
-use super::{Branding, CustomClaim, DisplayName, Fault, ProjectLimits, Settings, email_domain::host_name, text};
+use super::{
+    Branding, CustomClaim, DisplayName, Fault, ProjectLimits, RedirectUri, Settings, email_domain::host_name, text,
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -86,6 +88,7 @@ pub struct ProjectDraft {
     pub token_settings: TokenSettings,
     pub branding: Branding,
     pub limits: ProjectLimits,
+    pub redirect_uris: Vec<RedirectUri>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -98,6 +101,8 @@ pub struct Project {
     pub token_settings: TokenSettings,
     pub branding: Branding,
     pub limits: ProjectLimits,
+    #[serde(default)]
+    pub redirect_uris: Vec<RedirectUri>,
     pub state: ProjectState,
     pub revision: i64,
     #[serde(with = "time::serde::rfc3339")]
@@ -134,6 +139,9 @@ impl Project {
         new.token_settings.take(draft.token_settings, within("token_settings"));
         new.branding.take(draft.branding, within("branding"));
         new.limits.take(draft.limits, within("limits"));
+        if named("redirect_uris") {
+            new.redirect_uris = draft.redirect_uris;
+        }
         new
     }
 }

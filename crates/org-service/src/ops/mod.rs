@@ -5,3 +5,4 @@ pub mod directory;
 pub mod domain;
 pub mod organization;
 pub mod project;
+pub mod provider;

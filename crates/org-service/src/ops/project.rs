@@ -35,6 +35,7 @@ pub async fn create(
         token_settings: draft.token_settings,
         branding: draft.branding,
         limits: draft.limits,
+        redirect_uris: draft.redirect_uris,
         state: ProjectState::Active,
         revision: 1,
         create_time: time,

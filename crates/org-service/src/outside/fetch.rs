@@ -1,7 +1,8 @@
-//! Fetching a document that a stranger named.
+//! Asking for what a stranger named.
 //!
 //! The host is resolved here and every one of its addresses looked at; then just those are connected to, so that a name cannot lead
-//! elsewhere the second time. Redirects are answers like any other: not 200. No proxy, no cookie, no credential.
+//! elsewhere the second time. Redirects are answers like any other: not 200. No proxy, no cookie, and no credential but what the
+//! request itself holds.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -9,8 +10,8 @@ use std::{
     time::Duration,
 };
 
-use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
-use hyper::{Request, StatusCode, body::Bytes, client::conn::http1, header};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::{Request, Response, StatusCode, body::Bytes, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, pki_types::ServerName};
 use serde_json::Value;
@@ -91,7 +92,18 @@ impl Fetcher {
 
     /// A JSON object by GET.
     pub async fn json(&self, url: &Url) -> Result<Value, FetchError> {
-        timeout(ALTOGETHER, self.get(url)).await.map_err(|_| FetchError::Slow)?
+        let request = Request::get(url.as_str()).header(header::ACCEPT, "application/json");
+        let answer = self.send(request.body(Vec::new()).map_err(|_| FetchError::NotHttp)?).await?;
+        if answer.status() != StatusCode::OK {
+            return Err(FetchError::Status(answer.status().as_u16()));
+        }
+        let json = serde_json::from_slice::<Value>(answer.body()).ok();
+        json.filter(Value::is_object).ok_or(FetchError::NotJson)
+    }
+
+    /// One request and its answer, whatever its status.
+    pub async fn send(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, FetchError> {
+        timeout(ALTOGETHER, self.call(request)).await.map_err(|_| FetchError::Slow)?
     }
 
     /// Whether a browser's or our own call to a URL would be let through: its scheme, and where its host leads.
@@ -118,10 +130,11 @@ impl Fetcher {
         Ok(addresses.into_iter().take(TRIED).map(|address| SocketAddr::new(address, port)).collect())
     }
 
-    async fn get(&self, url: &Url) -> Result<Value, FetchError> {
-        let stream = connect(&self.addresses(url).await?).await?;
+    async fn call(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, FetchError> {
+        let url = Url::parse(&request.uri().to_string()).map_err(|_| FetchError::NotHttps)?;
+        let stream = connect(&self.addresses(&url).await?).await?;
         if url.scheme() == "http" {
-            return exchange(stream, url).await;
+            return exchange(stream, &url, request).await;
         }
         let name = match url.host().ok_or(FetchError::NoAddress)? {
             Host::Domain(name) => ServerName::try_from(name.to_owned()).map_err(|_| FetchError::Tls)?,
@@ -129,7 +142,7 @@ impl Fetcher {
             Host::Ipv6(address) => IpAddr::V6(address).into(),
         };
         let stream = self.tls.connect(name, stream).await.map_err(|_| FetchError::Tls)?;
-        exchange(stream, url).await
+        exchange(stream, &url, request).await
     }
 }
 
@@ -145,29 +158,29 @@ async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, FetchError> {
 async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     url: &Url,
-) -> Result<Value, FetchError> {
+    request: Request<Vec<u8>>,
+) -> Result<Response<Vec<u8>>, FetchError> {
     let opened = http1::Builder::new().max_buf_size(LARGEST).handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = opened.map_err(|_| FetchError::NotHttp)?;
     let asking = async move {
         let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
         let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-        let request = Request::get(format!("{}{query}", url.path()))
+        let (parts, body) = request.into_parts();
+        let mut request = Request::builder()
+            .method(parts.method)
+            .uri(format!("{}{query}", url.path()))
             .header(header::HOST, format!("{}{port}", url.host_str().unwrap_or_default()))
-            .header(header::ACCEPT, "application/json")
             .header(header::USER_AGENT, concat!("guildhall/", env!("CARGO_PKG_VERSION")))
             .header(header::CONNECTION, "close")
-            .body(Empty::<Bytes>::new())
+            .body(Full::new(Bytes::from(body)))
             .map_err(|_| FetchError::NotHttp)?;
-        let answer = sender.send_request(request).await.map_err(|_| FetchError::NotHttp)?;
-        if answer.status() != StatusCode::OK {
-            return Err(FetchError::Status(answer.status().as_u16()));
-        }
-        let body = Limited::new(answer.into_body(), LARGEST)
+        request.headers_mut().extend(parts.headers);
+        let (parts, body) = sender.send_request(request).await.map_err(|_| FetchError::NotHttp)?.into_parts();
+        let body = Limited::new(body, LARGEST)
             .collect()
             .await
             .map_err(|error| if error.is::<LengthLimitError>() { FetchError::TooLarge } else { FetchError::NotHttp })?;
-        let json = serde_json::from_slice::<Value>(&body.to_bytes()).ok();
-        json.filter(Value::is_object).ok_or(FetchError::NotJson)
+        Ok(Response::from_parts(parts, body.to_bytes().to_vec()))
     };
     // The connection ends with the exchange: nothing of it stays behind.
     tokio::pin!(asking);

@@ -5,9 +5,11 @@
 mod address;
 mod fetch;
 mod names;
+mod oidc;
 
 pub use fetch::{FetchError, Fetcher};
 pub use names::Names;
+pub use oidc::{Claims, Oidc, OidcError, Party, Redemption};
 
 use std::net::SocketAddr;
 

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use access::{Granted, Onward, Service};
+use access::{Granted, Onward, Service, Tenant};
 use api::{
     access::v1::ErrorReason,
     authz::v1::{CheckGrantRequest, subject_service_client::SubjectServiceClient},
 };
 use runtime::{Channel, Refusal, internal};
-use tenancy::OrganizationScope;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -66,13 +65,13 @@ impl Grants {
     /// Whether the caller may grant all these roles; their ids, in their order.
     pub async fn check(
         &self,
-        granted: &Granted<OrganizationScope>,
+        granted: &Granted<Tenant>,
         roles: Vec<RoleReference>,
     ) -> Result<Vec<RoleReference>, RemoteError> {
         let mut ids = Vec::with_capacity(roles.len());
         for some in roles.chunks(AT_ONCE) {
             let message = CheckGrantRequest {
-                organization_id: granted.scope.organization_id().to_string(),
+                organization_id: granted.scope.key().to_string(),
                 project_id: granted.scope.project_id().to_string(),
                 grantor: Some(feed::actor_to_proto(&granted.caller.principal())),
                 roles: some.iter().map(|role| role.as_str().to_owned()).collect(),
@@ -94,7 +93,7 @@ impl Grants {
     /// Checks that the caller may grant what a mapping gives, and puts the ids of the roles in the place of their keys.
     pub async fn resolve(
         &self,
-        granted: &Granted<OrganizationScope>,
+        granted: &Granted<Tenant>,
         groups: &mut BTreeMap<GroupName, Vec<RoleReference>>,
     ) -> Result<(), RemoteError> {
         let named = crate::model::mapped_roles(groups);

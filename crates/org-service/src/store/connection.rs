@@ -17,6 +17,7 @@ type Groups = BTreeMap<GroupName, Vec<RoleReference>>;
 
 struct Row {
     organization_id: Uuid,
+    project_id: Uuid,
     connection_id: Uuid,
     kind: String,
     display_name: String,
@@ -39,6 +40,7 @@ impl TryFrom<Row> for Connection {
         Ok(Self {
             connection_id: ConnectionId::from_uuid(row.connection_id),
             organization_id: OrganizationId::from_uuid(row.organization_id),
+            is_of_project: row.organization_id == row.project_id,
             kind: word(row.kind, "connection.kind")?,
             display_name: ConnectionName::stored(row.display_name),
             issuer: Issuer::stored(row.issuer),
@@ -60,7 +62,7 @@ macro_rules! select {
     ($rest:literal, $($argument:expr),* $(,)?) => {
         sqlx::query_as!(
             Row,
-            r#"select organization_id, connection_id, kind, display_name, issuer, client_id,
+            r#"select organization_id, project_id, connection_id, kind, display_name, issuer, client_id,
                    client_secret is not null as "has_client_secret!", saml as "saml: Json<SamlSettings>",
                    attribute_mapping as "attribute_mapping: Json<AttributeMapping>",
                    group_role_ids as "group_role_ids: Json<Groups>", state, revision, create_time, update_time
@@ -80,6 +82,37 @@ pub async fn find(
         .await?
         .map(Connection::try_from)
         .transpose()
+}
+
+/// One of a project's organizations, or of the project itself.
+pub async fn of_project(
+    connection: &mut PgConnection,
+    project: ProjectId,
+    id: ConnectionId,
+) -> Result<Option<Connection>, StoreError> {
+    select!("where project_id = $1 and connection_id = $2", project.uuid(), id.uuid())
+        .fetch_optional(connection)
+        .await?
+        .map(Connection::try_from)
+        .transpose()
+}
+
+/// A connection's secret, sealed, if it is still of this issuer.
+pub async fn secret(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    id: ConnectionId,
+    issuer: &Issuer,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let found = sqlx::query_scalar!(
+        "select client_secret from connection where organization_id = $1 and connection_id = $2 and issuer = $3",
+        organization.uuid(),
+        id.uuid(),
+        issuer.as_str()
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(found.flatten())
 }
 
 /// Which connections of an organization are asked for. None asks for any.

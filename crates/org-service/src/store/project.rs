@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{spelled, word};
-use crate::model::{Branding, DisplayName, Project, ProjectLimits, ProjectState, Settings, TokenSettings};
+use crate::model::{Branding, DisplayName, Project, ProjectLimits, ProjectState, RedirectUri, Settings, TokenSettings};
 
 struct ProjectRow {
     project_id: Uuid,
@@ -17,6 +17,7 @@ struct ProjectRow {
     token_settings: Json<TokenSettings>,
     branding: Json<Branding>,
     limits: Json<ProjectLimits>,
+    redirect_uris: Vec<String>,
     state: String,
     revision: i64,
     create_time: OffsetDateTime,
@@ -36,6 +37,7 @@ impl TryFrom<ProjectRow> for Project {
             token_settings: row.token_settings.0,
             branding: row.branding.0,
             limits: row.limits.0,
+            redirect_uris: row.redirect_uris.into_iter().map(RedirectUri::stored).collect(),
             state: word(row.state, "project.state")?,
             revision: row.revision,
             create_time: row.create_time,
@@ -44,11 +46,15 @@ impl TryFrom<ProjectRow> for Project {
     }
 }
 
+fn redirect_uris(project: &Project) -> Vec<String> {
+    project.redirect_uris.iter().map(|uri| uri.as_str().to_owned()).collect()
+}
+
 pub async fn insert(connection: &mut PgConnection, project: &Project) -> Result<(), StoreError> {
     sqlx::query!(
         "insert into project (organization_id, project_id, display_name, user_pool, auto_create_organization,
-             organization_defaults, token_settings, branding, limits, state, revision, create_time, update_time)
-         values ($1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+             organization_defaults, token_settings, branding, limits, redirect_uris, state, revision, create_time, update_time)
+         values ($1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         project.project_id.uuid(),
         project.display_name.as_str(),
         spelled(&project.user_pool)?,
@@ -57,6 +63,7 @@ pub async fn insert(connection: &mut PgConnection, project: &Project) -> Result<
         Json(&project.token_settings) as _,
         Json(&project.branding) as _,
         Json(&project.limits) as _,
+        &redirect_uris(project),
         spelled(&project.state)?,
         project.revision,
         project.create_time,
@@ -71,7 +78,7 @@ pub async fn insert(connection: &mut PgConnection, project: &Project) -> Result<
 pub async fn update(connection: &mut PgConnection, project: &Project) -> Result<(), StoreError> {
     sqlx::query!(
         "update project set display_name = $2, auto_create_organization = $3, organization_defaults = $4, token_settings = $5,
-             branding = $6, limits = $7, state = $8, revision = $9, update_time = $10
+             branding = $6, limits = $7, redirect_uris = $8, state = $9, revision = $10, update_time = $11
          where organization_id = $1",
         project.project_id.uuid(),
         project.display_name.as_str(),
@@ -80,6 +87,7 @@ pub async fn update(connection: &mut PgConnection, project: &Project) -> Result<
         Json(&project.token_settings) as _,
         Json(&project.branding) as _,
         Json(&project.limits) as _,
+        &redirect_uris(project),
         spelled(&project.state)?,
         project.revision,
         project.update_time
@@ -95,7 +103,7 @@ pub async fn find(connection: &mut PgConnection, project: ProjectId) -> Result<O
         r#"select project_id, display_name, user_pool, auto_create_organization,
                organization_defaults as "organization_defaults: Json<Settings>",
                token_settings as "token_settings: Json<TokenSettings>", branding as "branding: Json<Branding>",
-               limits as "limits: Json<ProjectLimits>", state, revision, create_time, update_time
+               limits as "limits: Json<ProjectLimits>", redirect_uris, state, revision, create_time, update_time
            from project where organization_id = $1"#,
         project.uuid()
     )
@@ -117,7 +125,7 @@ pub async fn list(
         r#"select project_id, display_name, user_pool, auto_create_organization,
                organization_defaults as "organization_defaults: Json<Settings>",
                token_settings as "token_settings: Json<TokenSettings>", branding as "branding: Json<Branding>",
-               limits as "limits: Json<ProjectLimits>", state, revision, create_time, update_time
+               limits as "limits: Json<ProjectLimits>", redirect_uris, state, revision, create_time, update_time
            from project
            where organization_id > $1 and ($2::text is null or state = $2)
            order by organization_id

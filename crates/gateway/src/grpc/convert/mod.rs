@@ -28,9 +28,11 @@ const MAX_TOKEN: usize = 512;
 
 mod choice;
 mod mfa;
+mod sso;
 
 pub use choice::{choices, page_of_choices, selection, sign_up, switch};
 pub use mfa::{completed, second_factor};
+pub use sso::{SsoStart, sso_completion, sso_start};
 
 pub fn visitor<T>(request: &Request<T>) -> Visitor {
     let address =

@@ -8,6 +8,7 @@ mod metadata;
 mod service_account;
 mod session;
 mod sign_up;
+mod sso;
 mod time;
 
 pub use batch::{outcome, read_batch};
@@ -26,6 +27,7 @@ pub use session::{
     read_impersonation, session,
 };
 pub use sign_up::read_application;
+pub use sso::provider_account;
 pub use time::timestamp;
 
 use runtime::Violations;

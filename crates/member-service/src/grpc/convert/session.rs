@@ -103,8 +103,10 @@ pub fn auth_factor(factor: &AuthFactor) -> proto::AuthFactor {
         AuthMethod::Oidc => AuthFactorMethod::Oidc,
         AuthMethod::Saml => AuthFactorMethod::Saml,
         AuthMethod::Passkey => AuthFactorMethod::Passkey,
+        AuthMethod::Social => AuthFactorMethod::Social,
     };
-    proto::AuthFactor { method: method.into(), time: Some(timestamp(factor.time)) }
+    let connection_id = factor.connection_id.map(|id| id.to_string()).unwrap_or_default();
+    proto::AuthFactor { method: method.into(), time: Some(timestamp(factor.time)), connection_id }
 }
 
 fn read_factor(factor: &proto::AuthFactor) -> Result<AuthFactor, Fault> {
@@ -115,11 +117,14 @@ fn read_factor(factor: &proto::AuthFactor) -> Result<AuthFactor, Fault> {
         AuthFactorMethod::EmailLink => AuthMethod::EmailLink,
         AuthFactorMethod::Totp => AuthMethod::Totp,
         AuthFactorMethod::RecoveryCode => AuthMethod::RecoveryCode,
-        AuthFactorMethod::Oidc => AuthMethod::Oidc,
-        AuthFactorMethod::Saml => AuthMethod::Saml,
+        // They come by an intermediate session, which knows the connection.
+        AuthFactorMethod::Oidc | AuthFactorMethod::Saml | AuthFactorMethod::Social => {
+            return Err(Fault("must be one that the gateway is told of"));
+        }
         AuthFactorMethod::Passkey => AuthMethod::Passkey,
     };
-    Ok(AuthFactor { method, time: read_time(factor.time.ok_or(Fault("must have a time"))?)? })
+    let time = read_time(factor.time.ok_or(Fault("must have a time"))?)?;
+    Ok(AuthFactor::given(method, time))
 }
 
 pub fn end_reason(reason: EndReason) -> SessionEndReason {
@@ -131,6 +136,7 @@ pub fn end_reason(reason: EndReason) -> SessionEndReason {
         EndReason::MemberRemoved => SessionEndReason::MemberRemoved,
         EndReason::IdentitySuspended => SessionEndReason::IdentitySuspended,
         EndReason::PasswordChanged => SessionEndReason::PasswordChanged,
+        EndReason::ConnectionEnded => SessionEndReason::ConnectionEnded,
     }
 }
 

@@ -212,7 +212,7 @@ async fn enter(
         }
         _ => None,
     };
-    let factor = AuthFactor { method, time: now() };
+    let factor = AuthFactor::given(method, now());
     let intermediate = match member {
         Some(_) => None,
         None => {

@@ -105,7 +105,7 @@ pub async fn verify_password(
     };
     let (pool, address_tag) = (target.pool, tag(context, target.pool, &address));
     // Before the hash is read: a password that is changed meanwhile has proven nothing.
-    let factor = AuthFactor { method: AuthMethod::Password, time: now() };
+    let factor = AuthFactor::given(AuthMethod::Password, now());
     let mut tx = context.database.upkeep(pool).await?;
     let count = attempt::count(tx.connection(), pool, Kind::Password, address_tag).await?;
     let known = identity::by_address(tx.connection(), pool, &address).await?;

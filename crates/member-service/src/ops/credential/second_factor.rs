@@ -74,7 +74,7 @@ pub async fn verify_totp(
     code: &str,
 ) -> Result<Given, SignInError> {
     let waiting = take_try(context, granted, opened).await?;
-    let factor = AuthFactor { method: AuthMethod::Totp, time: now() };
+    let factor = AuthFactor::given(AuthMethod::Totp, now());
     let sealer = context.database.sealer();
     // Whoever has an app by now enrols no other here.
     let new_codes = match (&waiting.enrolled, &waiting.enrollment, &opened.candidate.identity) {
@@ -155,7 +155,7 @@ pub async fn use_recovery_code(
     if !known {
         return Err(SignInError::Failed);
     }
-    let factor = AuthFactor { method: AuthMethod::RecoveryCode, time: now() };
+    let factor = AuthFactor::given(AuthMethod::RecoveryCode, now());
     let mut tx = context.database.write(pool, &granted.origin(), None).await?;
     let left = second_factor::use_code(tx.connection(), pool, id, &hash).await?.ok_or(SignInError::Failed)?;
     if !prove(tx.connection(), &waiting, opened, id, &factor).await? {

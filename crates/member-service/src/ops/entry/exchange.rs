@@ -11,15 +11,22 @@ use super::{
     second_factor::meet,
 };
 use crate::{
-    model::{Entered, LimitReached, SecondFactorRequired, Unmet},
+    model::{
+        AccountRefused, AuthFactor, Entered, LimitReached, Member, MemberState, MemberWithRoles, SecondFactorRequired,
+        Unmet, Vouching,
+    },
     ops::{
         Context,
         invitation::{AcceptError, accept_proven},
-        member::CreateError,
+        member::{CreateError, ReviewError},
         session::{BeginError, Beginning, begin},
+        sso,
     },
     remote::RemoteError,
-    store::member::{self, Key},
+    store::{
+        self,
+        member::{self, Key},
+    },
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +36,8 @@ pub enum EntryError {
     Refused,
     #[error(transparent)]
     Unmet(#[from] Unmet),
+    #[error(transparent)]
+    Account(#[from] AccountRefused),
     #[error("the invitation was accepted, revoked, or has expired")]
     InvitationNotPending,
     #[error("the inviter may no longer grant what the invitation promises")]
@@ -69,6 +78,15 @@ impl From<BeginError> for EntryError {
             BeginError::Unmet(unmet) => Self::Unmet(unmet),
             BeginError::Remote(error) => Self::Remote(error),
             BeginError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl From<ReviewError> for EntryError {
+    fn from(error: ReviewError) -> Self {
+        match error {
+            ReviewError::Remote(error) => Self::Remote(error),
+            ReviewError::Store(error) => Self::Store(error),
         }
     }
 }
@@ -155,7 +173,11 @@ async fn enter(context: &Context, granted: &Granted<OrganizationScope>, opened: 
     let organization = granted.scope.organization_id();
     let entry = context.remote.organization(granted.into(), organization).await?.ok_or(EntryError::Refused)?;
     let candidate = &opened.candidate;
-    let right = right(context, granted, &entry.policy, candidate).await?.ok_or(EntryError::Refused)?;
+    let vouched = vouched(context, granted, opened).await?;
+    let right = match &vouched {
+        Some((_, vouching)) => sso::right(context, granted, &entry, vouching).await?,
+        None => right(context, granted, &entry.policy, candidate).await?.ok_or(EntryError::Refused)?,
+    };
     let is_breakglass = matches!(&right, Right::Member(member) if member.is_breakglass);
     let who = Halfway {
         identity: candidate.identity.as_ref(),
@@ -169,27 +191,65 @@ async fn enter(context: &Context, granted: &Granted<OrganizationScope>, opened: 
     if let Some(missing) = meet(context, granted, &entry, who).await? {
         return Ok(Inside::Halfway(Box::new(missing)));
     }
-    let joined = match right {
-        Right::Member(member) => return Ok(Inside::Member(member.member_id)),
-        Right::Invited(invitation) => {
-            accept_proven(context, granted, *invitation, &entry).await.map_err(EntryError::from)
+    let joined = match (right, &vouched) {
+        (Right::Member(member), _) => Ok(member.member_id),
+        (Right::Invited(invitation), _) => {
+            accept_proven(context, granted, *invitation, &entry).await.map(id_of).map_err(EntryError::from)
         }
-        Right::Joinable => join(context, granted, &entry, candidate).await.map_err(EntryError::from),
+        (Right::Joinable, _) => join(context, granted, &entry, candidate).await.map(id_of).map_err(EntryError::from),
+        (Right::Vouched, Some((_, vouching))) => sso::join(context, granted, &entry, vouching).await.map(id_of),
+        (Right::Vouched, None) => Err(EntryError::Refused),
     };
-    match joined {
-        Ok(made) => {
+    let member = match joined {
+        Ok(member) => {
             kill_point("enter/joined");
-            Ok(Inside::Member(made.member.member_id))
+            member
         }
         // The same person twice at once: whoever comes second finds themselves a member.
-        Err(EntryError::Refused | EntryError::InvitationNotPending) => {
-            let mut read = context.database.read(granted.scope).await?;
-            let key = Key::Email(candidate.address.clone());
-            let member = member::find(read.connection(), organization, &key).await?;
-            read.finish().await?;
-            let active = |member: &crate::model::Member| member.state == crate::model::MemberState::Active;
-            Ok(Inside::Member(member.filter(active).ok_or(EntryError::Refused)?.member_id))
-        }
-        Err(error) => Err(error),
+        Err(EntryError::Refused | EntryError::InvitationNotPending) => match &vouched {
+            Some((_, vouching)) => match sso::right(context, granted, &entry, vouching).await? {
+                Right::Member(member) => member.member_id,
+                _ => return Err(EntryError::Refused),
+            },
+            None => found_meanwhile(context, granted, opened).await?,
+        },
+        Err(error) => return Err(error),
+    };
+    if let Some((factor, vouching)) = &vouched {
+        sso::remember(context, granted, member, factor, vouching).await?;
     }
+    Ok(Inside::Member(member))
+}
+
+fn id_of(made: MemberWithRoles) -> MemberId {
+    made.member.member_id
+}
+
+/// What the organization's provider said, of whoever comes by it.
+async fn vouched(
+    context: &Context,
+    granted: &Granted<OrganizationScope>,
+    opened: &Opened,
+) -> Result<Option<(AuthFactor, Vouching)>, EntryError> {
+    let factor = opened.session.auth_factors.iter().find(|factor| factor.method.is_of_one_organization());
+    let Some(factor) = factor else { return Ok(None) };
+    let sign_in = factor.sso_sign_in_id.ok_or(EntryError::Refused)?;
+    let mut read = context.database.read(granted.scope).await?;
+    let vouching = store::sso::vouched(read.connection(), granted.scope.organization_id(), sign_in).await?;
+    read.finish().await?;
+    // Nobody comes in by it anywhere else, nor without what it said.
+    Ok(Some((*factor, vouching.ok_or(EntryError::Refused)?)))
+}
+
+async fn found_meanwhile(
+    context: &Context,
+    granted: &Granted<OrganizationScope>,
+    opened: &Opened,
+) -> Result<MemberId, EntryError> {
+    let mut read = context.database.read(granted.scope).await?;
+    let key = Key::Email(opened.candidate.address.clone());
+    let member = member::find(read.connection(), granted.scope.organization_id(), &key).await?;
+    read.finish().await?;
+    let active = |member: &Member| member.state == MemberState::Active;
+    Ok(member.filter(active).ok_or(EntryError::Refused)?.member_id)
 }

@@ -35,6 +35,8 @@ pub enum Right {
     Member(Box<Member>),
     Invited(Box<Invitation>),
     Joinable,
+    /// The organization's own provider vouches for them: see `ops::sso`.
+    Vouched,
 }
 
 /// By what right the candidate may enter an organization. A suspended member has none, whatever waits for their address.

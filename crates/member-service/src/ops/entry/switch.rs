@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use super::{Arrival, LIFETIME};
 use crate::{
-    model::{Entered, Identity, IdentityState, MemberState, Unmet},
+    model::{Entered, Identity, IdentityState, MemberState, SignInMethod, Unmet},
     ops::{
         Context,
         session::{BeginError, Beginning, begin},
@@ -18,6 +18,15 @@ use crate::{
         session,
     },
 };
+
+/// What is good in more than the organization that it was proven to.
+const ELSEWHERE: [SignInMethod; 5] = [
+    SignInMethod::Password,
+    SignInMethod::EmailCode,
+    SignInMethod::MagicLink,
+    SignInMethod::Social,
+    SignInMethod::Passkey,
+];
 
 #[derive(Debug, thiserror::Error)]
 pub enum SwitchError {
@@ -86,12 +95,18 @@ pub async fn switch(
     if !person.as_ref().is_some_and(goes_on) {
         return Err(SwitchError::Ended);
     }
+    // What one organization's own provider vouched for is nothing to another.
+    let mut auth_factors = from.auth_factors;
+    auth_factors.retain(|factor| !factor.method.is_of_one_organization());
+    if !auth_factors.iter().any(|factor| factor.method.sign_in_method().is_some()) {
+        return Err(Unmet::Method { allowed: ELSEWHERE.to_vec() }.into());
+    }
     let latest_time = latest_time.unwrap_or(from.expire_time);
     let beginning = Beginning {
         member: member.ok_or(SwitchError::Refused)?.member_id,
         no_later_than: Some(end_time.map_or(latest_time, |time| time.min(latest_time))),
         wait_until: now() + LIFETIME,
-        auth_factors: from.auth_factors,
+        auth_factors,
         user_agent: arrival.user_agent,
         ip_address: arrival.ip_address,
     };

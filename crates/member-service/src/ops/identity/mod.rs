@@ -40,9 +40,39 @@ pub async fn find_or_create(
         drop(tx);
         return verify(context, pool, origin, found.identity, proven).await;
     }
+    let id = IdentityId::new();
+    insert(tx, pool, id, address, display_name, proven).await
+}
+
+/// Makes the identity that has been given an id already. None where somebody else has the address; the one that is there where it is
+/// made.
+pub async fn create(
+    context: &Context,
+    pool: Tenant,
+    origin: &Origin,
+    id: IdentityId,
+    address: &EmailAddress,
+    display_name: &Name,
+    proven: bool,
+) -> Result<Option<Identity>, StoreError> {
+    let mut tx = context.database.write(pool, origin, None).await?;
+    match identity::by_address(tx.connection(), pool, address).await? {
+        Some(found) => Ok((found.identity.identity_id == id).then_some(found.identity)),
+        None => insert(tx, pool, id, address, display_name, proven).await.map(Some),
+    }
+}
+
+async fn insert(
+    mut tx: Write,
+    pool: Tenant,
+    id: IdentityId,
+    address: &EmailAddress,
+    display_name: &Name,
+    proven: bool,
+) -> Result<Identity, StoreError> {
     let now = now();
     let new = Identity {
-        identity_id: IdentityId::new(),
+        identity_id: id,
         pool: pool.key(),
         pool_is_project: matches!(pool, Tenant::Project(_)),
         email_address: address.clone(),

@@ -91,9 +91,34 @@ async fn settle(
     member: &Member,
     held: RolesRead,
 ) -> Result<RolesRead, ReviewError> {
-    let grantor = Grantor::of(&granted.caller);
     let wanted = wanted(context, granted, policy, member).await?;
-    let have: Vec<&RoleHeld> = held.roles.iter().filter(|role| by_domain(role)).collect();
+    put_right(context, granted, member, RoleSource::EmailDomain, wanted, held).await
+}
+
+/// Has a member hold the roles that their groups at the organization's provider give, and no others of the kind.
+pub async fn settle_group_roles(
+    context: &Context,
+    granted: &Granted<OrganizationScope>,
+    member: &Member,
+    wanted: Vec<String>,
+) -> Result<(), ReviewError> {
+    let subjects = [Actor::Member(member.member_id)];
+    let held = context.remote.roles(granted.into(), granted.scope.organization_id(), &subjects).await?;
+    let held = held.into_iter().next().unwrap_or_default();
+    put_right(context, granted, member, RoleSource::ConnectionGroup, wanted, held).await.map(drop)
+}
+
+/// Has a member hold these roles of a source and no others of it, as far as they are there.
+async fn put_right(
+    context: &Context,
+    granted: &Granted<OrganizationScope>,
+    member: &Member,
+    source: RoleSource,
+    wanted: Vec<String>,
+    held: RolesRead,
+) -> Result<RolesRead, ReviewError> {
+    let grantor = Grantor::of(&granted.caller);
+    let have: Vec<&RoleHeld> = held.roles.iter().filter(|role| role.sources.contains(&source)).collect();
     let is = |role: &RoleHeld, name: &String| role.role_id == *name || role.key == *name;
     let settled = |wanted: &[String]| {
         wanted.iter().all(|name| have.iter().any(|role| is(role, name)))
@@ -106,13 +131,13 @@ async fn settle(
     if settled(&known) {
         return Ok(held);
     }
-    let (scope, source) = (granted.scope, RoleSource::EmailDomain);
+    let scope = granted.scope;
     let replaced = context.remote.replace_roles(granted.into(), scope, member.member_id, &grantor, known, source).await;
     match replaced {
         Ok(roles) => Ok(roles),
-        // An organization without an owner is worse than an owner who came by a domain that is no longer its own.
+        // An organization without an owner is worse than an owner who came by what is no longer so.
         Err(error) if error.keeps_last_owner() => {
-            tracing::warn!(member = %member.member_id, "the last owner is one by email domain, and stays it");
+            tracing::warn!(member = %member.member_id, source = source.as_str(), "the last owner is one by what no longer holds, and stays it");
             Ok(held)
         }
         Err(error) => Err(error.into()),

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use api::org::v1 as proto;
 use runtime::Violations;
-use tenancy::{ConnectionId, OrganizationId, mask::Mask};
+use tenancy::{ConnectionId, mask::Mask};
 use tonic::Status;
 
 use super::{Reading, all_of, choices::Choice, required, time::timestamp};
@@ -38,9 +38,10 @@ const ROLES: usize = 20;
 pub fn connection(connection: &Connection) -> proto::Connection {
     let name = |name: &Option<AttributeName>| name.clone().map(String::from).unwrap_or_default();
     let mapping = &connection.attribute_mapping;
+    let owner = (!connection.is_of_project).then(|| connection.organization_id.to_string());
     proto::Connection {
         connection_id: connection.connection_id.to_string(),
-        organization_id: connection.organization_id.to_string(),
+        organization_id: owner.unwrap_or_default(),
         kind: connection.kind.number(),
         display_name: connection.display_name.as_str().to_owned(),
         issuer: connection.issuer.as_str().to_owned(),
@@ -175,7 +176,7 @@ pub fn read_create(
 
 /// `kind` is that of the connection that is there: what its fields may be depends on it.
 pub fn read_update(
-    organization: OrganizationId,
+    organization: &str,
     id: ConnectionId,
     kind: ConnectionKind,
     allow_http: bool,
@@ -188,7 +189,7 @@ pub fn read_update(
     let (mask, from) = violations.all((mask, request.connection))?;
     let mut reading = Reading::new("connection", &mask);
     let same = |given: &str, own: String| given.is_empty() || given == own;
-    let fits = same(&from.organization_id, organization.to_string());
+    let fits = same(&from.organization_id, organization.to_owned());
     reading.violations.require(fits, "connection.organization_id", "must be empty or the same as organization_id");
     let fits = same(&from.connection_id, id.to_string());
     reading.violations.require(fits, "connection.connection_id", "must be empty or the same as connection_id");

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     model::{
         Audience, CustomClaim, DisplayName, HostName, MAX_AUDIENCES, MAX_CUSTOM_CLAIMS, Project, ProjectDraft,
-        ProjectState, Reason, TokenSettings,
+        ProjectState, Reason, RedirectUri, TokenSettings,
     },
     ops::project::{Archive, Update},
 };
@@ -41,6 +41,7 @@ const FIELDS: &[&str] = &[
     "limits.organization.max_custom_roles",
     "limits.organization.max_service_accounts",
     "limits.plans",
+    "redirect_uris",
 ];
 const DEFAULTS: [&str; 13] = settings::fields!("organization_defaults");
 /// Chosen at creation, for good.
@@ -52,6 +53,7 @@ fn fields() -> Vec<&'static str> {
     FIELDS.iter().chain(&DEFAULTS).copied().collect()
 }
 
+const REDIRECT_URIS: usize = 50;
 const ACCESS_TOKEN: std::ops::RangeInclusive<i64> = 60..=60 * 60;
 const REFRESH_TOKEN: std::ops::RangeInclusive<i64> = 5 * 60..=365 * 24 * 60 * 60;
 
@@ -69,6 +71,7 @@ pub fn project(project: &Project) -> proto::Project {
         create_time: Some(timestamp(project.create_time)),
         update_time: Some(timestamp(project.update_time)),
         etag: tenancy::mask::etag(project.revision),
+        redirect_uris: project.redirect_uris.iter().map(|uri| uri.as_str().to_owned()).collect(),
     }
 }
 
@@ -108,6 +111,8 @@ fn draft(reading: &mut Reading<'_>, from: proto::Project) -> ProjectDraft {
         token_settings: read_token_settings(reading, from.token_settings.unwrap_or_default()),
         branding: branding::read(reading, from.branding),
         limits: limits::read_of_project(reading, from.limits),
+        redirect_uris: reading
+            .list("redirect_uris", &from.redirect_uris, REDIRECT_URIS, |text: &String| RedirectUri::parse(text)),
     }
 }
 

@@ -1,12 +1,12 @@
 //! Changing and removing a connection.
 
-use access::Granted;
+use access::{Granted, Tenant};
 use tenancy::{
-    ConnectionId, Database, Once, OrganizationScope, Origin,
+    ConnectionId, Database, Once, Origin,
     mask::{Mask, etag_matches},
 };
 
-use super::{ConnectionError, Connections, event, refuse_archived, secret};
+use super::{ConnectionError, Connections, event, may_be_believed, refuse_archived, secret};
 use crate::{
     model::{Connection, ConnectionChange, ConnectionDraft, Reason},
     store::connection,
@@ -25,13 +25,13 @@ pub struct Update {
 /// An update that changes nothing has no event and leaves the etag as it is.
 pub async fn update(
     connections: &Connections,
-    granted: &Granted<OrganizationScope>,
+    granted: &Granted<Tenant>,
     once: Option<&Once>,
     update: Update,
 ) -> Result<Connection, ConnectionError> {
     let database = &connections.database;
     let scope = granted.scope;
-    let organization = scope.organization_id();
+    let organization = scope.key();
     if let Some(once) = once
         && let Some(first) = database.kept_answer(scope, once).await?
     {
@@ -43,10 +43,19 @@ pub async fn update(
     let mut read = database.read(scope).await?;
     let seen = connection::find(read.connection(), organization, id).await?.ok_or(ConnectionError::Unknown)?;
     read.finish().await?;
-    if mask.has("group_role_ids") {
+    let then = seen.with(draft.clone(), |path| mask.has(path));
+    if seen.is_of_project {
+        if !then.group_role_ids.is_empty() {
+            return Err(ConnectionError::ProjectGivesNoRoles);
+        }
+    } else if mask.has("group_role_ids") {
         connections.grants.resolve(granted, &mut draft.group_role_ids).await?;
-    } else if seen.grants_otherwise(&seen.with(draft.clone(), |path| mask.has(path))) {
+    } else if seen.grants_otherwise(&then) {
         connections.grants.check(granted, seen.roles()).await?;
+    }
+    let believed = seen.believes_otherwise(&then);
+    if believed {
+        may_be_believed(connections, granted).await?;
     }
 
     let mut tx = database.write(scope, &granted.origin(), once).await?;
@@ -63,7 +72,7 @@ pub async fn update(
     let mut after = before.with(draft, |path| mask.has(path));
     // Between the two looks somebody may have mapped more roles than were asked about.
     let unasked = !mask.has("group_role_ids") && before.group_role_ids != seen.group_role_ids;
-    if unasked && before.grants_otherwise(&after) {
+    if (unasked && before.grants_otherwise(&after)) || (!believed && before.believes_otherwise(&after)) {
         return Err(ConnectionError::EtagMismatch);
     }
     // A secret that is named is a new one, whatever it is.
@@ -94,7 +103,7 @@ fn refuse_secret_elsewhere(before: &Connection, draft: &ConnectionDraft, mask: &
 
 pub async fn remove(
     database: &Database,
-    scope: OrganizationScope,
+    scope: Tenant,
     origin: &Origin,
     once: Option<&Once>,
     id: ConnectionId,
@@ -106,12 +115,12 @@ pub async fn remove(
         return Ok(first);
     }
     refuse_archived(&mut tx, scope).await?;
-    let found = connection::find(tx.connection(), scope.organization_id(), id).await?;
+    let found = connection::find(tx.connection(), scope.key(), id).await?;
     let gone = found.ok_or(ConnectionError::Unknown)?;
     if !etag_matches(etag, gone.revision) {
         return Err(ConnectionError::EtagMismatch);
     }
-    connection::delete(tx.connection(), scope.organization_id(), id).await?;
+    connection::delete(tx.connection(), scope.key(), id).await?;
     let change = ConnectionChange { before: Some(gone), after: None, reason: reason.into() };
     tx.append(event("connection.deleted", &change));
     Ok(tx.commit(()).await?)

@@ -1,11 +1,14 @@
 //! Making a connection.
 
-use access::Granted;
-use tenancy::{ConnectionId, Once, OrganizationScope};
+use access::{Granted, Tenant};
+use tenancy::{ConnectionId, Once};
 
-use super::{ConnectionError, Connections, event, refuse_archived, secret};
+use super::{ConnectionError, Connections, event, may_be_believed, refuse_archived, secret};
 use crate::{
-    model::{Connection, ConnectionChange, ConnectionDraft, ConnectionKind, ConnectionName, Issuer, SamlSettings},
+    model::{
+        Connection, ConnectionChange, ConnectionDraft, ConnectionKind, ConnectionName, ConnectionState, Issuer,
+        SamlSettings,
+    },
     store::connection,
 };
 
@@ -14,7 +17,7 @@ const MOST: i64 = 20;
 
 pub async fn create(
     connections: &Connections,
-    granted: &Granted<OrganizationScope>,
+    granted: &Granted<Tenant>,
     once: Option<&Once>,
     kind: ConnectionKind,
     display_name: ConnectionName,
@@ -28,21 +31,30 @@ pub async fn create(
     {
         return Ok(first);
     }
-    connections.grants.resolve(granted, &mut draft.group_role_ids).await?;
+    match scope {
+        Tenant::Organization(_) => connections.grants.resolve(granted, &mut draft.group_role_ids).await?,
+        Tenant::Project(_) if kind == ConnectionKind::Saml => return Err(ConnectionError::ProjectsAreOidc),
+        Tenant::Project(_) if !draft.group_role_ids.is_empty() => return Err(ConnectionError::ProjectGivesNoRoles),
+        Tenant::Project(_) => {}
+    }
+    if draft.state == ConnectionState::Active {
+        may_be_believed(connections, granted).await?;
+    }
 
     let mut tx = database.write(scope, &granted.origin(), once).await?;
     if let Some(first) = tx.first_answer()? {
         return Ok(first);
     }
     refuse_archived(&mut tx, scope).await?;
-    if connection::count(tx.connection(), scope.organization_id()).await? >= MOST {
+    if connection::count(tx.connection(), scope.key()).await? >= MOST {
         return Err(ConnectionError::LimitReached { limit: MOST });
     }
     let client_secret = draft.client_secret.take();
     let time = tenancy::event::now();
     let made = Connection {
         connection_id: ConnectionId::new(),
-        organization_id: scope.organization_id(),
+        organization_id: scope.key(),
+        is_of_project: matches!(scope, Tenant::Project(_)),
         kind,
         display_name,
         issuer,

@@ -1,4 +1,4 @@
-//! The identity providers of organizations.
+//! The identity providers of organizations and projects.
 
 mod change;
 mod create;
@@ -10,14 +10,15 @@ pub use change::{Update, remove, update};
 pub use create::create;
 pub use probe::{Check, test};
 pub use read::{get, list};
-pub use secret::reseal;
+pub use secret::{open as open_secret, reseal};
 
 pub use crate::store::connection::Filter;
 
-use tenancy::{Database, NewEvent, OrganizationScope, StoreError, Write};
+use access::{Granted, Tenant};
+use tenancy::{Database, NewEvent, StoreError, Write};
 
 use crate::{
-    model::{ConnectionChange, ProjectState},
+    model::{ConnectionChange, ProjectState, RoleReference},
     outside::Fetcher,
     remote::{Grants, RemoteError},
     store::project,
@@ -43,6 +44,10 @@ pub enum ConnectionError {
     LimitReached { limit: i64 },
     #[error("must be named when issuer changes: the one kept was for another provider")]
     SecretElsewhere,
+    #[error("must be CONNECTION_KIND_OIDC for a connection of the project")]
+    ProjectsAreOidc,
+    #[error("is for connections of organizations")]
+    ProjectGivesNoRoles,
     #[error("the connection was tested a moment ago")]
     TooSoon,
     #[error(transparent)]
@@ -51,7 +56,15 @@ pub enum ConnectionError {
     Store(#[from] StoreError),
 }
 
-async fn refuse_archived(tx: &mut Write, scope: OrganizationScope) -> Result<(), ConnectionError> {
+/// Whoever has an organization believe a provider could have it say that they are an owner: so they must be able to make one.
+async fn may_be_believed(connections: &Connections, granted: &Granted<Tenant>) -> Result<(), ConnectionError> {
+    if let (Tenant::Organization(_), Ok(owner)) = (granted.scope, RoleReference::parse("owner")) {
+        connections.grants.check(granted, vec![owner]).await?;
+    }
+    Ok(())
+}
+
+async fn refuse_archived(tx: &mut Write, scope: Tenant) -> Result<(), ConnectionError> {
     let project = project::find(tx.connection(), scope.project_id()).await?;
     match project.map(|project| project.state) {
         Some(ProjectState::Active) => Ok(()),

@@ -1,7 +1,8 @@
 //! Trying what can be tried of a connection without a person.
 
+use access::Tenant;
 use serde_json::Value;
-use tenancy::{ConnectionId, OrganizationScope};
+use tenancy::ConnectionId;
 use time::{Duration, OffsetDateTime};
 use url::Url;
 
@@ -22,15 +23,11 @@ pub struct Check {
     pub fault: Option<String>,
 }
 
-pub async fn test(
-    connections: &Connections,
-    scope: OrganizationScope,
-    id: ConnectionId,
-) -> Result<Vec<Check>, ConnectionError> {
+pub async fn test(connections: &Connections, scope: Tenant, id: ConnectionId) -> Result<Vec<Check>, ConnectionError> {
     let mut tx = connections.database.upkeep(scope).await?;
-    let found = connection::find(tx.connection(), scope.organization_id(), id).await?;
+    let found = connection::find(tx.connection(), scope.key(), id).await?;
     let connection = found.ok_or(ConnectionError::Unknown)?;
-    if !connection::note_test(tx.connection(), scope.organization_id(), id, PAUSE).await? {
+    if !connection::note_test(tx.connection(), scope.key(), id, PAUSE).await? {
         return Err(ConnectionError::TooSoon);
     }
     tx.commit().await?;

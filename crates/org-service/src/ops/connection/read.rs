@@ -1,7 +1,8 @@
 //! Reading connections.
 
+use access::Tenant;
 use tenancy::{
-    ConnectionId, Database, OrganizationScope, StoreError,
+    ConnectionId, Database, StoreError,
     page::{Listed, Page},
 };
 
@@ -10,25 +11,21 @@ use crate::{
     store::connection::{self, Filter},
 };
 
-pub async fn get(
-    database: &Database,
-    scope: OrganizationScope,
-    id: ConnectionId,
-) -> Result<Option<Connection>, StoreError> {
+pub async fn get(database: &Database, scope: Tenant, id: ConnectionId) -> Result<Option<Connection>, StoreError> {
     let mut read = database.read(scope).await?;
-    let found = connection::find(read.connection(), scope.organization_id(), id).await?;
+    let found = connection::find(read.connection(), scope.key(), id).await?;
     read.finish().await?;
     Ok(found)
 }
 
 pub async fn list(
     database: &Database,
-    scope: OrganizationScope,
+    scope: Tenant,
     filter: Filter,
     page: &Page<ConnectionId>,
 ) -> Result<Listed<Connection, ConnectionId>, StoreError> {
     let mut read = database.read(scope).await?;
-    let rows = connection::list(read.connection(), scope.organization_id(), filter, page).await?;
+    let rows = connection::list(read.connection(), scope.key(), filter, page).await?;
     read.finish().await?;
     Ok(Listed::from_rows(rows, page.size, |connection| connection.connection_id))
 }

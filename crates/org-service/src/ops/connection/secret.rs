@@ -2,11 +2,11 @@
 //! another issuer.
 
 use secrecy::ExposeSecret as _;
-use tenancy::{ClusterScope, ConnectionId, Database, OrganizationId, Sealer, StoreError};
+use tenancy::{ClusterScope, ConnectionId, Database, OrganizationId, ProjectScope, Sealer, StoreError};
 use uuid::Uuid;
 
 use crate::{
-    model::{ClientSecret, Issuer},
+    model::{ClientSecret, Connection, Issuer},
     store::connection,
 };
 
@@ -25,6 +25,23 @@ pub(super) fn seal(
     secret: &ClientSecret,
 ) -> Vec<u8> {
     sealer.seal(PURPOSE, &place(organization, id, issuer), secret.0.expose_secret().as_bytes())
+}
+
+/// The secret of a connection as it stands; None where it has none.
+pub async fn open(
+    database: &Database,
+    scope: ProjectScope,
+    connection: &Connection,
+) -> Result<Option<ClientSecret>, StoreError> {
+    let (organization, id) = (connection.organization_id, connection.connection_id);
+    let mut read = database.read(scope).await?;
+    let sealed = connection::secret(read.connection(), organization, id, &connection.issuer).await?;
+    read.finish().await?;
+    let Some(sealed) = sealed else { return Ok(None) };
+    let opened = database.sealer().open(PURPOSE, &place(organization, id, &connection.issuer), &sealed);
+    let text = opened.ok().and_then(|secret| String::from_utf8(secret).ok());
+    let secret = text.and_then(|text| ClientSecret::parse(&text).ok());
+    secret.map(Some).ok_or(StoreError::Corrupt("connection.client_secret"))
 }
 
 /// Seals under the current key whatever rests under an earlier one, which can be dropped then. How many secrets there were.
