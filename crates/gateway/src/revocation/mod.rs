@@ -30,6 +30,7 @@ use feed::News;
 use prost_types::Timestamp;
 use runtime::Condition;
 use tenancy::{OrganizationId, SessionId};
+use tokio::{sync::Notify, time::timeout};
 use tonic::Status;
 
 use crate::{mint, refusal};
@@ -49,13 +50,15 @@ pub struct Revocations {
     complete_until: AtomicU64,
     since: Instant,
     lag: Duration,
+    /// Told whenever the time above changes.
+    told: Notify,
 }
 
 impl Revocations {
     pub fn new(lag: Duration) -> Self {
         // News of before the start count too, up to the bound.
         let since = Instant::now().checked_sub(lag).unwrap_or_else(Instant::now);
-        Self { set: RwLock::default(), complete_until: AtomicU64::new(NEVER), since, lag }
+        Self { set: RwLock::default(), complete_until: AtomicU64::new(NEVER), since, lag, told: Notify::new() }
     }
 
     /// Refuses a credential that was revoked, or of which that is not known.
@@ -113,6 +116,7 @@ impl Revocations {
         };
         let age = u64::try_from(age.as_millis()).unwrap_or(NEVER);
         self.complete_until.store(self.elapsed().checked_sub(age).unwrap_or(NEVER), Ordering::Relaxed);
+        self.told.notify_one();
     }
 
     fn is_live(&self) -> bool {
@@ -167,7 +171,7 @@ fn start(now: SystemTime) -> Timestamp {
     Timestamp { seconds: start.as_secs().try_into().unwrap_or(i64::MAX), nanos: 0 }
 }
 
-/// Keeps readiness true to the feed, and forgets what has expired.
+/// Keeps readiness true to the feed, as soon as it tells something, and forgets what has expired.
 pub async fn watch(revocations: Arc<Revocations>, condition: Condition) {
     loop {
         match revocations.is_live() {
@@ -175,7 +179,7 @@ pub async fn watch(revocations: Arc<Revocations>, condition: Condition) {
             false => condition.unmet("no fresh news from member-service: tokens that can be revoked are refused"),
         }
         revocations.write(Set::forget);
-        tokio::time::sleep(LOOK_AFTER).await;
+        let _ = timeout(LOOK_AFTER, revocations.told.notified()).await;
     }
 }
 

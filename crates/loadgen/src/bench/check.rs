@@ -193,6 +193,9 @@ pub async fn measure(house: &House, ground: &Ground, run: &mut Run<'_>) -> Resul
             warm_up: plan.warm_up,
             lasting: plan.lasting,
         };
+        // The floor at the same rate: what it waits for is the machine's and the client's doing.
+        let seen = block_in_place(|| open.run(async |range| callers(ground.empty.1, &empty, range).await))?;
+        run.latency(&format!("empty_rpc_at_{name}_percent"), &seen);
         let seen = block_in_place(|| open.run(async |range| callers(at, &latency, range).await))?;
         run.report.one(format!("check_grpc_at_{name}_percent_per_s"), seen.per_s);
         run.latency(&format!("check_grpc_at_{name}_percent"), &seen);

@@ -23,6 +23,7 @@ use tonic::service::Routes;
 use tower::{Layer, Service, ServiceBuilder};
 
 use crate::contract::Contract;
+use crate::services::Services;
 
 pub(crate) use deadline::grpc_timeout;
 pub(crate) use outcome::code_in;
@@ -41,15 +42,17 @@ pub struct Layers {
     pub detach: bool,
     /// Whether spans and metrics go to an OpenTelemetry collector.
     pub exporting: bool,
+    /// The share of new traces that are recorded then.
+    pub trace_ratio: f64,
 }
 
-/// Puts the layers around `routes`. `authentication` is innermost and covers `routes` only; `open` (health, reflection) is
+/// Puts the layers around `services`. `authentication` is innermost and covers `services` only; `open` (health, reflection) is
 /// reached without it.
 pub fn assemble<A>(
     layers: &Layers,
     authentication: A,
     open: Routes,
-    routes: Routes,
+    services: Services,
 ) -> impl Service<
     Request<Body>,
     Response = Response<impl http_body::Body<Data = Bytes, Error = tonic::Status> + Send + 'static>,
@@ -59,13 +62,13 @@ pub fn assemble<A>(
 + Send
 + 'static
 where
-    A: Layer<Routes>,
+    A: Layer<Services>,
     A::Service: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     <A::Service as Service<Request<Body>>>::Future: Send + 'static,
 {
     ServiceBuilder::new()
         .layer(request_id::request_id(layers.contract.clone())) // first: every span, log line and answer carries it
-        .layer(trace::trace(layers.exporting)) // outside metrics: what they record falls inside the span
+        .layer(trace::trace(layers.exporting.then_some(layers.trace_ratio))) // outside metrics: what they record falls inside the span
         .layer(metrics::metrics(&layers.contract, layers.exporting)) // outside all that refuses: refusals are counted
         .layer(panic::panic(layers.draining.clone())) // outside the rest: no fault of theirs ends a connection
         .layer(deadline::deadline(layers.max_deadline)) // outside shed: whatever happens within, the call ends in time
@@ -73,5 +76,5 @@ where
         .layer(shed::shed(layers.max_in_flight)) // inside detach: a place is held for as long as the work; before authentication:
         // under overload no signature is verified
         .layer(unreadable::unreadable()) // innermost: what the transport refuses by itself gets a reason
-        .service(mount::Mount::new(open, authentication.layer(routes.prepare())))
+        .service(mount::Mount::new(open, authentication.layer(services)))
 }

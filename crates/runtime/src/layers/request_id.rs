@@ -53,7 +53,7 @@ where
         let header = request_id.header_value();
         let trace = TraceContext::from_headers(request.headers()).map_or_else(TraceContext::root, TraceContext::child);
         let method = Arc::clone(self.contract.method(request.uri().path()));
-        request.extensions_mut().insert(CallContext { request_id, deadline: None, trace, method: Some(method) });
+        request.extensions_mut().insert(CallContext::new(request_id, trace, Some(method)));
         RequestIdFuture { inner: self.inner.call(request), header: Some(header) }
     }
 }
