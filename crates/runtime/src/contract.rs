@@ -78,7 +78,8 @@ impl Contract {
 
     /// Those of the service of this full name.
     pub(crate) fn methods_of<'a>(&'a self, service: &'a str) -> impl Iterator<Item = &'a Method> {
-        let of_service = move |method: &&Arc<Method>| method.name().split_once('/').is_some_and(|(of, _)| of == service);
+        let of_service =
+            move |method: &&Arc<Method>| method.name().split_once('/').is_some_and(|(of, _)| of == service);
         self.methods.values().filter(of_service).map(AsRef::as_ref)
     }
 

@@ -184,7 +184,10 @@ mod tests {
     fn a_json_line_names_its_call_whatever_spans_lie_between() {
         let line: Value = serde_json::from_str(&line(LogFormat::Json)).expect("one object");
         assert_eq!(line["trace_id"], "00000000000000000000000000000abc");
-        assert_eq!((&line["request_id"], &line["rpc.method"]), (&"order-1".into(), &"grpc.health.v1.Health/Check".into()));
+        assert_eq!(
+            (&line["request_id"], &line["rpc.method"]),
+            (&"order-1".into(), &"grpc.health.v1.Health/Check".into())
+        );
         assert_eq!(
             (&line["message"], &line["level"], &line["count"]),
             (&"two\nlines".into(), &"WARN".into(), &3.into())

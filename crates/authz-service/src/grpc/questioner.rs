@@ -8,10 +8,7 @@ use api::{
 use tenancy::OrganizationScope;
 use tonic::{Request, Status};
 
-use super::{
-    Server,
-    refusal::snapshot,
-};
+use super::{Server, refusal::snapshot};
 use crate::snapshots::{Consistency as Freshness, State};
 
 impl Server {

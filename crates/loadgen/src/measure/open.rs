@@ -75,8 +75,7 @@ impl Open {
             };
             let workers = workers.into_iter().map(looped).collect::<FuturesUnordered<_>>().try_collect();
             let ticks = async { Ok(tick(schedule, end, send).await) };
-            let (all, ()): (Vec<(Times, u64)>, ()) =
-                runtime.block_on(async { tokio::try_join!(workers, ticks) })?;
+            let (all, ()): (Vec<(Times, u64)>, ()) = runtime.block_on(async { tokio::try_join!(workers, ticks) })?;
             let mut seen = Seen::default();
             for (times, calls) in &all {
                 seen.times.add(times);
