@@ -16,7 +16,7 @@ const FREE: u32 = u32::MAX;
 /// So no single insertion costs more than two pages, and pages are alike in size whatever came.
 #[derive(Debug, Clone)]
 pub(super) struct Index {
-    pages: Radix<Page>,
+    pages: Radix<Page, 8>,
     /// What found its page full, and stays here: few, unless hashes are equal.
     overflow: Tree<Entry>,
     count: u32,

@@ -113,7 +113,7 @@ impl<R: Record> Table<R> {
     /// About what it takes in memory, without what records point to.
     pub(crate) fn bytes(&self) -> usize {
         /// An entry of the index, with the room beside it.
-        const INDEXED: usize = 17;
+        const INDEXED: usize = 20;
         self.end as usize * size_of::<Slot<R>>() + self.len() * INDEXED
     }
 

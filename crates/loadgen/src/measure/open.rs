@@ -1,10 +1,10 @@
 use std::future::Future;
 use std::ops::Range;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use futures::stream::{FuturesUnordered, TryStreamExt as _};
 use tokio::sync::{Mutex, mpsc};
-use tokio::task::yield_now;
 
 use super::Times;
 use super::closed::{Seen, on_each, thread_time};
@@ -54,53 +54,52 @@ impl Open {
             let begun = schedule.begin + self.warm_up;
             let end = begun + self.lasting;
             let spent = thread_time();
-            let (send, due) = mpsc::unbounded_channel::<Instant>();
-            let due = Mutex::new(due);
-            let due = &due;
-            let looped = async |mut call: W| {
-                let (mut times, mut calls) = (Times::default(), 0);
-                loop {
-                    let Some(intended) = due.lock().await.recv().await else {
-                        return Ok::<_, Failure>((times, calls));
-                    };
-                    // Given up: told by its age, for it would have taken longer still.
-                    if end.elapsed() < PATIENCE {
-                        call().await?;
-                        calls += 1;
+            let (send, due) = mpsc::unbounded_channel();
+            thread::scope(|scope| {
+                // A thread of its own, for the timers of an asynchronous runtime are a millisecond coarse.
+                scope.spawn(move || tick(schedule, end, &send));
+                let due = Mutex::new(due);
+                let due = &due;
+                let looped = async |mut call: W| {
+                    let (mut times, mut calls) = (Times::default(), 0);
+                    loop {
+                        let Some(intended) = due.lock().await.recv().await else {
+                            return Ok::<_, Failure>((times, calls));
+                        };
+                        // Given up: told by its age, for it would have taken longer still.
+                        if end.elapsed() < PATIENCE {
+                            call().await?;
+                            calls += 1;
+                        }
+                        if intended >= begun {
+                            times.record(intended.elapsed());
+                        }
                     }
-                    if intended >= begun {
-                        times.record(intended.elapsed());
-                    }
+                };
+                let all: Vec<(Times, u64)> =
+                    runtime.block_on(workers.into_iter().map(looped).collect::<FuturesUnordered<_>>().try_collect())?;
+                let mut seen = Seen::default();
+                for (times, calls) in &all {
+                    seen.times.add(times);
+                    seen.calls += calls;
                 }
-            };
-            let workers = workers.into_iter().map(looped).collect::<FuturesUnordered<_>>().try_collect();
-            let ticks = async { Ok(tick(schedule, end, send).await) };
-            let (all, ()): (Vec<(Times, u64)>, ()) = runtime.block_on(async { tokio::try_join!(workers, ticks) })?;
-            let mut seen = Seen::default();
-            for (times, calls) in &all {
-                seen.times.add(times);
-                seen.calls += calls;
-            }
-            seen.per_s = seen.times.count() as f64 / end.max(Instant::now()).duration_since(begun).as_secs_f64();
-            seen.client_busy = (thread_time() - spent).as_secs_f64() / schedule.begin.elapsed().as_secs_f64();
-            Ok(seen)
+                seen.per_s = seen.times.count() as f64 / end.max(Instant::now()).duration_since(begun).as_secs_f64();
+                seen.client_busy = (thread_time() - spent).as_secs_f64() / schedule.begin.elapsed().as_secs_f64();
+                Ok(seen)
+            })
         })
     }
 }
 
 /// Sends each call's moment when it has come; those that were slept through at once, with their own moments.
-///
-/// It never sleeps itself. A runtime's timers are a millisecond coarse; and a thread of its own would have to be woken for each call, and
-/// to wake the one that calls, by a scheduler that lets either of them wait for the other by milliseconds: those would be told as the
-/// server's.
-async fn tick(schedule: Schedule, end: Instant, send: mpsc::UnboundedSender<Instant>) {
+fn tick(schedule: Schedule, end: Instant, send: &mpsc::UnboundedSender<Instant>) {
     for call in 0.. {
         let due = schedule.due(call);
         if due >= end {
             return;
         }
-        while Instant::now() < due {
-            yield_now().await;
+        if let Some(pause) = due.checked_duration_since(Instant::now()) {
+            thread::sleep(pause);
         }
         if send.send(due).is_err() {
             return;
