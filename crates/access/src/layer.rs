@@ -1,13 +1,12 @@
 //! The authentication layer: method, credential, audience. Default-deny: a path that is not in the contract is no method.
 
 use std::{
-    future::{Future, ready},
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 
 use api::{Audience, Method};
+use futures::future::{Either, Ready, ready};
 use http::{HeaderMap, Request, Response, header::AUTHORIZATION};
 use outdated::Bearer;
 use tonic::{Status, body::Body};
@@ -128,12 +127,10 @@ pub struct Authentication<S> {
 impl<S, B> TowerService<Request<B>> for Authentication<S>
 where
     S: TowerService<Request<B>, Response = Response<Body>>,
-    S::Future: Send + 'static,
-    S::Error: Send + 'static,
 {
     type Response = Response<Body>;
     type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+    type Future = Either<S::Future, Ready<Result<Self::Response, Self::Error>>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
@@ -142,14 +139,14 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         // Health and reflection are about the process, not about anybody's data.
         if request.uri().path().starts_with("/grpc.") {
-            return Box::pin(self.inner.call(request));
+            return Either::Left(self.inner.call(request));
         }
         match authenticate(&self.verifier, &self.invalidations, request.headers(), request.uri().path()) {
             Ok(authenticated) => {
                 request.extensions_mut().insert(authenticated);
-                Box::pin(self.inner.call(request))
+                Either::Left(self.inner.call(request))
             }
-            Err(status) => Box::pin(ready(Ok(status.into_http()))),
+            Err(status) => Either::Right(ready(Ok(status.into_http()))),
         }
     }
 }

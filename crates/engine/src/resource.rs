@@ -23,7 +23,7 @@ impl ResourceRef {
         if id.is_empty() || id.len() > MAX_RESOURCE_ID_LENGTH || id.chars().any(char::is_control) {
             return Err(NameError::ResourceId(shown(id)));
         }
-        Ok(Self { text: format!("{type_name}/{id}").into(), slash: type_name.len() })
+        Ok(Self { text: [type_name, "/", id].concat().into(), slash: type_name.len() })
     }
 
     pub fn type_name(&self) -> &str {

@@ -121,8 +121,7 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
         .service(AuthenticationServiceServer::new(grpc::authentication::Authentication { sign_in, sessions, limits }))
         .service(TokenServiceServer::new(grpc::tokens::TokenDoor { tokens, watches }))
         .service(EventServiceServer::new(grpc::events::MergedEvents { events }))
-        // Plain HTTP never comes as far as the services' routes: the edge answers it.
-        .router(forwarded_services(), axum::Router::new());
+        .door(forwarded_services());
     if let Some(directory) = config.dev_mailbox {
         api = api.admin_routes(http::mailbox::routes(directory));
     }

@@ -5,6 +5,8 @@
 
 use std::io;
 
+use crate::process::{descendants, threads};
+
 /// The cores of this machine, shared out.
 #[derive(Debug, Clone)]
 pub struct Cores {
@@ -64,6 +66,40 @@ use system::usable;
 /// Holds the calling thread, and what it starts from now on, to these cores.
 pub fn hold_this_thread(cores: &[usize]) -> io::Result<()> {
     system::hold(0, cores)
+}
+
+/// Keeps everything that this process started off the servers' cores, but for the servers: until it is dropped.
+///
+/// On a core that is busy with something else, be it for half a millisecond, whoever is woken waits for its turn; how long is the
+/// scheduler's affair and not the server's.
+#[derive(Debug)]
+pub struct Apart<'c> {
+    cores: &'c Cores,
+    moved: Vec<u32>,
+}
+
+impl<'c> Apart<'c> {
+    pub fn from(cores: &'c Cores, servers: &[u32]) -> io::Result<Self> {
+        let moved = descendants()?.into_iter().filter(|pid| !servers.contains(pid)).collect();
+        let apart = Self { cores, moved };
+        apart.hold(&cores.client);
+        Ok(apart)
+    }
+
+    /// Whatever has ended meanwhile needs no place.
+    fn hold(&self, cores: &[usize]) {
+        for pid in &self.moved {
+            for thread in threads(*pid) {
+                let _ = system::hold(thread, cores);
+            }
+        }
+    }
+}
+
+impl Drop for Apart<'_> {
+    fn drop(&mut self) {
+        self.hold(&self.cores.all);
+    }
 }
 
 #[cfg(test)]

@@ -107,6 +107,36 @@ pub fn resident(pid: u32) -> Result<u64, Failure> {
         .ok_or_else(|| Failure::Unmeasurable(format!("/proc/{pid}/status does not tell the memory held")))
 }
 
+/// Every process that this one started, and that those started.
+pub fn descendants() -> std::io::Result<Vec<u32>> {
+    let mut parents = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        // What has ended since is nobody's parent.
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        parents.extend(parent_of(&stat).map(|parent| (pid, parent)));
+    }
+    let mut found = vec![std::process::id()];
+    let mut next = 0;
+    while let Some(&parent) = found.get(next) {
+        found.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
+        next += 1;
+    }
+    found.remove(0);
+    Ok(found)
+}
+
+/// The threads of a process, by the numbers that the system knows them by.
+pub fn threads(pid: u32) -> Vec<i32> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    tasks.filter_map(|task| task.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// The fourth field of `/proc/<pid>/stat`.
+fn parent_of(stat: &str) -> Option<u32> {
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
 /// A command like the one that this process was started by, its environment included: another replica. What differs is said by
 /// further variables.
 pub fn replica_of(pid: u32) -> Result<Command, Failure> {
@@ -135,7 +165,7 @@ mod tests {
     #[test]
     fn a_name_with_blanks_and_parentheses_does_not_shift_the_fields() {
         let stat = "7 (a (b) c) S 1 7 7 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 3 0 9 1 2 3";
-        assert_eq!(ticks_of(stat), Some(300));
+        assert_eq!((ticks_of(stat), parent_of(stat)), (Some(300), Some(1)));
         assert_eq!(ticks_of("7 (x) S 1"), None);
     }
 }

@@ -1,7 +1,8 @@
 //! What belongs to one call and must travel with it: its id, its deadline, its place in a trace.
 //!
 //! It is passed explicitly. A handler takes it from the request once and hands it to whatever calls onward; being a
-//! plain value it goes through `tokio::spawn`, which a task-local would not survive.
+//! plain value it goes through `tokio::spawn`, which a task-local would not survive. Log lines alone find their call by themselves
+//! (`current`).
 //!
 //! ```ignore
 //! let call = CallContext::of(&request);
@@ -135,11 +136,17 @@ fn hex(digits: &[u8]) -> Option<u128> {
     })
 }
 
-/// The call being served, or the piece of background work being done.
+/// The call being served, or the piece of background work being done. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct CallContext {
-    pub(crate) request_id: RequestId,
+    pub(crate) call: Arc<Call>,
     pub(crate) deadline: Option<Instant>,
+}
+
+/// What names a call, in its answer, its log lines and its trace.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) request_id: RequestId,
     pub(crate) trace: TraceContext,
     pub(crate) method: Option<Arc<Method>>,
     /// An onward call was repeated in vain: see `channel::PUSHBACK`.
@@ -153,8 +160,27 @@ pub(crate) struct Keyed;
 impl CallContext {
     /// For work that no caller waits for: new ids and no deadline, so every onward call gets its channel's own.
     pub fn background() -> Self {
-        let (request_id, trace) = (RequestId::generate(), TraceContext::root());
-        Self { request_id, deadline: None, trace, method: None, in_vain: Arc::default() }
+        Self::new(RequestId::generate(), TraceContext::root(), None)
+    }
+
+    pub(crate) fn new(request_id: RequestId, trace: TraceContext, method: Option<Arc<Method>>) -> Self {
+        let in_vain = Arc::default();
+        Self { call: Arc::new(Call { request_id, trace, method, in_vain }), deadline: None }
+    }
+
+    /// Takes over the place in a trace that a tracer gave the call, before anybody else knows of the call.
+    pub(crate) fn adopt(&mut self, trace_id: u128, span_id: u64) {
+        if let Some(call) = Arc::get_mut(&mut self.call) {
+            call.trace.trace_id = trace_id;
+            call.trace.span_id = span_id;
+        }
+    }
+
+    /// Says whether the call is recorded, before anybody else knows of the call.
+    pub(crate) fn sample(&mut self, sampled: bool) {
+        if let Some(call) = Arc::get_mut(&mut self.call) {
+            call.trace.sampled = sampled;
+        }
     }
 
     /// The context the layers gave this request. Without the layers (a handler called directly) it is a new one.
@@ -192,11 +218,11 @@ impl CallContext {
 
     /// Should this call fail now, its own caller need not ask again: that was done further down.
     pub(crate) fn asked_in_vain(&self) {
-        self.in_vain.store(true, Ordering::Relaxed);
+        self.call.in_vain.store(true, Ordering::Relaxed);
     }
 
     pub fn request_id(&self) -> &RequestId {
-        &self.request_id
+        &self.call.request_id
     }
 
     /// When the caller stops waiting. `None` for background work and for streams opened without a deadline.
@@ -210,12 +236,12 @@ impl CallContext {
     }
 
     pub fn trace(&self) -> &TraceContext {
-        &self.trace
+        &self.call.trace
     }
 
     /// The method being served, when it came through the layers.
     pub fn method(&self) -> Option<&Method> {
-        self.method.as_deref()
+        self.call.method.as_deref()
     }
 }
 

@@ -76,6 +76,13 @@ impl Contract {
         path.strip_prefix('/').and_then(|name| self.methods.get(name)).unwrap_or(&self.unknown)
     }
 
+    /// Those of the service of this full name.
+    pub(crate) fn methods_of<'a>(&'a self, service: &'a str) -> impl Iterator<Item = &'a Method> {
+        let of_service =
+            move |method: &&Arc<Method>| method.name().split_once('/').is_some_and(|(of, _)| of == service);
+        self.methods.values().filter(of_service).map(AsRef::as_ref)
+    }
+
     /// The encoded descriptor set, options included.
     pub fn descriptor_set(&self) -> &'static [u8] {
         self.descriptor

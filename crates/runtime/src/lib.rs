@@ -23,12 +23,17 @@
 //! }
 //! ```
 
+/// Of every process: a call takes and gives back some dozens of pieces of memory, from a few bytes to the 8 KiB of a message's buffer.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod admin;
 mod answer;
 mod call;
 mod channel;
 mod command;
 mod contract;
+mod current;
 mod kill_point;
 mod layers;
 mod listener;
@@ -38,6 +43,7 @@ mod probe;
 mod readiness;
 mod refusal;
 mod server;
+mod services;
 mod shutdown;
 mod telemetry;
 
@@ -46,6 +52,7 @@ pub use call::{CallContext, RequestId, TraceContext};
 pub use channel::{Channel, ChannelError, ChannelOptions, connect, service_url_fault};
 pub use command::{Config, Error, MigrateConfig, NoMigration, Ports, Service, main, no_migration};
 pub use contract::{Contract, ContractError, Method};
+pub use current::spawn_in_call;
 pub use kill_point::kill_point;
 pub use layers::{Layered, Layers, assemble};
 pub use listener::{BindError, ListenerOptions};
@@ -53,5 +60,6 @@ pub use options::{LogFormat, ProcessOptions, TelemetryOptions, seconds};
 pub use readiness::{Condition, Readiness};
 pub use refusal::{Chain, Checked, ERROR_DOMAIN, Refusal, Violations, internal};
 pub use server::{Api, Process, ServeError};
+pub use services::Services;
 pub use shutdown::{Background, Shutdown};
 pub use telemetry::{Telemetry, TelemetryError, prometheus};

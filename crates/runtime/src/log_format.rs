@@ -1,8 +1,8 @@
 //! How a log line looks. Lines written during a call carry its `trace_id`, `request_id` and method at the top level, where
 //! log pipelines look for them, whatever spans lie between.
 //!
-//! Fields of other spans are not repeated on every line: they are in the trace. That also spares the formatting of every
-//! span that no line is ever written in.
+//! Fields of spans are not repeated on every line: they are in the trace. That also spares the formatting of every span that no
+//! line is ever written in.
 
 use std::fmt::{self, Write as _};
 
@@ -10,67 +10,15 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::Layer;
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
-use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::layers::CALL_TARGET;
+use crate::call::Call;
+use crate::current::current;
 use crate::options::LogFormat;
-
-/// What a call's span says of the call; kept in the span for the lines written in it.
-#[derive(Default)]
-struct CallFields {
-    method: Box<str>,
-    request_id: Box<str>,
-    trace_id: Option<u128>,
-}
-
-impl Visit for CallFields {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        match field.name() {
-            "rpc.method" => self.method = value.into(),
-            "request_id" => self.request_id = value.into(),
-            _ => {}
-        }
-    }
-
-    fn record_u128(&mut self, field: &Field, value: u128) {
-        if field.name() == "trace_id" {
-            self.trace_id = Some(value);
-        }
-    }
-
-    fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
-}
-
-/// Notes the fields of call spans.
-pub(crate) struct CallFieldsLayer;
-
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for CallFieldsLayer {
-    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        if attributes.metadata().target() != CALL_TARGET {
-            return;
-        }
-        let mut fields = CallFields::default();
-        attributes.record(&mut fields);
-        if let Some(span) = context.span(id) {
-            span.extensions_mut().insert(fields);
-        }
-    }
-
-    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
-        if let Some(span) = context.span(id)
-            && let Some(fields) = span.extensions_mut().get_mut::<CallFields>()
-        {
-            values.record(fields);
-        }
-    }
-}
 
 /// Writes nothing for a span: see the head of this file.
 pub(crate) struct NoSpanFields;
@@ -86,15 +34,10 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut fields = EventFields::default();
         event.record(&mut fields);
-        for span in context.event_scope().into_iter().flatten() {
-            if let Some(call) = span.extensions().get::<CallFields>() {
-                fields.call(call);
-                break;
-            }
-        }
+        current(|call| fields.call(call));
         let metadata = event.metadata();
         let now = OffsetDateTime::now_utc().format(&Rfc3339).map_err(|_| fmt::Error)?;
         let level = metadata.level().as_str();
@@ -145,12 +88,11 @@ struct EventFields {
 }
 
 impl EventFields {
-    fn call(&mut self, call: &CallFields) {
-        if let Some(trace_id) = call.trace_id {
-            self.others.push(("trace_id", format!("{trace_id:032x}").into()));
-        }
-        self.others.push(("request_id", call.request_id.as_ref().into()));
-        self.others.push(("rpc.method", call.method.as_ref().into()));
+    fn call(&mut self, call: &Call) {
+        let method = call.method.as_ref().map_or("unknown", |method| method.name());
+        self.others.push(("trace_id", format!("{:032x}", call.trace.trace_id).into()));
+        self.others.push(("request_id", call.request_id.as_str().into()));
+        self.others.push(("rpc.method", method.into()));
     }
 
     fn push(&mut self, field: &Field, value: Value) {
@@ -195,6 +137,9 @@ mod tests {
     use tracing_subscriber::layer::SubscriberExt;
 
     use super::*;
+    use crate::call::{RequestId, TraceContext};
+    use crate::contract::Contract;
+    use crate::current::within;
 
     #[derive(Clone, Default)]
     struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -218,13 +163,16 @@ mod tests {
             .with_ansi(false)
             .fmt_fields(NoSpanFields)
             .event_format(format);
-        let subscriber = tracing_subscriber::registry().with(CallFieldsLayer).with(layer);
+        let subscriber = tracing_subscriber::registry().with(layer);
+        let headers = http::HeaderMap::from_iter([(RequestId::HEADER, http::HeaderValue::from_static("order-1"))]);
+        let contract = Contract::from_descriptor_set(&[]).expect("an empty set decodes");
+        let call = Call {
+            request_id: RequestId::from_headers(&headers).expect("well formed"),
+            trace: TraceContext { trace_id: 0xabc, ..TraceContext::root() },
+            method: Some(Arc::clone(contract.method("/grpc.health.v1.Health/Check"))),
+        };
         tracing::subscriber::with_default(subscriber, || {
-            let span = tracing::info_span!(
-                target: CALL_TARGET, "rpc", rpc.method = "a.B/C", request_id = "order-1", trace_id = tracing::field::Empty
-            );
-            span.record("trace_id", 0xabc_u128);
-            span.in_scope(|| {
+            within(Arc::new(call), || {
                 tracing::info_span!("within", more = 1).in_scope(|| tracing::warn!(level = 7, count = 3, "two\nlines"));
             });
         });
@@ -236,7 +184,10 @@ mod tests {
     fn a_json_line_names_its_call_whatever_spans_lie_between() {
         let line: Value = serde_json::from_str(&line(LogFormat::Json)).expect("one object");
         assert_eq!(line["trace_id"], "00000000000000000000000000000abc");
-        assert_eq!((&line["request_id"], &line["rpc.method"]), (&"order-1".into(), &"a.B/C".into()));
+        assert_eq!(
+            (&line["request_id"], &line["rpc.method"]),
+            (&"order-1".into(), &"grpc.health.v1.Health/Check".into())
+        );
         assert_eq!(
             (&line["message"], &line["level"], &line["count"]),
             (&"two\nlines".into(), &"WARN".into(), &3.into())

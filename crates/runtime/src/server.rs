@@ -5,8 +5,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use axum::response::IntoResponse;
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use http::{Request, Response};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -16,13 +16,12 @@ use tonic::service::Routes;
 use tower::layer::util::Identity;
 use tower::{Layer, Service};
 
-use crate::answer::{Wire, answer};
 use crate::contract::Contract;
 use crate::layers::{Layered, Layers, assemble};
 use crate::listener::{self, BindError, Limits, ListenerOptions};
 use crate::options::ProcessOptions;
 use crate::readiness::Readiness;
-use crate::refusal::Refusal;
+use crate::services::Services;
 use crate::shutdown::{Background, Shutdown};
 use crate::{admin, telemetry};
 
@@ -33,7 +32,7 @@ const END_LIMIT: Duration = Duration::from_secs(5);
 pub struct Api {
     contract: Contract,
     names: Vec<String>,
-    routes: Routes,
+    services: Services,
     admin: axum::Router,
     http1: bool,
     detach: bool,
@@ -41,33 +40,36 @@ pub struct Api {
 
 impl Api {
     pub fn new(contract: Contract) -> Self {
-        // A method of the contract that another service serves.
-        let elsewhere = |request: http::Request<axum::body::Body>| async move {
-            answer(Refusal::unknown_method().into(), Wire::of(request.headers()))
-        };
-        let routes = Routes::from(axum::Router::new().fallback(elsewhere));
-        Self { contract, names: Vec::new(), routes, admin: axum::Router::new(), http1: false, detach: true }
+        let services = Services::new(&contract);
+        Self { contract, names: Vec::new(), services, admin: axum::Router::new(), http1: false, detach: true }
     }
 
     /// Serves one gRPC service.
     #[must_use]
     pub fn service<S>(mut self, service: S) -> Self
     where
-        S: Service<Request<Body>, Error = Infallible> + NamedService + Clone + Send + Sync + 'static,
-        S::Response: IntoResponse,
-        S::Future: Send + 'static,
+        S: Service<
+                Request<Body>,
+                Response = Response<Body>,
+                Error = Infallible,
+                Future = BoxFuture<'static, Result<Response<Body>, Infallible>>,
+            > + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
     {
         self.names.push(S::NAME.to_owned());
-        self.routes = self.routes.add_service(service);
+        self.services.add(&self.contract, service);
         self
     }
 
-    /// Serves `router` for everything else; `names` are the gRPC services behind it. HTTP/1.1 is then accepted too,
-    /// and a call ends with its caller's leaving: a door that forwards has no work of its own to finish.
+    /// Stands before other processes: the layer inside those of the runtime answers for more than the services here, `names` among
+    /// them. HTTP/1.1 is then accepted too, and a call ends with its caller's leaving: a door that forwards has no work of its own to
+    /// finish.
     #[must_use]
-    pub fn router(mut self, names: impl IntoIterator<Item = String>, router: axum::Router) -> Self {
+    pub fn door(mut self, names: impl IntoIterator<Item = String>) -> Self {
         self.names.extend(names);
-        *self.routes.axum_router_mut() = std::mem::take(self.routes.axum_router_mut()).reset_fallback().merge(router);
         self.http1 = true;
         self.detach = false;
         self
@@ -144,7 +146,7 @@ impl Process {
     /// `authentication` is the innermost layer, around the API's services but not around health and reflection.
     pub async fn serve<A>(self, api: Api, authentication: A) -> Result<(), ServeError>
     where
-        A: Layer<Routes>,
+        A: Layer<Services>,
         A::Service: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
         <A::Service as Service<Request<Body>>>::Future: Send + 'static,
     {
@@ -155,7 +157,7 @@ impl Process {
     /// answers back.
     pub async fn serve_faced<A, F, B>(self, api: Api, authentication: A, face: F) -> Result<(), ServeError>
     where
-        A: Layer<Routes>,
+        A: Layer<Services>,
         A::Service: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
         <A::Service as Service<Request<Body>>>::Future: Send + 'static,
         F: Layer<Layered<A::Service>>,
@@ -178,8 +180,9 @@ impl Process {
             detach: api.detach,
             body_timeout: api.http1.then_some(options.listener.body_timeout),
             exporting,
+            trace_ratio: options.telemetry.trace_ratio,
         };
-        let service = face.layer(assemble(&layers, authentication, open, api.routes));
+        let service = face.layer(assemble(&layers, authentication, open, api.services));
         let admin_service = Routes::from(admin::routes(readiness.clone(), health, api.admin)).prepare();
 
         let limits = Limits { connection: options.listener, http1: api.http1, drain: options.max_deadline };

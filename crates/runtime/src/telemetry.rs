@@ -17,7 +17,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::layers::CALL_TARGET;
-use crate::log_format::{CallFieldsLayer, NoSpanFields};
+use crate::log_format::NoSpanFields;
 use crate::options::{LogFormat, TelemetryOptions};
 
 /// Upper bounds in seconds, from a warm check to the longest deadline.
@@ -47,7 +47,7 @@ pub struct Telemetry {
 impl Telemetry {
     /// Starts telemetry for the process; must run inside the tokio runtime, which must outlive `shutdown`.
     pub fn start(name: &str, version: &'static str, options: &TelemetryOptions) -> Result<Self, TelemetryError> {
-        // The call's span is always on: it carries the trace id that a warning is found by.
+        // The span of a call that is traced is on whatever is logged.
         let always = format!("{CALL_TARGET}=info").parse()?;
         // Chatty dependencies, unless asked for by name: a later directive in the option overrules these.
         let filter =
@@ -58,7 +58,7 @@ impl Telemetry {
             .with_ansi(!colourless)
             .fmt_fields(NoSpanFields)
             .event_format(options.log_format);
-        let exporters = options.endpoint().map(|endpoint| exporters(name, version, endpoint, options.trace_ratio));
+        let exporters = options.endpoint().map(|endpoint| exporters(name, version, endpoint));
         let exporters = exporters.transpose()?;
         let spans = exporters.as_ref().map(|(tracers, _)| {
             tracing_opentelemetry::layer()
@@ -69,10 +69,10 @@ impl Telemetry {
                 .with_filter(filter_fn(|metadata| !carries_export(metadata.target())))
         });
         tracing_subscriber::registry()
-            .with(filter.add_directive(always))
             .with(spans)
-            .with(CallFieldsLayer)
             .with(lines)
+            // Outermost: what it never lets through is then found out once for each place in the code, and not with each call.
+            .with(filter.add_directive(always))
             .try_init()?;
         if let Some((_, meters)) = &exporters {
             opentelemetry::global::set_meter_provider(meters.clone());
@@ -111,14 +111,14 @@ fn exporters(
     name: &str,
     version: &'static str,
     endpoint: &str,
-    ratio: f64,
 ) -> Result<(SdkTracerProvider, SdkMeterProvider), ExporterBuildError> {
     let attributes = [KeyValue::new("service.version", version)];
     let resource = Resource::builder().with_service_name(name.to_owned()).with_attributes(attributes).build();
     let spans = SpanExporter::builder().with_tonic().with_endpoint(endpoint).build()?;
     let tracers = SdkTracerProvider::builder()
         .with_resource(resource.clone())
-        .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(ratio))))
+        // Whether a call is recorded was decided before it got a span (`layers::trace`).
+        .with_sampler(Sampler::AlwaysOn)
         .with_batch_exporter(spans)
         .build();
     let metrics = MetricExporter::builder().with_tonic().with_endpoint(endpoint).build()?;

@@ -25,10 +25,15 @@ async fn span_of_a_call(server: &Server, traceparent: Option<&str>) -> TraceCont
 async fn a_callers_sampling_decision_and_trace_are_kept() {
     let tracers = SdkTracerProvider::builder().with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOn))).build();
     tracing_subscriber::registry().with(tracing_opentelemetry::layer().with_tracer(tracers.tracer("test"))).init();
-    let server = serve_with(Thing::default(), ProcessOptions::ephemeral(), true).await;
+    let mut options = ProcessOptions::ephemeral();
+    options.telemetry.trace_ratio = 0.5;
+    let server = serve_with(Thing::default(), options, true).await;
 
-    let root = span_of_a_call(&server, None).await;
-    assert!(root.sampled, "the sampler samples roots");
+    let mut sampled = 0;
+    for _ in 0..200 {
+        sampled += u32::from(span_of_a_call(&server, None).await.sampled);
+    }
+    assert!((60..140).contains(&sampled), "of 200 calls that begin a trace {sampled} are recorded");
     for sampled in [true, false] {
         let flags = u8::from(sampled);
         let parent = format!("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-{flags:02x}");

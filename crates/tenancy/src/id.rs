@@ -25,17 +25,27 @@ fn encode(uuid: Uuid, out: &mut String) {
     }
 }
 
+/// A character's digit; `NONE` of those that are none.
+const DIGITS: [u8; 256] = {
+    let mut digits = [NONE; 256];
+    let mut digit = 0;
+    while digit < ALPHABET.len() {
+        digits[ALPHABET[digit] as usize] = digit as u8;
+        digit += 1;
+    }
+    digits
+};
+const NONE: u8 = u8::MAX;
+
 fn decode(text: &str) -> Option<Uuid> {
-    let text = text.as_bytes();
-    if text.len() != LENGTH || text[0] > b'7' {
-        return None;
-    }
-    let mut bits = 0u128;
+    let text: &[u8; LENGTH] = text.as_bytes().try_into().ok()?;
+    let (mut bits, mut wrong) = (0u128, u8::from(text[0] > b'7'));
     for byte in text {
-        let digit = ALPHABET.iter().position(|c| c == byte)?;
-        bits = (bits << 5) | digit as u128;
+        let digit = DIGITS[usize::from(*byte)];
+        wrong |= digit & !31;
+        bits = (bits << 5) | u128::from(digit & 31);
     }
-    Some(Uuid::from_u128(bits))
+    (wrong == 0).then(|| Uuid::from_u128(bits))
 }
 
 macro_rules! ids {

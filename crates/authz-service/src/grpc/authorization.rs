@@ -41,7 +41,7 @@ fn unexplained(error: Unexplained) -> Status {
 #[tonic::async_trait]
 impl AuthorizationService for Server {
     async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
-        let granted = self.questioner(&request).await?;
+        let questioner = self.questioner(&request).await?;
         let asked = request.get_ref();
         let mut faults = Vec::new();
         let who = Parts {
@@ -52,7 +52,7 @@ impl AuthorizationService for Server {
         let question = question(who, &asked.permission, &mut faults);
         let (question, extra) = settle(question, faults, &asked.contextual_bindings)?;
         let consistency = consistency(self.sealer(), asked.consistency.as_ref())?;
-        let state = self.snapshots.at(granted.scope, consistency).await.map_err(snapshot)?;
+        let state = questioner.state(consistency).await?;
         declared(&state.engine, [(Some(&question.permission), question.resource.as_ref())])?;
         let engine = contextual::with(&state, &extra).map_err(refused)?;
         let meter = Meter::default();
@@ -67,7 +67,7 @@ impl AuthorizationService for Server {
     }
 
     async fn batch_check(&self, request: Request<BatchCheckRequest>) -> Result<Response<BatchCheckResponse>, Status> {
-        let granted = self.questioner(&request).await?;
+        let questioner = self.questioner(&request).await?;
         let asked = request.get_ref();
         let mut violations = Violations::default();
         text::count(&mut violations, "checks", asked.checks.len(), 1, MAX_CHECKS);
@@ -87,7 +87,7 @@ impl AuthorizationService for Server {
         }
         violations.finish()?;
         let consistency = consistency(self.sealer(), asked.consistency.as_ref())?;
-        let state = self.snapshots.at(granted.scope, consistency).await.map_err(snapshot)?;
+        let state = questioner.state(consistency).await?;
         declared(&state.engine, questions.iter().map(|q| (Some(&q.permission), q.resource.as_ref())))?;
         let engine = contextual::with(&state, &extra).map_err(refused)?;
         let (now, meter) = (tenancy::event::now(), Meter::default());
@@ -110,7 +110,7 @@ impl AuthorizationService for Server {
         &self,
         request: Request<ListPermissionsRequest>,
     ) -> Result<Response<ListPermissionsResponse>, Status> {
-        let granted = self.questioner(&request).await?;
+        let questioner = self.questioner(&request).await?;
         let asked = request.get_ref();
         let mut faults = Vec::new();
         let who = Parts {
@@ -121,7 +121,7 @@ impl AuthorizationService for Server {
         let (read, extra) = settle(parts(who, &mut faults), faults, &asked.contextual_bindings)?;
         let Asked { subject, resource, context } = read;
         let consistency = consistency(self.sealer(), asked.consistency.as_ref())?;
-        let state = self.snapshots.at(granted.scope, consistency).await.map_err(snapshot)?;
+        let state = questioner.state(consistency).await?;
         declared(&state.engine, [(None, resource.as_ref())])?;
         let engine = contextual::with(&state, &extra).map_err(refused)?;
         let meter = Meter::default();

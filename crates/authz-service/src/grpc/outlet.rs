@@ -10,7 +10,6 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 use tonic::{Code, Response, Status, codegen::BoxStream};
-use tracing::Instrument as _;
 
 /// How many messages wait to be read.
 const WAITING: usize = 64;
@@ -80,7 +79,7 @@ where
             let _ = sender.send(Err(status)).await;
         }
     };
-    tokio::spawn(task.in_current_span());
+    runtime::spawn_in_call(task);
     Response::new(Box::pin(stream::unfold(receiver, |mut receiver| async {
         receiver.recv().await.map(|message| (message, receiver))
     })))

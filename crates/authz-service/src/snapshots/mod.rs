@@ -140,10 +140,12 @@ impl Snapshots {
         Some(state)
     }
 
-    /// What is known of an organization without asking the database, while that is proven within the bound.
-    pub async fn known(&self, organization: &str) -> Option<Known> {
+    /// The snapshot in memory of an organization, and what may be known of it without asking the database: nothing, unless that is
+    /// proven within the bound.
+    pub async fn at_hand(&self, organization: &str) -> Option<(Arc<State>, Option<Known>)> {
         let state = self.asked(organization.parse().ok()?).await?;
-        state.is_proven(self.0.bound).then(|| state.known())
+        let known = state.is_proven(self.0.bound).then(|| state.known());
+        Some((state, known))
     }
 
     /// Keeps what a list is read from, so that its reader can go on at the same revision.
@@ -166,8 +168,18 @@ impl Snapshots {
 
     /// What decides in the organization, as fresh as asked for.
     pub async fn at(&self, scope: OrganizationScope, consistency: Consistency) -> Result<Arc<State>, SnapshotError> {
-        let cached = self.asked(scope.organization_id()).await.filter(|state| state.scope() == scope);
-        match (consistency, cached) {
+        let cached = self.asked(scope.organization_id()).await;
+        self.no_older(cached, scope, consistency).await
+    }
+
+    /// The same for who has looked into memory already: that, if it is fresh enough.
+    pub async fn no_older(
+        &self,
+        at_hand: Option<Arc<State>>,
+        scope: OrganizationScope,
+        consistency: Consistency,
+    ) -> Result<Arc<State>, SnapshotError> {
+        match (consistency, at_hand.filter(|state| state.scope() == scope)) {
             (Consistency::MinimizeLatency, Some(state)) if state.is_proven(self.0.bound) => return Ok(state),
             (Consistency::AtLeastAsFresh(asked), Some(state)) if state.reached(asked) => return Ok(state),
             _ => {}

@@ -1,9 +1,14 @@
-use std::sync::Arc;
+use std::ops::ControlFlow;
 
 use super::radix::Radix;
+use super::tree::Tree;
 
 /// How many entries a page holds on average.
-const LOAD: u32 = 8;
+const LOAD: u32 = PAGE as u32 / 2;
+/// How many it has room for: hashes and positions of so many fill a line of the processor's cache, which a search so reads one of.
+const PAGE: usize = 8;
+/// No record has this position.
+const FREE: u32 = u32::MAX;
 
 /// Positions by hash. What is hashed is kept elsewhere, so a search asks its caller which of equal hashes is meant.
 ///
@@ -11,25 +16,76 @@ const LOAD: u32 = 8;
 /// So no single insertion costs more than two pages, and pages are alike in size whatever came.
 #[derive(Debug, Clone)]
 pub(super) struct Index {
-    pages: Radix<Arc<[Entry]>>,
+    pages: Radix<Page, 8>,
+    /// What found its page full, and stays here: few, unless hashes are equal.
+    overflow: Tree<Entry>,
     count: u32,
     /// The bits of the hash that name a page, once all are there that this many bits can name.
     mask: u32,
     len: u32,
 }
 
+/// A hash and its position.
 type Entry = (u32, u32);
+
+#[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
+struct Page {
+    hashes: [u32; PAGE],
+    positions: [u32; PAGE],
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self { hashes: [0; PAGE], positions: [FREE; PAGE] }
+    }
+}
+
+impl Page {
+    /// A bit for each place with this hash, found without a branch: which place it is cannot be foretold, and a processor that guesses
+    /// wrong has read ahead in vain.
+    fn alike(&self, hash: u32) -> u32 {
+        (0..PAGE).map(|at| u32::from((self.hashes[at] == hash) & (self.positions[at] != FREE)) << at).sum()
+    }
+
+    fn place_of(&self, position: u32) -> Option<usize> {
+        self.positions.iter().position(|other| *other == position)
+    }
+
+    /// False where there is no room.
+    fn put(&mut self, (hash, position): Entry) -> bool {
+        let Some(place) = self.place_of(FREE) else { return false };
+        (self.hashes[place], self.positions[place]) = (hash, position);
+        true
+    }
+
+    fn entries(&self) -> impl Iterator<Item = Entry> {
+        self.hashes.into_iter().zip(self.positions).filter(|(_, position)| *position != FREE)
+    }
+}
 
 impl Default for Index {
     fn default() -> Self {
-        Self { pages: Radix::default(), count: 1, mask: 0, len: 0 }
+        Self { pages: Radix::default(), overflow: Tree::default(), count: 1, mask: 0, len: 0 }
     }
 }
 
 impl Index {
     pub(super) fn find(&self, hash: u32, is_it: impl Fn(u32) -> bool) -> Option<u32> {
-        let mut alike = self.pages.get(self.page(hash))?.iter().filter(|(other, _)| *other == hash);
-        alike.find(|(_, position)| is_it(*position)).map(|(_, position)| *position)
+        let page = self.pages.get(self.page(hash))?;
+        let mut alike = page.alike(hash);
+        while alike != 0 {
+            let position = page.positions[alike.trailing_zeros() as usize];
+            if is_it(position) {
+                return Some(position);
+            }
+            alike &= alike - 1;
+        }
+        let found = self.overflow.visit(&|(other, _)| other.cmp(&hash), &mut |(_, position)| match is_it(*position) {
+            true => ControlFlow::Break(*position),
+            false => ControlFlow::Continue(()),
+        });
+        found.break_value()
     }
 
     fn page(&self, hash: u32) -> u32 {
@@ -38,11 +94,16 @@ impl Index {
     }
 
     pub(super) fn insert(&mut self, hash: u32, position: u32) {
-        let page = self.pages.get_mut(self.page(hash));
-        *page = page.iter().copied().chain([(hash, position)]).collect();
+        self.put((hash, position));
         self.len += 1;
         if self.len > self.count * LOAD {
             self.add_page();
+        }
+    }
+
+    fn put(&mut self, entry: Entry) {
+        if !self.pages.get_mut(self.page(entry.0)).put(entry) {
+            self.overflow.insert(entry);
         }
     }
 
@@ -51,17 +112,19 @@ impl Index {
         if new > self.mask {
             self.mask = self.mask << 1 | 1;
         }
-        let divided = self.pages.get_mut(new & (self.mask >> 1));
-        let (moving, staying): (Vec<Entry>, Vec<Entry>) = divided.iter().partition(|(hash, _)| hash & self.mask == new);
-        *divided = staying.into();
-        *self.pages.get_mut(new) = moving.into();
         self.count += 1;
+        let divided = std::mem::take(self.pages.get_mut(new & (self.mask >> 1)));
+        // Neither of the two gets more than the one had.
+        divided.entries().for_each(|entry| self.put(entry));
     }
 
     /// The pages stay: a table that has become too large for what is left is built anew by its owner.
     pub(super) fn remove(&mut self, hash: u32, position: u32) {
         let page = self.pages.get_mut(self.page(hash));
-        *page = page.iter().copied().filter(|entry| *entry != (hash, position)).collect();
+        match page.place_of(position) {
+            Some(place) => page.positions[place] = FREE,
+            None => self.overflow.remove((hash, position)),
+        }
         self.len -= 1;
     }
 }

@@ -1,39 +1,41 @@
 use std::sync::Arc;
 
-const LEAF_BITS: u32 = 5;
-const LEAF: usize = 1 << LEAF_BITS;
 const FAN_BITS: u32 = 6;
 const FAN: usize = 1 << FAN_BITS;
 
 /// Values by number, defaults where nothing was put. Two or three dependent reads reach any of 131 072.
+///
+/// `LEAF` of them, a power of two, lie together: few where they are large, for a change copies the leaf that it falls into.
 #[derive(Debug, Clone)]
-pub(crate) struct Radix<T> {
-    root: Node<T>,
+pub(crate) struct Radix<T, const LEAF: usize = 32> {
+    root: Node<T, LEAF>,
     /// How many levels are above the leaves.
     height: u32,
 }
 
 #[derive(Debug, Clone)]
-enum Node<T> {
+enum Node<T, const LEAF: usize> {
     Empty,
     Leaf(Arc<[T; LEAF]>),
-    Inner(Arc<[Node<T>; FAN]>),
+    Inner(Arc<[Node<T, LEAF>; FAN]>),
 }
 
-impl<T> Default for Radix<T> {
+impl<T, const LEAF: usize> Default for Radix<T, LEAF> {
     fn default() -> Self {
         Self { root: Node::Empty, height: 0 }
     }
 }
 
-impl<T> Radix<T> {
+impl<T, const LEAF: usize> Radix<T, LEAF> {
+    const LEAF_BITS: u32 = LEAF.trailing_zeros();
+
     /// What was put there; None when nothing near it ever was.
     pub(crate) fn get(&self, at: u32) -> Option<&T> {
         if u64::from(at) >= self.capacity() {
             return None;
         }
         let mut node = &self.root;
-        let mut shift = LEAF_BITS + FAN_BITS * self.height;
+        let mut shift = Self::LEAF_BITS + FAN_BITS * self.height;
         loop {
             match node {
                 Node::Empty => return None,
@@ -47,11 +49,11 @@ impl<T> Radix<T> {
     }
 
     fn capacity(&self) -> u64 {
-        1 << (LEAF_BITS + FAN_BITS * self.height)
+        1 << (Self::LEAF_BITS + FAN_BITS * self.height)
     }
 }
 
-impl<T: Clone + Default> Radix<T> {
+impl<T: Clone + Default, const LEAF: usize> Radix<T, LEAF> {
     /// What is there, to be changed.
     pub(crate) fn get_mut(&mut self, at: u32) -> &mut T {
         while u64::from(at) >= self.capacity() {
@@ -67,7 +69,7 @@ impl<T: Clone + Default> Radix<T> {
     }
 }
 
-impl<T: Clone + Default> Node<T> {
+impl<T: Clone + Default, const LEAF: usize> Node<T, LEAF> {
     fn get_mut(&mut self, at: u32, height: u32) -> &mut T {
         if matches!(self, Self::Empty) {
             *self = match height {
@@ -78,7 +80,7 @@ impl<T: Clone + Default> Node<T> {
         match self {
             Self::Leaf(values) => &mut Arc::make_mut(values)[at as usize % LEAF],
             Self::Inner(children) => {
-                let child = (at >> (LEAF_BITS + FAN_BITS * (height - 1))) as usize % FAN;
+                let child = (at >> (LEAF.trailing_zeros() + FAN_BITS * (height - 1))) as usize % FAN;
                 Arc::make_mut(children)[child].get_mut(at, height - 1)
             }
             Self::Empty => unreachable!("it was filled above"),

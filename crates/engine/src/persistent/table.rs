@@ -112,8 +112,8 @@ impl<R: Record> Table<R> {
 
     /// About what it takes in memory, without what records point to.
     pub(crate) fn bytes(&self) -> usize {
-        /// An entry of the index, with its share of a page's head and of the pointer to it.
-        const INDEXED: usize = 14;
+        /// An entry of the index, with the room beside it.
+        const INDEXED: usize = 20;
         self.end as usize * size_of::<Slot<R>>() + self.len() * INDEXED
     }
 

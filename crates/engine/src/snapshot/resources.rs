@@ -53,7 +53,7 @@ impl Record for Place {
 pub(super) struct Resources {
     table: Table<Place>,
     /// Beside the rest, so that those a check follows are close together.
-    parents: Radix<Parent>,
+    parents: Radix<Parent, 256>,
     /// The resources directly beneath each.
     children: Radix<Tree<u32>>,
     /// The length of all ids together.

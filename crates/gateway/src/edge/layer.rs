@@ -10,8 +10,8 @@ use std::{
 use api::access::v1::ErrorReason;
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
-use runtime::{Refusal, Wire, answer};
-use tonic::{Code, body::Body, service::Routes};
+use runtime::{Refusal, Services, Wire, answer};
+use tonic::{Code, body::Body};
 use tower::{Layer, Service};
 
 use super::{AskedHost, ClientAddress, Edge, Route, address::client_address, headers};
@@ -33,10 +33,10 @@ impl EdgeLayer {
     }
 }
 
-impl Layer<Routes> for EdgeLayer {
+impl Layer<Services> for EdgeLayer {
     type Service = EdgeService;
 
-    fn layer(&self, own: Routes) -> EdgeService {
+    fn layer(&self, own: Services) -> EdgeService {
         EdgeService { edge: self.0.clone(), own }
     }
 }
@@ -44,7 +44,7 @@ impl Layer<Routes> for EdgeLayer {
 #[derive(Debug, Clone)]
 pub struct EdgeService {
     edge: Arc<Edge>,
-    own: Routes,
+    own: Services,
 }
 
 impl Service<Request<Body>> for EdgeService {
@@ -52,7 +52,7 @@ impl Service<Request<Body>> for EdgeService {
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
 
-    /// Routes are always ready, and so are channels.
+    /// Services are always ready, and so are channels.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }

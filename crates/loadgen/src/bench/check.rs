@@ -21,6 +21,7 @@ use crate::data::{crowd, store};
 use crate::floor::{self, empty};
 use crate::house::{House, Replica};
 use crate::measure::{Open, rounds};
+use crate::place::Apart;
 use crate::process::Process;
 use crate::wire::{Call, Connection};
 
@@ -37,8 +38,8 @@ const RATES: [(f64, &str); 4] = [(0.25, "25"), (0.5, "50"), (0.75, "75"), (0.9, 
 pub struct Ground {
     pub authz: Replica,
     pub empty: (Process, std::net::SocketAddr),
-    questions: Vec<Question>,
-    organization: OrganizationId,
+    pub questions: Vec<Question>,
+    pub organization: OrganizationId,
     _sink: Process,
 }
 
@@ -109,12 +110,16 @@ impl Ground {
     }
 }
 
-fn subject_of(question: &Question) -> Subject {
-    let id = match question.subject {
+/// Whom a question is about: members all of them.
+pub fn member_of(question: &Question) -> MemberId {
+    match question.subject {
         SubjectId::Member(id) => MemberId::from_uuid(id),
         _ => MemberId::from_uuid(Uuid::nil()),
-    };
-    Subject { subject: Some(subject::Subject::MemberId(id.to_string())) }
+    }
+}
+
+fn subject_of(question: &Question) -> Subject {
+    Subject { subject: Some(subject::Subject::MemberId(member_of(question).to_string())) }
 }
 
 /// An organization of the demo project with a world in authz-service, and the world.
@@ -185,6 +190,8 @@ pub async fn measure(house: &House, ground: &Ground, run: &mut Run<'_>) -> Resul
         run.report.series(format!("{key}_server_us"), us);
         run.report.series(format!("{key}_client_busy"), busy);
     }
+    let _apart =
+        Apart::from(cores, &[ground.empty.0.pid(), authz[0]]).map_err(Failure::system("cannot keep others apart"))?;
     for (share, name) in RATES {
         let open = Open {
             cores: cores.client.clone(),
@@ -193,6 +200,9 @@ pub async fn measure(house: &House, ground: &Ground, run: &mut Run<'_>) -> Resul
             warm_up: plan.warm_up,
             lasting: plan.lasting,
         };
+        // The floor at the same rate: what it waits for is the machine's and the client's doing.
+        let seen = block_in_place(|| open.run(async |range| callers(ground.empty.1, &empty, range).await))?;
+        run.latency(&format!("empty_rpc_at_{name}_percent"), &seen);
         let seen = block_in_place(|| open.run(async |range| callers(at, &latency, range).await))?;
         run.report.one(format!("check_grpc_at_{name}_percent_per_s"), seen.per_s);
         run.latency(&format!("check_grpc_at_{name}_percent"), &seen);

@@ -1,6 +1,7 @@
 //! What is measured, each path beside its floor.
 
 mod check;
+mod embedded;
 pub mod engine;
 mod forward;
 mod get;
@@ -100,6 +101,7 @@ pub async fn all(topics: &[Topic], run: &mut Run<'_>) -> Result<(), Failure> {
         let ground = check::Ground::lay(&house, run).await?;
         if wanted(Topic::Check) {
             check::measure(&house, &ground, run).await?;
+            embedded::measure(&house, &ground, run).await?;
         }
         if wanted(Topic::Forward) {
             forward::measure(&house, &ground, run).await?;

@@ -94,7 +94,7 @@ where
     }
 
     fn call(&mut self, request: Request<A>) -> Self::Future {
-        let method = request.extensions().get::<CallContext>().and_then(|call| call.method.clone());
+        let method = request.extensions().get::<CallContext>().and_then(|call| call.call.method.clone());
         self.recorder.in_flight.increment(1.0);
         let measured = Measured { begun: Instant::now(), method, recorder: Arc::clone(&self.recorder) };
         OutcomeFuture::new(self.inner.call(request), measured)

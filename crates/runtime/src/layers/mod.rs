@@ -24,6 +24,7 @@ use tower::util::MapResponse;
 use tower::{Layer, Service, ServiceBuilder};
 
 use crate::contract::Contract;
+use crate::services::Services;
 
 pub(crate) use outcome::code_in;
 pub(crate) use trace::TARGET as CALL_TARGET;
@@ -43,6 +44,8 @@ pub struct Layers {
     pub body_timeout: Option<Duration>,
     /// Whether spans and metrics go to an OpenTelemetry collector.
     pub exporting: bool,
+    /// The share of new traces that are recorded then.
+    pub trace_ratio: f64,
 }
 
 /// All of them around a guarded service.
@@ -52,7 +55,9 @@ pub type Layered<G> = request_id::RequestIdService<
             panic::PanicService<
                 deadline::DeadlineService<
                     detach::DetachService<
-                        shed::ShedService<MapResponse<mount::Mount<G>, fn(Response<Body>) -> Response<Body>>>,
+                        arrive::ArriveService<
+                            shed::ShedService<MapResponse<mount::Mount<G>, fn(Response<Body>) -> Response<Body>>>,
+                        >,
                     >,
                 >,
             >,
@@ -60,17 +65,17 @@ pub type Layered<G> = request_id::RequestIdService<
     >,
 >;
 
-/// Puts the layers around `routes`. `authentication` is innermost and covers `routes` only; `open` (health, reflection) is
+/// Puts the layers around `services`. `authentication` is innermost and covers `services` only; `open` (health, reflection) is
 /// reached without it.
-pub fn assemble<A>(layers: &Layers, authentication: A, open: Routes, routes: Routes) -> Layered<A::Service>
+pub fn assemble<A>(layers: &Layers, authentication: A, open: Routes, services: Services) -> Layered<A::Service>
 where
-    A: Layer<Routes>,
+    A: Layer<Services>,
     A::Service: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     <A::Service as Service<Request<Body>>>::Future: Send + 'static,
 {
     ServiceBuilder::new()
         .layer(request_id::request_id(layers.contract.clone())) // first: every span, log line and answer carries it
-        .layer(trace::trace(layers.exporting)) // outside metrics: what they record falls inside the span
+        .layer(trace::trace(layers.exporting.then_some(layers.trace_ratio))) // outside metrics: what they record falls inside the span
         .layer(metrics::metrics(&layers.contract, layers.exporting)) // outside all that refuses: refusals are counted
         .layer(panic::panic(layers.draining.clone())) // outside the rest: no fault of theirs ends a connection
         .layer(deadline::deadline(layers.max_deadline)) // outside shed: whatever happens within, the call ends in time
@@ -79,5 +84,5 @@ where
         .layer(shed::shed(layers.max_in_flight)) // inside detach: a place is held for as long as the work; before authentication:
         // under overload no signature is verified
         .layer(unreadable::unreadable()) // innermost: what the transport refuses by itself gets a reason
-        .service(mount::Mount::new(open, authentication.layer(routes.prepare())))
+        .service(mount::Mount::new(open, authentication.layer(services)))
 }

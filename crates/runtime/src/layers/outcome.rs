@@ -51,14 +51,24 @@ impl<O: Outcome> Drop for Pending<O> {
 pin_project! {
     pub struct OutcomeFuture<F, O: Outcome> {
         #[pin]
-        inner: F,
+        inner: Option<F>,
         pending: Option<Pending<O>>,
+    }
+
+    impl<F, O: Outcome> PinnedDrop for OutcomeFuture<F, O> {
+        /// What its caller gave up goes on elsewhere, or is dropped, as the call that it is.
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            if let Some(pending) = this.pending.as_ref() {
+                pending.scope(|| this.inner.set(None));
+            }
+        }
     }
 }
 
 impl<F, O: Outcome> OutcomeFuture<F, O> {
     pub(crate) fn new(inner: F, outcome: O) -> Self {
-        Self { inner, pending: Some(Pending::new(outcome)) }
+        Self { inner: Some(inner), pending: Some(Pending::new(outcome)) }
     }
 }
 
@@ -71,10 +81,11 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let result = match this.pending.as_ref() {
-            Some(pending) => ready!(pending.scope(|| this.inner.poll(cx))),
-            None => ready!(this.inner.poll(cx)),
+        // Both are there until it has answered.
+        let (Some(inner), Some(pending)) = (this.inner.as_pin_mut(), this.pending.as_ref()) else {
+            return Poll::Pending;
         };
+        let result = ready!(pending.scope(|| inner.poll(cx)));
         let mut pending = this.pending.take().unwrap_or(Pending(None));
         let response = match result {
             Ok(response) => response,

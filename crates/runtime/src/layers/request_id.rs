@@ -57,9 +57,8 @@ where
         let header = request_id.header_value();
         let trace = TraceContext::from_headers(request.headers()).map_or_else(TraceContext::root, TraceContext::child);
         let method = Arc::clone(self.contract.method(request.uri().path()));
-        let in_vain = Arc::<AtomicBool>::default();
-        let call =
-            CallContext { request_id, deadline: None, trace, method: Some(method), in_vain: Arc::clone(&in_vain) };
+        let call = CallContext::new(request_id, trace, Some(method));
+        let in_vain = Arc::clone(&call.call.in_vain);
         request.extensions_mut().insert(call);
         RequestIdFuture { inner: self.inner.call(request), header: Some(header), in_vain }
     }
