@@ -21,7 +21,7 @@ async fn act_as(cluster: &Cluster, member: &str, actor: &str, more: &[(&str, &st
         ("actor_token", actor),
         ("actor_token_type", ACCESS_TOKEN),
     ];
-    post(cluster, "token", &[&form, more].concat()).await
+    post(cluster, "token", &[&form[..], more].concat()).await
 }
 
 /// A role of the organization with these permissions.
@@ -149,7 +149,8 @@ async fn nobody_comes_to_more_than_they_hold_by_acting_as_somebody() {
     // Service accounts: an organization's by permission, a project's in its project, but no owner.
     let robot = robot_of(&acme).await.token(cluster).await;
     refused(id(&member), robot, "PERMISSION_MISSING").await;
-    refused(id(owner), project.token.clone(), "GRANT_EXCEEDS_GRANTOR").await;
+    let rpc = json!({"token_exchange": {"subject_member_id": owner.id, "actor_token": project.token, "organization_id": acme.id}});
+    cluster.anyone().refused(METHOD, rpc, Code::PermissionDenied, "GRANT_EXCEEDS_GRANTOR").await;
     let there = [("organization_id", acme.id.as_str())];
     let acting = act_as(cluster, &admin.id, &project.token, &there).await.token();
     assert_eq!(claims(&acting)["act"]["sub"], claims(&project.token)["sub"]);

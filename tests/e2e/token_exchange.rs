@@ -13,7 +13,7 @@ const METHOD: &str = "TokenService/ExchangeToken";
 
 async fn exchange(cluster: &Cluster, token: &str, more: &[(&str, &str)]) -> Answer {
     let form = [("grant_type", EXCHANGE), ("subject_token", token), ("subject_token_type", ACCESS_TOKEN)];
-    post(cluster, "token", &[&form, more].concat()).await
+    post(cluster, "token", &[&form[..], more].concat()).await
 }
 
 /// The person of a member, in a second organization of the project too.
