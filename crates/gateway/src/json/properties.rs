@@ -203,7 +203,7 @@ fn call(binding: &Binding, path: &str) -> Call {
 const MARKS: &AsciiSet = &CONTROLS.add(b'#').add(b' ').add(b'"').add(b'<').add(b'>');
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(16))]
+    #![proptest_config(ProptestConfig::with_cases(8))]
 
     #[test]
     fn what_is_written_is_read(seed in 1_u64..) {
