@@ -27,7 +27,7 @@ async fn a_page_s_client_is_answered_as_any_other() {
         {"method": "guildhall.gateway.v1.AuthenticationService/SignInWithPassword", "project": project.id, "request": wrong},
         {"method": "guildhall.org.v1.OrganizationService/GetOrganization", "request": about},
         {"method": "guildhall.authz.v1.AuthorizationService/ExportOrganization", "token": token,
-            "request": {"organizationId": "nobody"}},
+            "request": {"organizationId": "org_01h455vb4pex5vsknk084sn02q"}},
         {"method": "guildhall.member.v1.CredentialService/VerifyPassword", "token": token, "request": {}},
         {"method": "guildhall.org.v1.OrganizationService/GetOrganization", "token": "not.a.token", "request": about},
     ]);

@@ -36,6 +36,7 @@ async function call({ method: name, token, project, request }) {
     return { messages, code: 0, reason: "", requestId };
   } catch (failure) {
     const error = ConnectError.from(failure);
+    requestId ||= error.metadata.get("x-request-id") ?? "";
     return { messages, code: error.code, name: Code[error.code], reason: reason(error), message: error.rawMessage, requestId };
   }
 }

@@ -70,7 +70,10 @@ impl Form {
                     Ok(data) => frames.add(data),
                     Err(frame) => status = frame.trailers_ref().map(|trailers| refusal_in(trailers, &self.fault)),
                 },
-                Err(error) => status = Some(Some(runtime::internal(&error))),
+                Err(error) => {
+                    status = Some(Some(runtime::internal(&error)));
+                    break;
+                }
             }
         }
         let text = match (status, frames.next()) {
