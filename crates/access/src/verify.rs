@@ -7,7 +7,7 @@ use std::{
 
 use tenancy::event::sha256;
 use tokens::{
-    ACCESS_TYPE, AccessClaims, Expected, LEEWAY, LONGEST_LIFE, MAX_TOKEN, Refused, Token, WORKLOAD_LIFE, WORKLOAD_TYPE,
+    ACCESS_TYPE, AccessClaims, ActClaims, Expected, LEEWAY, LONGEST_LIFE, MAX_TOKEN, PublicKey, Refused, Token, WORKLOAD_LIFE, WORKLOAD_TYPE,
     WorkloadClaims,
 };
 

@@ -20,7 +20,7 @@ mod verify;
 use std::time::Duration;
 
 pub use algorithm::Algorithm;
-pub use claims::{ACCESS_TYPE, AccessClaims, WORKLOAD_TYPE, WorkloadClaims};
+pub use claims::{ACCESS_TYPE, AccessClaims, ActClaims, WORKLOAD_TYPE, WorkloadClaims};
 pub use jwk::{KeySet, MalformedSet};
 pub use private::{CryptographyFailed, SigningKey};
 pub use public::PublicKey;

@@ -14,7 +14,7 @@ use tokens::{ACCESS_TYPE, Algorithm, Expected, KeySet, LONGEST_LIFE, Refused, Si
 
 const NOW: u64 = 1_800_000_000;
 const EXPECTED: Expected<'static> =
-    Expected { typ: ACCESS_TYPE, issuer: "https://id.test", audience: "guildhall", longest_life: LONGEST_LIFE };
+    Expected { typ: ACCESS_TYPE, issuer: "https://id.test", audience: Some("guildhall"), longest_life: LONGEST_LIFE };
 
 static KEYS: LazyLock<Vec<SigningKey>> =
     LazyLock::new(|| Algorithm::ALL.map(|algorithm| SigningKey::generate(algorithm).unwrap()).into());

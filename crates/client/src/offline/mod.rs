@@ -168,7 +168,7 @@ impl OfflineVerifier {
         let expected = Expected {
             typ: ACCESS_TYPE,
             issuer: &options.issuer,
-            audience: &options.audience,
+            audience: Some(&options.audience),
             longest_life: LONGEST_LIFE,
         };
         let claims: Claims = parsed.verify(&key, &expected, SystemTime::now()).map_err(|_| Unverified::Invalid)?;

@@ -164,11 +164,11 @@ impl SessionService for Door {
                 let (arrival, end_time) = (exchange.arrival, exchange.end_time);
                 let switched =
                     entry::switch(&self.context, &granted, &source, session, &target, arrival, end_time).await;
-                let mut grant = switched.map_err(refusal::switch)?;
-                if end_time.is_some() {
+                let mut entered = switched.map_err(refusal::switch)?;
+                if let (Entered::Session(grant), Some(_)) = (&mut entered, end_time) {
                     grant.refresh_token = String::new().into();
                 }
-                grant
+                entered
             }
         };
         Ok(Response::new(convert::entered(&entered)))

@@ -32,7 +32,7 @@ pub use invitation::{Invitation, InvitationDraft, InvitationState, IssuedInvitat
 pub use member::{Changes, Member, MemberDraft, MemberState, MemberWithRoles, RoleHeld, RoleSource, RolesRead};
 pub use metadata::Metadata;
 pub use names::{ExternalId, InvitationMessage, Name, cut};
-pub use password::{MAX_CHARACTERS, NewPassword, WeakPassword, hashed_form};
+pub use password::{NewPassword, WeakPassword, hashed_form};
 pub use policy::{EmailInvites, LimitReached, Limits, NotInvitable, Policy, Room, SsoJitProvisioning, Usage};
 pub use public_key::{AssertionKeyId, PublicKey, verifying};
 pub use service_account::{
