@@ -5,8 +5,9 @@ use super::tree::Tree;
 
 /// How many entries a page holds on average.
 const LOAD: u32 = PAGE as u32 / 2;
-/// How many it has room for: hashes and positions of so many fill a line of the processor's cache, which a search so reads one of.
-const PAGE: usize = 8;
+/// How many it has room for: the hashes of so many fill a line of the processor's cache, and their positions the next. A search reads
+/// those two.
+const PAGE: usize = 16;
 /// No record has this position.
 const FREE: u32 = u32::MAX;
 
@@ -16,7 +17,7 @@ const FREE: u32 = u32::MAX;
 /// So no single insertion costs more than two pages, and pages are alike in size whatever came.
 #[derive(Debug, Clone)]
 pub(super) struct Index {
-    pages: Radix<Page, 8>,
+    pages: Radix<Page, 4>,
     /// What found its page full, and stays here: few, unless hashes are equal.
     overflow: Tree<Entry>,
     count: u32,

@@ -16,6 +16,7 @@ use tenancy::{
 use tonic::{Request, Response, Status};
 
 use super::{Door, convert, convert::Exchanged, refusal};
+use crate::model::Entered;
 use crate::ops::{
     entry::{self, SwitchError},
     session,
