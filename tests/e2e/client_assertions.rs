@@ -236,7 +236,9 @@ async fn whatever_is_wrong_with_an_assertion_the_answer_is_the_same() {
         ("client_id", foreign.account.as_str()),
     ];
     let assertion = signer.sign(&fresh());
-    post(cluster, "token", &[&id[..], &[("client_assertion", assertion.as_str())]].concat()).await.is(401, "invalid_client");
+    post(cluster, "token", &[&id[..], &[("client_assertion", assertion.as_str())]].concat())
+        .await
+        .is(401, "invalid_client");
     signer.ask(&assertion).await.token();
     let stop = json!({"organization_id": acme.id, "service_account": {"service_account_id": signer.account,
         "state": "SERVICE_ACCOUNT_STATE_SUSPENDED"}});

@@ -75,6 +75,7 @@ async fn who_acts_as_a_member_may_what_the_member_may_and_is_seen_to_be_the_one(
         |kind: &str| events.iter().find(|event| event["kind"] == kind).unwrap_or_else(|| panic!("no {kind}")).clone();
     let began = of("session.impersonated");
     assert_eq!(began["session"]["after"]["impersonator"]["member_id"], admin.id.as_str());
+    assert_eq!((&began["actor"]["member_id"], &began["on_behalf_of"]["member_id"]), (&json!(admin.id), &json!(ada.id)));
     for id in [&ada.id, &admin.id] {
         assert!(began["subject_ids"].as_array().unwrap().contains(&json!(id)), "{began}");
     }

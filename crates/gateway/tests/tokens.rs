@@ -126,7 +126,7 @@ async fn a_bad_request_is_told_in_the_words_of_the_rfc() {
         (format!("grant_type=client_credentials&{client}&scope=admin"), "", 400, "invalid_scope"),
         ("grant_type=refresh_token".to_owned(), "", 400, "invalid_request"),
         ("grant_type=refresh_token&refresh_token=stolen".to_owned(), "", 400, "invalid_grant"),
-        (format!("grant_type=refresh_token&refresh_token={REFRESH_TOKEN}"), basic.as_str(), 401, "invalid_client"),
+        (format!("grant_type=refresh_token&refresh_token={REFRESH_TOKEN}"), basic.as_str(), 400, "unauthorized_client"),
         (format!("grant_type=client_credentials&x={}", "a".repeat(70_000)), "", 413, "invalid_request"),
     ] {
         let (got, head, body) = http_form(stage.address, &form, headers).await;

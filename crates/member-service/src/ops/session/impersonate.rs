@@ -5,7 +5,7 @@
 
 use access::Granted;
 use tenancy::{
-    Actor, MemberId, NewEvent, OrganizationScope, OrganizationState, SessionId, StoreError,
+    Actor, MemberId, NewEvent, OrganizationScope, OrganizationState, Origin, SessionId, StoreError,
     event::now,
     secret::{self, SecretKind},
 };
@@ -82,7 +82,9 @@ pub async fn impersonate(
     // The row wants the hash of a refresh token. This one is given to nobody.
     let nobodys = secret::issue(SecretKind::RefreshToken, organization.uuid(), session_id.uuid());
 
-    let mut tx = context.database.write(scope, &granted.origin(), None).await?;
+    // As of everything that is done in the session: by the one, on behalf of the other.
+    let origin = Origin { actor: impersonator.clone(), on_behalf_of: Some(subject.clone()), ..granted.origin() };
+    let mut tx = context.database.write(scope, &origin, None).await?;
     let member = member::find(tx.connection(), organization, &Key::Id(asked.member)).await?;
     let open = tx.head().state == OrganizationState::Active;
     let member = member.filter(|member| open && member.state == MemberState::Active);
