@@ -51,6 +51,7 @@ mod signing_up;
 mod simulate;
 mod social;
 mod sso;
+mod sso_ends;
 mod tenant_walls;
 mod tokens;
 mod transfer;
