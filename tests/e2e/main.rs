@@ -72,6 +72,7 @@ mod signing_up;
 mod simulate;
 mod social;
 mod sso;
+mod sso_ends;
 mod tenant_walls;
 mod token_exchange;
 mod tokens;

@@ -2,16 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
+use access::{Granted, Service};
 use tokio::time::sleep;
 
-use super::origin;
 use crate::ops::{Context, sso::end_some};
 
 const EVERY: Duration = Duration::from_millis(500);
 
 pub async fn end_connections_for_ever(context: Arc<Context>) {
     loop {
-        match end_some(&context, &origin()).await {
+        match end_some(&context, &Granted::of_background(Service::Member)).await {
             Ok(true) => {}
             Ok(false) => sleep(EVERY).await,
             Err(error) => {

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use access::{Granted, Service, Tenant};
-use tenancy::{ClusterScope, OrganizationId, OrganizationScope, Origin, StoreError};
+use access::{Granted, Tenant};
+use tenancy::{ClusterScope, OrganizationId, StoreError};
 use time::{Duration, OffsetDateTime};
 
 use crate::{
@@ -37,18 +37,18 @@ pub async fn note_end(context: &Context, tenant: Tenant, ended: &Ended) -> Resul
 }
 
 /// Ends some of what came of a connection. False where none is due.
-pub async fn end_some(context: &Context, origin: &Origin) -> Result<bool, ReviewError> {
-    let mut tx = context.database.upkeep(ClusterScope::granted()).await?;
+pub async fn end_some(context: &Context, granted: &Granted<ClusterScope>) -> Result<bool, ReviewError> {
+    let mut tx = context.database.upkeep(granted.scope).await?;
     let taken = ended_connection::take(tx.connection(), PAUSE).await?;
     tx.commit().await?;
     let Some(ended) = taken else { return Ok(false) };
     let until = ended.end_time + SKEW;
-    while end_sessions(context, origin, &ended, until).await? {}
+    while end_sessions(context, granted, &ended, until).await? {}
     if !ended.is_of_project() {
-        while take_roles(context, &ended, until).await? {}
+        while take_roles(context, granted, &ended, until).await? {}
     }
     if ended.is_deleted {
-        let mut tx = context.database.upkeep(ClusterScope::granted()).await?;
+        let mut tx = context.database.upkeep(granted.scope).await?;
         while provider_account::forget(tx.connection(), ended.tenant, ended.connection, AT_ONCE).await? > 0 {}
         tx.commit().await?;
     }
@@ -58,18 +58,18 @@ pub async fn end_some(context: &Context, origin: &Origin) -> Result<bool, Review
 /// A page of them, one write for each organization. Whether there may be more.
 async fn end_sessions(
     context: &Context,
-    origin: &Origin,
+    granted: &Granted<ClusterScope>,
     ended: &Ended,
     until: OffsetDateTime,
 ) -> Result<bool, StoreError> {
-    let mut tx = context.database.upkeep(ClusterScope::granted()).await?;
+    let mut tx = context.database.upkeep(granted.scope).await?;
     ended_connection::end_intermediate(tx.connection(), ended, until).await?;
     let sessions = ended_connection::sessions(tx.connection(), ended, until, AT_ONCE).await?;
     tx.commit().await?;
     let organizations: BTreeSet<OrganizationId> = sessions.iter().map(|(organization, _)| *organization).collect();
     for organization in organizations {
-        let scope = OrganizationScope::granted(ended.project, organization);
-        let mut tx = context.database.write(scope, origin, None).await?;
+        let scope = granted.in_organization(ended.project, organization).scope;
+        let mut tx = context.database.write(scope, &granted.origin(), None).await?;
         for (_, id) in sessions.iter().filter(|(of, _)| *of == organization) {
             if let Some(gone) = session::delete(tx.connection(), organization, *id).await? {
                 append_session_end(&mut tx, gone, EndReason::ConnectionEnded);
@@ -81,8 +81,13 @@ async fn end_sessions(
 }
 
 /// A page of members. Whether there may be more.
-async fn take_roles(context: &Context, ended: &Ended, until: OffsetDateTime) -> Result<bool, ReviewError> {
-    let granted = Granted::of_background(Service::Member).in_organization(ended.project, ended.tenant);
+async fn take_roles(
+    context: &Context,
+    cluster: &Granted<ClusterScope>,
+    ended: &Ended,
+    until: OffsetDateTime,
+) -> Result<bool, ReviewError> {
+    let granted = cluster.in_organization(ended.project, ended.tenant);
     let mut read = context.database.read(granted.scope).await?;
     let found = provider_account::with_roles(read.connection(), ended.tenant, ended.connection, until, AT_ONCE).await?;
     let mut members = Vec::with_capacity(found.len());
