@@ -8,7 +8,7 @@ use sqlx::{PgPool, Postgres, pool::PoolConnection};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{AsOf, Head, Moment, OrganizationId, StoreError, gather::Gather, head::HeadRow};
+use crate::{AsOf, Head, Moment, OrganizationId, StoreError, gather::Gather, head::HeadRow, reach::Reach};
 
 /// A read asks for at most this many callers; the rest are in the next.
 const MAX_CALLERS: usize = 512;
