@@ -18,7 +18,7 @@ use tokio::net::UdpSocket;
 #[derive(Debug, Clone, Default)]
 pub struct NameServer {
     texts: Arc<Mutex<HashMap<String, Vec<String>>>>,
-    addresses: Arc<Mutex<HashMap<String, Ipv4Addr>>>,
+    addresses: Arc<Mutex<HashMap<String, Vec<Ipv4Addr>>>>,
 }
 
 impl NameServer {
@@ -55,7 +55,11 @@ impl NameServer {
     }
 
     pub fn set_address(&self, name: &str, address: Ipv4Addr) {
-        self.addresses.lock().unwrap().insert(name.to_owned(), address);
+        self.set_addresses(name, &[address]);
+    }
+
+    pub fn set_addresses(&self, name: &str, addresses: &[Ipv4Addr]) {
+        self.addresses.lock().unwrap().insert(name.to_owned(), addresses.to_vec());
     }
 
     fn answer(&self, query: &Message) -> Message {
@@ -70,10 +74,14 @@ impl NameServer {
                 let texts = self.texts.lock().unwrap().get(&name).cloned().unwrap_or_default();
                 texts.into_iter().map(|text| RData::TXT(TXT::new(vec![text]))).collect()
             }
-            RecordType::A => self.addresses.lock().unwrap().get(&name).map(|a| RData::A(A(*a))).into_iter().collect(),
+            RecordType::A => {
+                let addresses = self.addresses.lock().unwrap().get(&name).cloned().unwrap_or_default();
+                addresses.into_iter().map(|address| RData::A(A(address))).collect()
+            }
             _ => Vec::new(),
         };
-        if records.is_empty() {
+        // A name that has addresses has none of the other family, but it is there.
+        if records.is_empty() && !self.addresses.lock().unwrap().contains_key(&name) {
             answer.metadata.response_code = ResponseCode::NXDomain;
         }
         let owner: Name = asked.name().clone();

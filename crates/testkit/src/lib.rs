@@ -17,4 +17,4 @@ mod replica;
 pub use cluster::{Access, Cluster, DatabaseUrls, Down};
 pub use mail::Mail;
 pub use proxy::Proxy;
-pub use replica::Replica;
+pub use replica::{Replica, free_port};

@@ -1,6 +1,7 @@
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener};
-use std::process::{Child, Command, Stdio};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use local_postgres::{Held, Leash};
@@ -10,14 +11,20 @@ use tokio::time::sleep;
 
 use crate::{Cluster, binaries, http};
 
-const READY_WITHIN: Duration = Duration::from_secs(30);
+const READY_WITHIN: Duration = Duration::from_secs(60);
+const ENDED_WITHIN: Duration = Duration::from_secs(60);
 
-/// One more authz-service of a cluster: with the same keys, on the same database, behind a port of its own. Nobody calls it but the test.
+/// One more process of a cluster's `org-service`, `member-service`, `authz-service` or `gateway`: with the same keys, on the same database,
+/// behind ports of its own. Nobody calls it but the test and whom the test tells of it.
 #[derive(Debug)]
 pub struct Replica {
     pub address: SocketAddr,
+    pub admin: SocketAddr,
+    name: &'static str,
+    log: PathBuf,
+    environment: Vec<(String, String)>,
     process: Child,
-    _leash: Leash,
+    leash: Leash,
 }
 
 impl Cluster {
@@ -28,52 +35,70 @@ impl Cluster {
         place.parse().unwrap_or_else(|_| panic!("{place} is no address of a database"))
     }
 
-    /// A new one, ready. `database` is where it finds PostgreSQL; `told` is told by environment variables.
+    /// A new authz-service, ready. `database` is where it finds PostgreSQL; `told` is told by environment variables.
     pub async fn authz_replica(&self, database: SocketAddr, told: &[(&str, &str)]) -> Replica {
+        let url = self.service_url("authz").replace(&self.database_address().to_string(), &database.to_string());
+        let told: Vec<_> = told.iter().copied().chain([("GUILDHALL_DATABASE_URL", url.as_str())]).collect();
+        self.replica("authz-service", free_port(Ipv4Addr::LOCALHOST.into()), &told).await
+    }
+
+    /// A new one, ready, which listens at `listen`.
+    pub async fn replica(&self, name: &'static str, listen: SocketAddr, told: &[(&str, &str)]) -> Replica {
         let (access, directory) = (self.access(), self.directory());
-        let [listen, admin] = free_ports();
-        let url = access.service_database_urls.get("authz").map_or("", |urls| &urls.runtime);
-        let url = url.replace(&self.database_address().to_string(), &database.to_string());
-        let name = format!("authz-service-{}", listen.port());
-        let log = || File::options().create(true).append(true).open(directory.join(format!("{name}.log")));
-        let log = || log().unwrap_or_else(|error| panic!("no log of {name}: {error}"));
-        let process = Command::new(binaries::built().join("authz-service"))
-            .arg("serve")
-            .env("GUILDHALL_LISTEN", listen.to_string())
-            .env("GUILDHALL_ADMIN_LISTEN", admin.to_string())
-            .env("GUILDHALL_SIGNING_KEY", directory.join("keys/authz-service.pem"))
-            .env("GUILDHALL_TRUST", directory.join("trust"))
-            .env("GUILDHALL_SEALING_KEYS", directory.join("sealing/authz-service.keys"))
-            .env("GUILDHALL_ISSUER", format!("http://{}", access.gateway))
-            .env("GUILDHALL_ORG_URL", format!("http://{}", access.org))
-            .env("GUILDHALL_MEMBER_URL", format!("http://{}", access.member))
-            .env("GUILDHALL_DATABASE_URL", url)
-            .env("GUILDHALL_DRAIN_DELAY", "0")
-            .env("GUILDHALL_LOG_FORMAT", "text")
-            .envs(told.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(log())
-            .stderr(log())
-            .spawn()
-            .unwrap_or_else(|error| panic!("cannot run authz-service: {error}"));
+        let admin = free_port(listen.ip());
+        let path = |path: String| directory.join(path).display().to_string();
+        let mut environment: Vec<(String, String)> = Vec::new();
+        let mut set = |name: &str, value: String| environment.push((name.to_owned(), value));
+        set("GUILDHALL_LISTEN", listen.to_string());
+        set("GUILDHALL_ADMIN_LISTEN", admin.to_string());
+        set("GUILDHALL_SIGNING_KEY", path(format!("keys/{name}.pem")));
+        set("GUILDHALL_TRUST", path("trust".to_owned()));
+        set("GUILDHALL_SEALING_KEYS", path(format!("sealing/{name}.keys")));
+        set("GUILDHALL_ISSUER", format!("http://{}", access.gateway));
+        set("GUILDHALL_ORG_URL", format!("http://{}", access.org));
+        set("GUILDHALL_MEMBER_URL", format!("http://{}", access.member));
+        set("GUILDHALL_AUTHZ_URL", format!("http://{}", access.authz));
+        set("GUILDHALL_DATABASE_URL", self.service_url(name.trim_end_matches("-service")));
+        // Nobody is there: what is to be mailed waits for the cluster's own member-service.
+        set("GUILDHALL_SMTP_URL", "smtp://127.0.0.1:9".to_owned());
+        set("GUILDHALL_MAIL_FROM", "Guildhall <no-reply@guildhall.test>".to_owned());
+        set("GUILDHALL_INVITATION_URL", format!("http://{}/invitation", access.gateway));
+        set("GUILDHALL_DRAIN_DELAY", "0".to_owned());
+        set("GUILDHALL_LOG_FORMAT", "text".to_owned());
+        told.iter().for_each(|(name, value)| set(name, (*value).to_owned()));
+
+        let log = directory.join(format!("{name}-{}.log", listen.port()));
+        let process = spawn(name, &environment, &log);
         let leash = Leash::new(None).unwrap_or_else(|error| panic!("no leash: {error}"));
-        // Even one that is stopped ends by it.
-        leash
-            .hold(&[Held { pid: process.id(), signal: Signal::SIGKILL }])
-            .unwrap_or_else(|error| panic!("no leash: {error}"));
-        let replica = Replica { address: listen, process, _leash: leash };
-        let begun = Instant::now();
-        while tokio::net::TcpStream::connect(admin).await.is_err() || http::get(admin, "/readyz").await.0 != 200 {
-            assert!(begun.elapsed() < READY_WITHIN, "{name} was not ready within {} s", READY_WITHIN.as_secs());
-            sleep(Duration::from_millis(20)).await;
-        }
+        let replica = Replica { address: listen, admin, name, log, environment, process, leash };
+        replica.hold();
+        replica.is_ready().await;
         replica
+    }
+
+    /// What a service signs in to the database with; nothing for the gateway.
+    fn service_url(&self, service: &str) -> String {
+        self.access().service_database_urls.get(service).map_or_else(String::new, |urls| urls.runtime.clone())
     }
 }
 
-fn free_ports() -> [SocketAddr; 2] {
-    let taken = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap_or_else(|error| panic!("no port: {error}")));
-    taken.map(|listener| listener.local_addr().unwrap_or_else(|error| panic!("no address: {error}")))
+fn spawn(name: &str, environment: &[(String, String)], log: &PathBuf) -> Child {
+    let log = || File::options().create(true).append(true).open(log);
+    let log = || log().unwrap_or_else(|error| panic!("no log of {name}: {error}"));
+    Command::new(binaries::built().join(name))
+        .arg("serve")
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(log())
+        .stderr(log())
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot run {name}: {error}"))
+}
+
+/// A port that is free now.
+pub fn free_port(ip: IpAddr) -> SocketAddr {
+    let taken = TcpListener::bind((ip, 0)).unwrap_or_else(|error| panic!("no port: {error}"));
+    taken.local_addr().unwrap_or_else(|error| panic!("no address: {error}"))
 }
 
 impl Replica {
@@ -86,6 +111,50 @@ impl Replica {
         self.signal(Signal::SIGCONT);
     }
 
+    /// As an operator ends it: SIGTERM. How it ended.
+    pub async fn end(&mut self) -> ExitStatus {
+        self.signal(Signal::SIGTERM);
+        let begun = Instant::now();
+        loop {
+            match self.process.try_wait() {
+                Ok(Some(status)) => return status,
+                Ok(None) => {}
+                Err(error) => panic!("cannot wait for {}: {error}", self.name),
+            }
+            assert!(begun.elapsed() < ENDED_WITHIN, "{} did not end within {} s", self.name, ENDED_WITHIN.as_secs());
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Once more, at the same place, until it is ready.
+    pub async fn start_again(&mut self) {
+        self.process = spawn(self.name, &self.environment, &self.log);
+        self.hold();
+        self.is_ready().await;
+    }
+
+    /// What it has printed.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    fn hold(&self) {
+        // Even one that is stopped ends by it.
+        let held = Held { pid: self.process.id(), signal: Signal::SIGKILL };
+        self.leash.hold(&[held]).unwrap_or_else(|error| panic!("no leash: {error}"));
+    }
+
+    async fn is_ready(&self) {
+        let begun = Instant::now();
+        while tokio::net::TcpStream::connect(self.admin).await.is_err()
+            || http::get(self.admin, "/readyz").await.0 != 200
+        {
+            let (name, seconds) = (self.name, READY_WITHIN.as_secs());
+            assert!(begun.elapsed() < READY_WITHIN, "{name} was not ready within {seconds} s: {}", self.log());
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.process.id()).unwrap_or_else(|_| panic!("no pid"));
         kill(Pid::from_raw(pid), signal).unwrap_or_else(|error| panic!("cannot send {signal} to {pid}: {error}"));
@@ -96,5 +165,6 @@ impl Drop for Replica {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+        let _ = self.leash.hold(&[]);
     }
 }

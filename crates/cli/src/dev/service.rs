@@ -115,6 +115,10 @@ impl Service {
     fn command(&self, subcommand: &str) -> Command {
         let mut command = Command::new(&self.binary);
         command.arg(subcommand).env_remove("DATABASE_URL");
+        // A developer's machine builds something beside: making a connection may take longer than a caller of a real one should wait.
+        if std::env::var_os("GUILDHALL_DATABASE_WAIT").is_none() {
+            command.env("GUILDHALL_DATABASE_WAIT", "5");
+        }
         // Over what the shell sets: every setting that is not decided here can be tried out from there.
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command

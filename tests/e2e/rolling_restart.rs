@@ -1,0 +1,183 @@
+//! Every replica is ended and started again, one after the other, while calls go on. None of them fails.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use api::{
+    member::v1::{CreateMemberRequest, Member},
+    org::v1::{CreateOrganizationRequest, GetOrganizationRequest, Organization},
+};
+use client::Client;
+use testkit::{Cluster, Replica, caller::unique, free_port};
+use tokio::task::JoinHandle;
+
+use crate::name_server::NameServer;
+
+const SERVICES: [&str; 3] = ["org-service", "member-service", "authz-service"];
+const VARIABLES: [&str; 3] = ["GUILDHALL_ORG_URL", "GUILDHALL_MEMBER_URL", "GUILDHALL_AUTHZ_URL"];
+const CALLERS: usize = 4;
+/// Between two calls of a caller.
+const PAUSE: Duration = Duration::from_millis(20);
+/// What a busy machine may make of a call.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Reads and writes at a steady rate, each write with no key: sent twice it would be done twice, or refused.
+struct Load {
+    over: Arc<AtomicBool>,
+    answered: Arc<AtomicUsize>,
+    failed: Arc<Mutex<Vec<String>>>,
+    callers: Vec<JoinHandle<()>>,
+}
+
+impl Load {
+    async fn begin(cluster: &Cluster, gateways: &str) -> Self {
+        let options = client::ClientOptions { deadline: DEADLINE, ..Default::default() };
+        let access = cluster.access();
+        let client = Client::new(gateways, options)
+            .unwrap()
+            .with_service_account(&access.client_id, access.client_secret.clone().into());
+        let name = unique("rolling");
+        let organization = Organization { slug: name.clone(), display_name: name, ..Default::default() };
+        let request = CreateOrganizationRequest { organization: Some(organization), ..Default::default() };
+        let made = client.organizations().create_organization(request).await.unwrap().into_inner();
+        let (over, answered) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+        let failed = Arc::<Mutex<Vec<String>>>::default();
+        let callers = (0..CALLERS)
+            .map(|_| {
+                let (client, id) = (client.clone(), made.organization_id.clone());
+                let (over, answered, failed) = (over.clone(), answered.clone(), failed.clone());
+                tokio::spawn(async move {
+                    for n in 0.. {
+                        if over.load(Ordering::Relaxed) {
+                            return;
+                        }
+                        let outcome = match n % 4 {
+                            0 => {
+                                let email_address = format!("{}@acme.test", unique("m"));
+                                let member = Some(Member { email_address, ..Default::default() });
+                                let roles = vec!["member".to_owned()];
+                                let organization_id = id.clone();
+                                let request =
+                                    CreateMemberRequest { organization_id, member, roles, ..Default::default() };
+                                client.members().create_member(request).await.map(drop)
+                            }
+                            _ => {
+                                let request =
+                                    GetOrganizationRequest { organization_id: id.clone(), ..Default::default() };
+                                client.organizations().get_organization(request).await.map(drop)
+                            }
+                        };
+                        match outcome {
+                            Ok(()) => drop(answered.fetch_add(1, Ordering::Relaxed)),
+                            Err(status) => failed.lock().unwrap().push(format!("{status:?}")),
+                        }
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                })
+            })
+            .collect();
+        Self { over, answered, failed, callers }
+    }
+
+    /// Until some more calls have been answered: whoever is newly there has had its part of them.
+    async fn goes_on(&self) {
+        let before = self.answered.load(Ordering::Relaxed);
+        let more = async {
+            while self.answered.load(Ordering::Relaxed) < before + 5 * CALLERS {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), more).await.expect("nothing is answered any more");
+    }
+
+    async fn end(self) {
+        self.over.store(true, Ordering::Relaxed);
+        for caller in self.callers {
+            caller.await.unwrap();
+        }
+        let (answered, failed) = (self.answered.load(Ordering::Relaxed), self.failed.lock().unwrap().clone());
+        assert!(failed.is_empty(), "{} of {} calls failed: {failed:#?}", failed.len(), answered + failed.len());
+    }
+}
+
+async fn restart(replica: &mut Replica, load: &Load) {
+    load.goes_on().await;
+    let status = replica.end().await;
+    assert!(status.success(), "{status}: {}", replica.log());
+    load.goes_on().await;
+    replica.start_again().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_call_fails_while_all_replicas_of_a_list_are_restarted() {
+    let cluster = Cluster::start().await;
+    let places = SERVICES.map(|_| [(); 2].map(|()| free_port(Ipv4Addr::LOCALHOST.into())));
+    let lists = places.map(|places| places.map(|place| format!("http://{place}")).join(","));
+    let mut told: Vec<(&str, &str)> = VARIABLES.into_iter().zip(lists.iter().map(String::as_str)).collect();
+    // Long enough to be seen in the order of things.
+    told.push(("GUILDHALL_DRAIN_DELAY", "0.2"));
+    let mut replicas = Vec::new();
+    for (service, places) in SERVICES.into_iter().zip(places) {
+        for place in places {
+            replicas.push(cluster.replica(service, place, &told).await);
+        }
+    }
+    for _ in 0..2 {
+        replicas.push(cluster.replica("gateway", free_port(Ipv4Addr::LOCALHOST.into()), &told).await);
+    }
+    let gateways: Vec<_> = replicas[6..].iter().map(|gateway| format!("http://{}", gateway.address)).collect();
+    let load = Load::begin(&cluster, &gateways.join(",")).await;
+    for replica in &mut replicas {
+        restart(replica, &load).await;
+    }
+    load.goes_on().await;
+    load.end().await;
+}
+
+/// As in Kubernetes: the name leads to every replica that is ready, on one port, and a new one has a new address.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_call_fails_while_replicas_behind_names_are_replaced() {
+    let cluster = Cluster::start().await;
+    let (names, name_server) = NameServer::start();
+    let name_server = name_server.to_string();
+    let ports = SERVICES.map(|_| free_port(Ipv4Addr::LOCALHOST.into()).port());
+    let host = |service: &str| format!("{service}.guildhall.test");
+    let urls: Vec<_> =
+        SERVICES.iter().zip(ports).map(|(service, port)| format!("http://{}:{port}", host(service))).collect();
+    let mut told: Vec<(&str, &str)> = VARIABLES.into_iter().zip(urls.iter().map(String::as_str)).collect();
+    told.extend([
+        ("GUILDHALL_NAME_SERVER", name_server.as_str()),
+        ("GUILDHALL_LOOK_UP_INTERVAL", "0.5"),
+        // Longer than from one look-up to the next: whoever calls has seen that it is gone.
+        ("GUILDHALL_DRAIN_DELAY", "1.2"),
+    ]);
+    let at = |last: u8, port| SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)), port);
+    let ip = |last: u8| Ipv4Addr::new(127, 0, 0, last);
+    let mut replicas = Vec::new();
+    for (service, port) in SERVICES.into_iter().zip(ports) {
+        names.set_addresses(&host(service), &[ip(1), ip(2)]);
+        replicas.push(cluster.replica(service, at(1, port), &told).await);
+        replicas.push(cluster.replica(service, at(2, port), &told).await);
+    }
+    let gateway = cluster.replica("gateway", free_port(Ipv4Addr::LOCALHOST.into()), &told).await;
+    let load = Load::begin(&cluster, &format!("http://{}", gateway.address)).await;
+    for (service, port) in SERVICES.into_iter().zip(ports) {
+        let [mut first, mut second] = [replicas.remove(0), replicas.remove(0)];
+        let third = cluster.replica(service, at(3, port), &told).await;
+        names.set_addresses(&host(service), &[ip(2), ip(3)]);
+        assert!(first.end().await.success(), "{}", first.log());
+        load.goes_on().await;
+        names.set_addresses(&host(service), &[ip(3)]);
+        assert!(second.end().await.success(), "{}", second.log());
+        load.goes_on().await;
+        replicas.push(third);
+    }
+    load.end().await;
+}
