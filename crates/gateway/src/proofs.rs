@@ -15,7 +15,7 @@ pub fn amr(factors: &[AuthFactor]) -> Vec<String> {
             Method::Password => "pwd",
             Method::EmailCode | Method::EmailLink | Method::Totp | Method::RecoveryCode => "otp",
             // Not in the RFC's registry, and what others write for a sign-in that somebody else vouched for.
-            Method::Oidc | Method::Saml => "fed",
+            Method::Oidc | Method::Saml | Method::Social => "fed",
             Method::Passkey => "hwk",
             Method::Unspecified => continue,
         };
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     fn factors(methods: &[Method]) -> Vec<AuthFactor> {
-        methods.iter().map(|&method| AuthFactor { method: method.into(), time: None }).collect()
+        methods.iter().map(|&method| AuthFactor { method: method.into(), ..AuthFactor::default() }).collect()
     }
 
     #[test]

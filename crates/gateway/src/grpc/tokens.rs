@@ -26,7 +26,6 @@ use crate::{
         standing::{Active, Ender, Whose},
         tokens::Tokens,
     },
-    refusal,
 };
 
 /// Longer than any token of ours.

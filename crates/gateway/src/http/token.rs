@@ -53,7 +53,9 @@ pub async fn asked(tokens: &Tokens, request: Request) -> Result<Asked, OauthErro
     tokens.limits.token_from(address)?;
     let mut form = Form::read(&parts.headers, body).await?;
     let client = form.client(&parts.headers)?;
-    Ok(Asked { visitor: Visitor { call, address, user_agent: user_agent(&parts.headers) }, form, client })
+    // No host name: who signs in nowhere here comes to no organization by one.
+    let visitor = Visitor { call, address, user_agent: user_agent(&parts.headers), host: None };
+    Ok(Asked { visitor, form, client })
 }
 
 /// The service account that a client is, if one proves itself.
