@@ -2,10 +2,14 @@
 
 use access::Tenant;
 use sqlx::PgConnection;
-use tenancy::{IdentityId, StoreError};
+use tenancy::{IdentityId, IntermediateSessionId, StoreError};
 use time::OffsetDateTime;
 
-use crate::model::Identity;
+use super::{
+    attempt::{self, Kind},
+    intermediate,
+};
+use crate::model::{AddressTag, AuthFactor, Identity};
 
 /// An app that is enrolled.
 #[derive(Debug)]
@@ -198,4 +202,19 @@ pub async fn use_code(
     .fetch_one(connection)
     .await?;
     Ok(Some(left))
+}
+
+/// Writes a proof into the intermediate session that waited for it; the tries before it were the person's own. False where the session is
+/// used up.
+pub async fn prove(
+    connection: &mut PgConnection,
+    pool: Tenant,
+    address: AddressTag,
+    tenant: Tenant,
+    session: IntermediateSessionId,
+    identity: IdentityId,
+    factor: &AuthFactor,
+) -> Result<bool, StoreError> {
+    attempt::forgive(&mut *connection, pool, Kind::SecondFactor, address).await?;
+    intermediate::add_factor(connection, tenant, session, identity, factor).await
 }

@@ -5,7 +5,7 @@
 //! up, and the intermediate session has the proof.
 
 use access::{Granted, Tenant};
-use tenancy::{Change, ClusterScope, IdentityId, NewEvent, OrganizationId, OrganizationScope, event::now};
+use tenancy::{Change, ClusterScope, NewEvent, OrganizationId, OrganizationScope, event::now};
 
 use super::{SEALED, SignInError, tag};
 use crate::{
@@ -85,7 +85,18 @@ pub async fn verify_totp(
             let mut tx = context.database.upkeep(granted.in_project(opened.project).scope).await?;
             let connection = tx.connection();
             let first = second_factor::take_step(connection, waiting.pool, person.identity_id, step, enrolled).await?;
-            if !first || !prove(connection, &waiting, opened, person.identity_id, &factor).await? {
+            if !first
+                || !second_factor::prove(
+                    connection,
+                    waiting.pool,
+                    waiting.address_tag,
+                    waiting.tenant,
+                    opened.session.id,
+                    person.identity_id,
+                    &factor,
+                )
+                .await?
+            {
                 return Err(SignInError::Failed);
             }
             tx.commit().await?;
@@ -130,7 +141,17 @@ async fn enroll(
     let sealed = context.database.sealer().seal(SEALED, person.uuid().as_bytes(), secret.bytes());
     second_factor::enroll(tx.connection(), pool, &after, &sealed, step).await?;
     second_factor::replace_codes(tx.connection(), pool, person, &codes.hashes(person)).await?;
-    if !prove(tx.connection(), waiting, opened, person, factor).await? {
+    if !second_factor::prove(
+        tx.connection(),
+        waiting.pool,
+        waiting.address_tag,
+        waiting.tenant,
+        opened.session.id,
+        person,
+        factor,
+    )
+    .await?
+    {
         return Err(SignInError::Failed);
     }
     append_update(&mut tx, before, after);
@@ -158,7 +179,17 @@ pub async fn use_recovery_code(
     let factor = AuthFactor::given(AuthMethod::RecoveryCode, now());
     let mut tx = context.database.write(pool, &granted.origin(), None).await?;
     let left = second_factor::use_code(tx.connection(), pool, id, &hash).await?.ok_or(SignInError::Failed)?;
-    if !prove(tx.connection(), &waiting, opened, id, &factor).await? {
+    if !second_factor::prove(
+        tx.connection(),
+        waiting.pool,
+        waiting.address_tag,
+        waiting.tenant,
+        opened.session.id,
+        id,
+        &factor,
+    )
+    .await?
+    {
         return Err(SignInError::Failed);
     }
     let change = Change::updated(person.clone(), person.clone());
@@ -166,16 +197,4 @@ pub async fn use_recovery_code(
     tx.commit(()).await?;
     runtime::kill_point("second-factor/given");
     Ok(Given { organization: waiting.scope.organization_id(), factor, new_codes: None, left })
-}
-
-/// Writes the proof into the intermediate session; the tries before it were the person's own. False where it is used up.
-async fn prove(
-    connection: &mut sqlx::PgConnection,
-    waiting: &Waiting,
-    opened: &Opened,
-    person: IdentityId,
-    factor: &AuthFactor,
-) -> Result<bool, tenancy::StoreError> {
-    attempt::forgive(&mut *connection, waiting.pool, Kind::SecondFactor, waiting.address_tag).await?;
-    intermediate::add_factor(connection, waiting.tenant, opened.session.id, person, factor).await
 }
