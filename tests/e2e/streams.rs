@@ -50,7 +50,8 @@ async fn large<'c>(project: &testkit::caller::Project<'c>) -> Organization<'c> {
     project.account.call("CatalogService/UpdateCatalog", catalog).await;
     let long = "x".repeat(100);
     for batch in 0..RECORDS / BATCH {
-        let resource = |n: usize| json!({"resource": {"type": "document", "id": format!("{long}-{}", batch * BATCH + n)}});
+        let resource =
+            |n: usize| json!({"resource": {"type": "document", "id": format!("{long}-{}", batch * BATCH + n)}});
         let resources: Vec<Value> = (0..BATCH).map(resource).collect();
         let request = json!({"organization_id": organization.id, "resources": resources});
         organization.owner().caller.call("ResourceService/RegisterResources", request).await;

@@ -64,6 +64,8 @@ impl Cluster {
         set("GUILDHALL_MAIL_FROM", "Guildhall <no-reply@guildhall.test>".to_owned());
         set("GUILDHALL_INVITATION_URL", format!("http://{}/invitation", access.gateway));
         set("GUILDHALL_DRAIN_DELAY", "0".to_owned());
+        // A busy machine makes a call wait for long.
+        set("GUILDHALL_DATABASE_WAIT", "5".to_owned());
         set("GUILDHALL_LOG_FORMAT", "text".to_owned());
         told.iter().for_each(|(name, value)| set(name, (*value).to_owned()));
 
