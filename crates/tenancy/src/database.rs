@@ -7,16 +7,13 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::{
-    AssertSqlSafe, PgConnection, PgPool, Postgres, Transaction,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use sqlx::{PgConnection, Postgres, Transaction, postgres::PgConnectOptions};
 
 use crate::{
     AsOf, Head, OrganizationId, OrganizationScope, Scope, Sealer,
     heads::HeadReader,
     hints::Listener,
-    reach::Reach,
+    pool::Pool,
     turns::{Scans, Turns},
     write::{self, Once, Write},
 };
@@ -119,10 +116,9 @@ pub fn constraint(error: &sqlx::Error) -> Option<&str> {
 /// One service's schema.
 #[derive(Debug, Clone)]
 pub struct Database {
-    pool: PgPool,
+    pool: Pool,
     pub(crate) sealer: Arc<Sealer>,
     heads: HeadReader,
-    reach: Arc<Reach>,
     patience: Duration,
     listener: Arc<Listener>,
     turns: Turns<OrganizationId>,
@@ -139,18 +135,12 @@ impl Database {
             ("statement_timeout", statement_timeout.as_str()),
             ("idle_in_transaction_session_timeout", statement_timeout.as_str()),
         ]);
-        let reach = Arc::new(Reach::new(connect.clone()));
-        let pool = PgPoolOptions::new()
-            .max_connections(options.max_connections)
-            .acquire_timeout(options.acquire_timeout)
-            .test_before_acquire(false)
-            .connect_lazy_with(connect);
+        let pool = Pool::new(connect, options.max_connections, options.acquire_timeout);
         let patience = options.acquire_timeout + READ_PATIENCE;
         Ok(Self {
             pool,
             sealer,
-            heads: HeadReader::new(patience, Arc::clone(&reach)),
-            reach,
+            heads: HeadReader::new(patience),
             patience,
             listener: Arc::default(),
             turns: Turns::new(WRITES_AT_ONCE, WRITE_PATIENCE),
@@ -163,7 +153,7 @@ impl Database {
         &self.sealer
     }
 
-    pub(crate) fn pool(&self) -> &PgPool {
+    pub(crate) fn pool(&self) -> &Pool {
         &self.pool
     }
 
@@ -186,17 +176,11 @@ impl Database {
 
     async fn begin(&self, mode: &str, scope: Scope) -> Result<Transaction<'static, Postgres>, StoreError> {
         let opening = format!("begin {mode}; {}", scope.settings());
-        match self.pool.begin_with(AssertSqlSafe(opening.clone())).await {
-            Ok(begun) => Ok(begun),
+        match self.pool.begin(opening.clone()).await {
             // A pooled connection that died while idle (the server restarted): its first use tells, by a broken socket or by the
             // server's parting word. Nothing was written, so another connection may be tried, once.
-            Err(error) => match StoreError::from(error) {
-                StoreError::Unreachable(_) => match self.pool.begin_with(AssertSqlSafe(opening)).await {
-                    Ok(begun) => Ok(begun),
-                    Err(error) => Err(self.reach.judge(error.into()).await),
-                },
-                other => Err(self.reach.judge(other).await),
-            },
+            Err(StoreError::Unreachable(_)) => self.pool.begin(opening).await,
+            begun => begun,
         }
     }
 
@@ -230,7 +214,7 @@ impl Database {
         let turn = match self.turns.take(write::tenant(scope)).await {
             Ok(turn) => turn,
             // Those before it may wait for a database that does not answer.
-            Err(error) => return Err(self.reach.judge(error).await),
+            Err(error) => return Err(self.pool.reach().judge(error).await),
         };
         let transaction = self.begin("", scope).await?;
         Write::open(transaction, turn, scope, origin.clone(), once.cloned(), self).await

@@ -2,13 +2,13 @@
 //!
 //! Every call begins with what this service holds of its tenant, and what a head says is never older than the call that asked.
 
-use std::{collections::HashMap, io, sync::Arc, time::Duration};
+use std::{collections::HashMap, io, time::Duration};
 
-use sqlx::{PgPool, Postgres, pool::PoolConnection};
+use sqlx::{Postgres, pool::PoolConnection};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{AsOf, Head, Moment, OrganizationId, StoreError, gather::Gather, head::HeadRow, reach::Reach};
+use crate::{AsOf, Head, Moment, OrganizationId, StoreError, gather::Gather, head::HeadRow, pool::Pool};
 
 /// A read asks for at most this many callers; the rest are in the next.
 const MAX_CALLERS: usize = 512;
@@ -22,16 +22,15 @@ pub(crate) struct HeadReader {
     /// The nil uuid, which no tenant has, where one is asked for.
     gather: Gather<[Uuid; 2], Found>,
     patience: Duration,
-    reach: Arc<Reach>,
 }
 
 impl HeadReader {
     /// A head that does not come within `patience` cannot be read: the database is away, though its connections may not tell.
-    pub(crate) fn new(patience: Duration, reach: Arc<Reach>) -> Self {
-        Self { gather: Gather::new(MAX_CALLERS), patience, reach }
+    pub(crate) fn new(patience: Duration) -> Self {
+        Self { gather: Gather::new(MAX_CALLERS), patience }
     }
 
-    pub(crate) async fn one(&self, pool: &PgPool, id: OrganizationId) -> Result<Option<Head>, StoreError> {
+    pub(crate) async fn one(&self, pool: &Pool, id: OrganizationId) -> Result<Option<Head>, StoreError> {
         let ([head, _], _) = self.ask(pool, [id.uuid(), Uuid::nil()]).await?;
         Ok(head)
     }
@@ -39,7 +38,7 @@ impl HeadReader {
     /// Both as of one moment, which is said unless there is neither.
     pub(crate) async fn two(
         &self,
-        pool: &PgPool,
+        pool: &Pool,
         ids: [OrganizationId; 2],
     ) -> Result<([Option<Head>; 2], Option<AsOf>), StoreError> {
         self.ask(pool, ids.map(OrganizationId::uuid)).await
@@ -47,15 +46,15 @@ impl HeadReader {
 
     pub(crate) async fn many(
         &self,
-        pool: &PgPool,
+        pool: &Pool,
         tenants: &[OrganizationId],
     ) -> Result<(HashMap<OrganizationId, Head>, Option<AsOf>), StoreError> {
         let moment = Moment::now();
         let ids: Vec<Uuid> = tenants.iter().copied().map(OrganizationId::uuid).collect();
         let mut held = None;
         match tokio::time::timeout(self.patience, read(pool, &mut held, &ids)).await {
-            Ok(Err(error)) => Err(self.reach.judge(error).await),
-            Ok(Ok((heads, time))) => {
+            Ok(found) => {
+                let (heads, time) = found?;
                 let heads = heads.into_values().map(|head| (head.organization_id, head)).collect();
                 Ok((heads, time.map(|time| AsOf { moment, time })))
             }
@@ -66,13 +65,10 @@ impl HeadReader {
         }
     }
 
-    async fn ask(&self, pool: &PgPool, ids: [Uuid; 2]) -> Result<([Option<Head>; 2], Option<AsOf>), StoreError> {
+    async fn ask(&self, pool: &Pool, ids: [Uuid; 2]) -> Result<([Option<Head>; 2], Option<AsOf>), StoreError> {
         let (pool, patience) = (pool.clone(), self.patience);
         let read = move |held, asked| within(patience, pool.clone(), held, asked);
-        let (moment, (heads, time)) = match self.gather.ask(ids, read).await {
-            Ok(found) => found,
-            Err(error) => return Err(self.reach.judge(error).await),
-        };
+        let (moment, (heads, time)) = self.gather.ask(ids, read).await?;
         Ok((heads, time.map(|time| AsOf { moment, time })))
     }
 }
@@ -82,7 +78,7 @@ type Held = Option<PoolConnection<Postgres>>;
 
 async fn within(
     patience: Duration,
-    pool: PgPool,
+    pool: Pool,
     mut held: Held,
     asked: Vec<[Uuid; 2]>,
 ) -> (Held, Result<Vec<Found>, StoreError>) {
@@ -112,7 +108,7 @@ impl StoreError {
 
 /// A pooled connection that died while idle (the server restarted) is found out by its first use: another is tried, once.
 async fn read(
-    pool: &PgPool,
+    pool: &Pool,
     held: &mut Held,
     ids: &[Uuid],
 ) -> Result<(HashMap<Uuid, Head>, Option<OffsetDateTime>), StoreError> {

@@ -65,10 +65,15 @@ impl Database {
 
     /// Tells everybody who listens on the channel.
     pub async fn hint(&self, channel: &str, hints: &[String]) -> Result<(), StoreError> {
-        let sent = sqlx::query!("select pg_notify($1, hint) from unnest($2::text[]) as sent (hint)", channel, hints)
-            .execute(self.pool());
+        let sent = async {
+            let mut connection = self.pool().acquire().await?;
+            sqlx::query!("select pg_notify($1, hint) from unnest($2::text[]) as sent (hint)", channel, hints)
+                .execute(&mut *connection)
+                .await?;
+            Ok::<_, StoreError>(())
+        };
         match timeout(self.patience(), sent).await {
-            Ok(sent) => Ok(sent.map(|_| ())?),
+            Ok(sent) => sent,
             Err(_) => Err(StoreError::silent()),
         }
     }
@@ -122,7 +127,7 @@ impl Database {
     }
 
     async fn listener_of(&self, channel: &str) -> Result<PgListener, sqlx::Error> {
-        let mut listener = PgListener::connect_with(self.pool()).await?;
+        let mut listener = PgListener::connect_with(self.pool().patient()).await?;
         // It is opened anew by the loop above, which says so.
         listener.eager_reconnect(false);
         listener.listen(channel).await?;

@@ -18,6 +18,7 @@ pub mod mask;
 pub mod migration;
 mod moment;
 pub mod page;
+mod pool;
 mod purge;
 mod reach;
 pub mod scope;

@@ -47,7 +47,7 @@ impl Migrations {
     /// None when the schema is the one that this binary was built for, else what is missing or too much, for an operator to read.
     /// A schema that is ahead is fine: migrations expand before they contract, so that a release can be taken back.
     pub async fn behind(&self, database: &Database) -> Result<Option<String>, StoreError> {
-        let mut connection = database.pool().acquire().await?;
+        let mut connection = database.pool().patient().acquire().await?;
         let applied = match connection.list_applied_migrations(&self.migrator.table_name).await {
             Ok(applied) => applied,
             Err(MigrateError::Execute(error)) if is_undefined_table(&error) => Vec::new(),

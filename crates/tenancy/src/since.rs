@@ -99,7 +99,7 @@ async fn read(
         most + 1,
         page::MAX_BYTES as i64
     )
-    .fetch_all(database.pool())
+    .fetch_all(&mut *database.pool().acquire().await?)
     .await?;
     let Some(time) = rows.first().map(|row| row.time) else { return Ok(None) };
     let mut tenants: HashMap<Uuid, (News, i64)> = HashMap::new();
