@@ -101,7 +101,7 @@ impl Outsider {
         }
         let issuer = format!("http://{}", self.gateway);
         let expected =
-            Expected { typ: ACCESS_TYPE, issuer: &issuer, audience: "guildhall", longest_life: LONGEST_LIFE };
+            Expected { typ: ACCESS_TYPE, issuer: &issuer, audience: Some("guildhall"), longest_life: LONGEST_LIFE };
         let token = Token::parse(token).unwrap();
         let key = kept.as_ref().and_then(|(_, set)| set.get(token.kid()));
         key.is_some_and(|key| token.verify::<AccessClaims>(key, &expected, SystemTime::now()).is_ok())

@@ -170,6 +170,7 @@ mod tests {
             request_id: RequestId::from_headers(&headers).expect("well formed"),
             trace: TraceContext { trace_id: 0xabc, ..TraceContext::root() },
             method: Some(Arc::clone(contract.method("/grpc.health.v1.Health/Check"))),
+            in_vain: Arc::default(),
         };
         tracing::subscriber::with_default(subscriber, || {
             within(Arc::new(call), || {
