@@ -57,7 +57,7 @@ fn listed(directory: &Path) -> Vec<[String; 4]> {
     let done = guildhall(&[&["key", "list", "--output", "json", "--directory", &folder][..], &times].concat());
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let rows: Vec<Value> = serde_json::from_slice(&done.stdout).unwrap();
-    rows.iter().map(|row| ["signer", "algorithm", "key_id", "state"].map(|name| text(row, name))).collect()
+    rows.iter().map(|row| ["signer", "algorithm", "keyId", "state"].map(|name| text(row, name))).collect()
 }
 
 /// A project whose tokens are signed so, with its service account's id and secret.

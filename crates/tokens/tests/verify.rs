@@ -71,6 +71,18 @@ fn what_each_algorithm_signs_is_verified_here_and_elsewhere() {
 }
 
 #[test]
+fn a_list_of_the_values_is_no_object() {
+    let key = &KEYS[0];
+    let (head, said) = (header(key).to_string(), claims().to_string());
+    let list = json!([key.algorithm().name(), ACCESS_TYPE, key.kid()]).to_string();
+    let values = json!(["https://id.test", "member_1", "guildhall", NOW + 300, NOW, NOW]).to_string();
+    for (head, said, good) in [(&head, &said, true), (&list, &said, false), (&head, &values, false)] {
+        let token = key.sign_parts(head.as_bytes(), said.as_bytes()).unwrap();
+        assert_eq!(verify(&token).is_ok(), good, "{head} {said}");
+    }
+}
+
+#[test]
 fn times_hold_to_the_second_with_five_of_leeway() {
     let token = sign(&KEYS[0], &header(&KEYS[0]), &claims());
     for (now, good) in [(NOW - 6, false), (NOW - 5, true), (NOW + 300, true), (NOW + 304, true), (NOW + 305, false)] {

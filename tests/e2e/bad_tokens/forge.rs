@@ -43,11 +43,6 @@ impl Forge {
         }
     }
 
-    /// The key of access tokens of this algorithm.
-    pub fn key(&self, algorithm: Algorithm) -> &SigningKey {
-        self.access.iter().find(|key| key.algorithm() == algorithm).unwrap()
-    }
-
     /// Good ones, of no other token.
     pub fn claims(&self) -> Value {
         let mut claims = self.claims.clone();

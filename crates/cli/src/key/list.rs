@@ -17,7 +17,7 @@ pub fn list(directory: &Path, format: Format, times: Times) -> Result<(), Failur
     let mut rows = Vec::new();
     for signer in SIGNERS {
         let held = Held::read(directory, signer)?;
-        let row = |algorithm: &str, kid: &str, (state, until): (&str, Option<OffsetDateTime>)| json!({"signer": signer, "algorithm": algorithm, "key_id": kid, "state": state, "until": until.map(moment).unwrap_or_default()});
+        let row = |algorithm: &str, kid: &str, (state, until): (&str, Option<OffsetDateTime>)| json!({"signer": signer, "algorithm": algorithm, "keyId": kid, "state": state, "until": until.map(moment).unwrap_or_default()});
         let mut keys: Vec<&RingKey> = held.private.iter().collect();
         keys.sort_by_key(|key| (key.key.algorithm(), key.signs_from));
         rows.extend(

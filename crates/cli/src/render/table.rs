@@ -4,7 +4,9 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::{Map, Value};
 
 /// What tells one resource from another, as far as it has them; what is nested or longer is left to JSON.
-const COLUMNS: [&str; 24] = [
+const COLUMNS: [&str; 27] = [
+    "signer",
+    "algorithm",
     "name",
     "emailAddress",
     "slug",
@@ -19,6 +21,7 @@ const COLUMNS: [&str; 24] = [
     "effect",
     "purpose",
     "state",
+    "until",
     "prefix",
     "permissions",
     "actor",
