@@ -24,7 +24,7 @@ const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 fn key(algorithm: Algorithm) -> (EncodingKey, String) {
     let random = SystemRandom::new();
     let key = match algorithm {
-        Algorithm::EdDSA => EncodingKey::from_ed_der(Ed25519KeyPair::generate_pkcs8(&random).unwrap().as_ref()),
+        Algorithm::EdDSA => EncodingKey::from_ed_der(Ed25519KeyPair::generate_pkcs8v1(&random).unwrap().as_ref()),
         Algorithm::ES256 => {
             let pair = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
             EncodingKey::from_ec_der(pair.as_ref())

@@ -273,7 +273,7 @@ async fn a_member_goes_from_one_organization_to_another_and_proves_nothing_anew(
     let back = in_globex.call(SWITCH, json!({"organization_id": acme.id})).await;
     let mut database = crate::tenant_walls::superuser(cluster).await;
     let ends: Vec<(String, String)> = sqlx::query_as(
-        "select expire_time::text, auth_factors::text from member.session where session_id::text = any ($1)",
+        "select latest_time::text, auth_factors::text from member.session where session_id::text = any ($1)",
     )
     .bind(
         [&first, &text(&there, "member_session.session_id"), &text(&back, "member_session.session_id")]

@@ -179,10 +179,10 @@ async fn an_organization_s_tokens_go_with_it_and_old_ones_do_not_come_back() {
     project.account.call("OrganizationService/SuspendOrganization", about.clone()).await;
     doors.none_believe("suspended", &owner.tokens.access, &acme.id).await;
     project.account.call("OrganizationService/ReactivateOrganization", about).await;
-    // Sessions go on. A token of the second in which it was suspended cannot be told from one of before.
+    // A token of the second in which it was suspended cannot be told from one of before.
     sleep(Duration::from_secs(2)).await;
     doors.none_believe("suspended, and back", &owner.tokens.access, &acme.id).await;
-    let tokens = refreshed(&acme, &owner.tokens).await;
+    let tokens = acme.again(owner).await.tokens;
     let begun = Instant::now();
     while doors.that_believe(&tokens.access, &acme.id).await.len() <= SERVICES.len() {
         assert!(begun.elapsed() < PATIENCE, "a new token is not believed");

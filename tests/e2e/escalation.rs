@@ -128,6 +128,7 @@ impl<'c> Temptations<'c> {
         ];
         let made = apply(&acme, &changes).await;
         let muting = text(&made, "created_ids.10");
+        let admin = acme.again(&admin).await;
         Self { acme, admin, editor, helper, lords, staff, muted, hush, muting }
     }
 

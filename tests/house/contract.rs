@@ -131,8 +131,11 @@ fn names_follow_the_style() {
 fn the_permissions_of_the_methods_are_those_of_the_system_catalogue() {
     let catalog = engine::Catalog::system();
     let catalogued: BTreeSet<String> = catalog.permissions().iter().map(ToString::to_string).collect();
-    let named: BTreeSet<String> =
+    // Asked for by the exchange of a token, which is no method for one permission: what else is exchanged needs none.
+    let within = "guildhall.member:impersonate".to_owned();
+    let mut named: BTreeSet<String> =
         METHODS.iter().map(|m| m.permission.to_owned()).filter(|permission| !permission.is_empty()).collect();
+    named.insert(within);
     let unknown = named.difference(&catalogued).map(|p| format!("a method asks for {p}, which nobody can be given"));
     let unused = catalogued.difference(&named).map(|p| format!("{p} can be given, and no method asks for it"));
     none(unknown.chain(unused).collect());

@@ -11,6 +11,7 @@
 mod authorize;
 mod caller;
 mod directory;
+mod granted;
 mod invalidations;
 mod layer;
 mod onward;
@@ -21,9 +22,10 @@ mod tenant;
 mod trust;
 mod verify;
 
-pub use authorize::{Access, Granted, Known};
+pub use authorize::Access;
 pub use caller::{Caller, Impersonator, Served, Service};
 pub use directory::Directory;
+pub use granted::{Granted, Known};
 pub use invalidations::{Invalidations, Listening, RevocationOptions, Told};
 pub use layer::{AccessLayer, admit, bearer, within};
 pub use onward::Onward;

@@ -7,8 +7,8 @@ use std::{
 
 use tenancy::event::sha256;
 use tokens::{
-    ACCESS_TYPE, AccessClaims, ActClaims, Expected, LEEWAY, LONGEST_LIFE, MAX_TOKEN, PublicKey, Refused, Token, WORKLOAD_LIFE, WORKLOAD_TYPE,
-    WorkloadClaims,
+    ACCESS_TYPE, AccessClaims, ActClaims, Expected, LEEWAY, LONGEST_LIFE, MAX_TOKEN, PublicKey, Refused, Token,
+    WORKLOAD_LIFE, WORKLOAD_TYPE, WorkloadClaims,
 };
 
 use crate::{
@@ -89,7 +89,12 @@ impl Verifier {
         Ok(Verified { caller, expires_at: claims.exp, claims: Some(claims) })
     }
 
-    fn access_claims(&self, token: &Token<'_>, key: &PublicKey, audience: Option<&str>) -> Result<AccessClaims, Refused> {
+    fn access_claims(
+        &self,
+        token: &Token<'_>,
+        key: &PublicKey,
+        audience: Option<&str>,
+    ) -> Result<AccessClaims, Refused> {
         let expected = Expected { typ: ACCESS_TYPE, issuer: &self.issuer, audience, longest_life: LONGEST_LIFE };
         token.verify(key, &expected, SystemTime::now())
     }

@@ -24,11 +24,11 @@ use std::{sync::Arc, time::Duration};
 
 use api::{authz::v1 as authz, event::v1 as event, gateway::v1 as gateway, member::v1 as member, org::v1 as org};
 use arc_swap::ArcSwapOption;
+pub use checks::Checks;
 pub use connection::{Connection, Repeatable};
 use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 use service_account::ServiceAccount;
-pub use checks::Checks;
 
 /// How calls are made.
 #[derive(Debug, Clone)]

@@ -272,6 +272,14 @@ impl Organization<'_> {
         Member { caller: self.project.cluster.bearer(&tokens.access), id, email, password, tokens }
     }
 
+    /// The same member, signed in anew: whose roles have changed is refused with the tokens from before.
+    pub async fn again(&self, member: &Member) -> Member {
+        let Member { id, email, password, .. } = member.clone();
+        let tokens = self.sign_in(&email, &password).await;
+        let tokens = tokens.unwrap_or_else(|refused| panic!("{email} could not sign in: {refused:?}"));
+        Member { caller: self.project.cluster.bearer(&tokens.access), id, email, password, tokens }
+    }
+
     pub async fn sign_in(&self, email: &str, password: &str) -> Result<Tokens, Refused> {
         let answer = self
             .project

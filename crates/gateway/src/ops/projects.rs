@@ -56,7 +56,9 @@ impl Projects {
                 Ok(settings)
             }
             Err(status) => match known {
-                Some((_, settings)) if matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded) => Ok(settings),
+                Some((_, settings)) if matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded) => {
+                    Ok(settings)
+                }
                 _ => Err(status),
             },
         }

@@ -39,7 +39,10 @@ pub use service_account::{
     AccountChanges, AccountState, ApiKey, ApiKeyDraft, IssuedApiKey, MAX_LIVE_KEYS, NewProjectAccount, ServiceAccount,
     TokenRevocation,
 };
-pub use session::{AuthFactor, AuthMethod, EndReason, Entered, Session, SessionChange, SessionGrant, SessionLimits};
+pub use session::{
+    AuthFactor, AuthMethod, EndReason, Entered, Session, SessionChange, SessionGrant, SessionLimits,
+    are_of_one_organization,
+};
 pub use sign_in::{
     Enrollment, Entrance, Intermediate, IssuedIntermediate, SecondFactor, SecondFactorRequired, SignInMethod,
     SignInPolicy, Standing, Unmet,

@@ -74,6 +74,12 @@ impl AuthFactor {
     }
 }
 
+/// Whether all that was proven is what one organization's own provider said. What such a proof changes of a person whom other
+/// organizations know too would be changed for these by one whom they need not believe.
+pub fn are_of_one_organization(factors: &[AuthFactor]) -> bool {
+    !factors.iter().any(|factor| factor.method.sign_in_method().is_some() && !factor.method.is_of_one_organization())
+}
+
 impl AuthMethod {
     /// Whether it proves something to one organization only: its own provider said so, whom no other need believe.
     pub fn is_of_one_organization(self) -> bool {

@@ -8,11 +8,11 @@ use super::{SEALED, tag};
 use crate::{
     model::{
         ENROLLMENT, Identity, IdentityState, MemberState, RecoveryCodes, SecondFactor, Session, TotpEnrollment,
-        TotpSecret, Unmet,
+        TotpSecret, Unmet, are_of_one_organization,
     },
     ops::{
         Context,
-        entry::enrollment,
+        entry::{ELSEWHERE, enrollment},
         identity::{append_update, changed},
     },
     remote::RemoteError,
@@ -85,6 +85,9 @@ impl Oneself {
 impl Person {
     /// Whoever has an app replaces it from a session only that it, or another second factor, has proven: a stolen password is not enough.
     fn may_enroll(&self) -> Result<(), Unmet> {
+        if matches!(self.pool, Tenant::Project(_)) && are_of_one_organization(&self.session.auth_factors) {
+            return Err(Unmet::Method { allowed: ELSEWHERE.to_vec() });
+        }
         let proven = self.session.auth_factors.iter().any(|factor| factor.method.second_factor().is_some());
         if self.identity.has_totp && !proven {
             return Err(Unmet::SecondFactor { allowed: vec![SecondFactor::Totp, SecondFactor::Passkey] });

@@ -17,7 +17,7 @@ pub use intermediate::{LIFETIME, Opened, Proof, issue, open, spend, try_once};
 pub use list::{list, may_go_anywhere};
 pub use newcomer::{Candidate, Right, known_roles, right};
 pub use second_factor::{Halfway, MeetError, UNCONFIRMED, enrollment, meet};
-pub use switch::{SwitchError, switch};
+pub use switch::{ELSEWHERE, SwitchError, switch};
 
 use tenancy::StoreError;
 

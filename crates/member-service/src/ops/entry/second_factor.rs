@@ -12,7 +12,7 @@ use super::intermediate::keep;
 use crate::{
     model::{
         AuthFactor, EmailAddress, Enrollment, Identity, Intermediate, SecondFactor, SecondFactorRequired, Standing,
-        TotpSecret, Unmet,
+        TotpSecret, Unmet, are_of_one_organization,
     },
     ops::Context,
     remote::{OrganizationEntry, RemoteError},
@@ -57,7 +57,12 @@ pub async fn meet(
     let standing = Standing::of(who.identity, who.is_breakglass);
     match entry.policy.sign_in.met_by(who.auth_factors, standing) {
         Ok(()) => return Ok(None),
-        Err(Unmet::SecondFactor { allowed }) if allowed.contains(&SecondFactor::Totp) => {}
+        Err(Unmet::SecondFactor { allowed }) if allowed.contains(&SecondFactor::Totp) => {
+            let shared = matches!(context.pool(granted).await?, Tenant::Project(_));
+            if !standing.has_totp && shared && are_of_one_organization(who.auth_factors) {
+                return Err(Unmet::SecondFactor { allowed }.into());
+            }
+        }
         Err(unmet) => return Err(unmet.into()),
     }
     let waiting = Intermediate {

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// What is good in more than the organization that it was proven to.
-const ELSEWHERE: [SignInMethod; 5] = [
+pub const ELSEWHERE: [SignInMethod; 5] = [
     SignInMethod::Password,
     SignInMethod::EmailCode,
     SignInMethod::MagicLink,
