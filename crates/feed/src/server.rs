@@ -1,6 +1,6 @@
 //! `guildhall.event.v1.EventService` over one service's schema.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use access::{Access, Caller, Service, invalid_field, store};
 use api::{
@@ -20,7 +20,10 @@ use tenancy::{
     page::{self, Query},
 };
 use time::OffsetDateTime;
-use tokio::{sync::mpsc, time::sleep};
+use tokio::{
+    sync::{Mutex, mpsc},
+    time::{Instant, sleep},
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status, codegen::BoxStream};
 
@@ -41,19 +44,49 @@ pub struct EventServer {
     database: Database,
     service: Service,
     payload: Payload,
+    /// What was read last of everybody's feed.
+    latest: Arc<Mutex<Option<Latest>>>,
+}
+
+/// Whoever follows everybody's feed stands where the others do, at its end: one reading does for all of them.
+#[derive(Debug, Clone)]
+struct Latest {
+    read_at: Instant,
+    from: FeedCursor,
+    batch: Batch,
+}
+
+#[derive(Debug, Clone)]
+struct Batch {
+    messages: Arc<[WatchEventsResponse]>,
+    /// Behind them.
+    end: FeedCursor,
+    /// Up to when the feed is complete, unless more can be had.
+    complete_until: Option<OffsetDateTime>,
 }
 
 impl EventServer {
     pub fn new(access: Access, database: Database, service: Service, payload: Payload) -> EventServiceServer<Self> {
-        EventServiceServer::new(Self { access, database, service, payload })
+        EventServiceServer::new(Self { access, database, service, payload, latest: Arc::default() })
     }
 
-    /// The next part of the feed as messages, the cursor behind it, and the time up to which it is complete unless more can be had.
-    async fn batch(
-        &self,
-        scope: Scope,
-        cursor: FeedCursor,
-    ) -> Result<(Vec<WatchEventsResponse>, FeedCursor, Option<OffsetDateTime>), Status> {
+    /// The next part of the feed, read no longer ago than the feed is looked at.
+    async fn next(&self, scope: Scope, cursor: FeedCursor) -> Result<Batch, Status> {
+        if !matches!(scope, Scope::Cluster(_)) {
+            return self.batch(scope, cursor).await;
+        }
+        // Held while it is read: whoever wants the same waits for it, and does not read it again.
+        let mut latest = self.latest.lock().await;
+        if let Some(latest) = latest.as_ref().filter(|latest| latest.from == cursor && latest.read_at.elapsed() < POLL) {
+            return Ok(latest.batch.clone());
+        }
+        let read_at = Instant::now();
+        let batch = self.batch(scope, cursor).await?;
+        *latest = Some(Latest { read_at, from: cursor, batch: batch.clone() });
+        Ok(batch)
+    }
+
+    async fn batch(&self, scope: Scope, cursor: FeedCursor) -> Result<Batch, Status> {
         let part = feed::after(&self.database, scope, cursor, BATCH).await.map_err(store)?;
         let end = part.events.last().map_or(cursor, |(_, cursor)| *cursor);
         let query = watch_query(scope);
@@ -65,7 +98,7 @@ impl EventServer {
                 cursor: query.token(self.database.sealer(), &cursor),
             })
             .collect();
-        Ok((messages, end, part.complete_until))
+        Ok(Batch { messages, end, complete_until: part.complete_until })
     }
 
     /// Sends the feed until the reader goes away or the store fails.
@@ -75,9 +108,9 @@ impl EventServer {
         mut cursor: FeedCursor,
         sender: mpsc::Sender<Result<WatchEventsResponse, Status>>,
     ) {
-        let mut quiet_since = tokio::time::Instant::now() - HEARTBEAT;
+        let mut quiet_since = Instant::now() - HEARTBEAT;
         loop {
-            let (messages, end, complete_until) = match self.batch(scope, cursor).await {
+            let Batch { messages, end, complete_until } = match self.next(scope, cursor).await {
                 Ok(batch) => batch,
                 Err(status) => {
                     let _ = sender.send(Err(status)).await;
@@ -85,14 +118,14 @@ impl EventServer {
                 }
             };
             cursor = end;
-            for message in messages {
-                if sender.send(Ok(message)).await.is_err() {
+            for message in messages.iter() {
+                if sender.send(Ok(message.clone())).await.is_err() {
                     return;
                 }
             }
             let Some(complete_until) = complete_until else { continue };
             if quiet_since.elapsed() >= HEARTBEAT {
-                quiet_since = tokio::time::Instant::now();
+                quiet_since = Instant::now();
                 let heartbeat = WatchEventsResponse {
                     item: Some(Item::Heartbeat(Heartbeat { time: Some(convert::timestamp(complete_until)) })),
                     cursor: watch_query(scope).token(self.database.sealer(), &cursor),
