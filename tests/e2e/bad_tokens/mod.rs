@@ -167,15 +167,12 @@ async fn over_plain_http_a_bad_token_is_refused_too() {
     let forge = Forge::new(cluster, &acme.owner().tokens.access);
     let gateway = cluster.access().gateway;
     let good = get(gateway, &acme.id, &bearer(&forge.good(&forge.access[0]))).await;
-    // Where JSON is not served there is no door, and so none that could take a bad one.
-    if good.0 == 404 {
-        assert_eq!(get(gateway, &acme.id, &bearer("x")).await, good);
-        return;
-    }
     assert_eq!(good.0, 200, "{}", good.1);
     let usual = get(gateway, &acme.id, &bearer("x")).await;
     assert_eq!(usual.0, 401, "{}", usual.1);
-    let cases = cases(&forge, &other_credentials(cluster, &acme).await);
+    let mut cases = cases(&forge, &other_credentials(cluster, &acme).await);
+    // In HTTP/1.1 blanks around a header's value are no part of it (RFC 9110, section 5.5).
+    cases.retain(|case| !case.name.ends_with("a space behind"));
     let faults: Vec<String> = stream::iter(&cases)
         .map(async |case| {
             let mut faults = Vec::new();
