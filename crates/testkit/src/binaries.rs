@@ -14,7 +14,7 @@ pub(crate) fn folder() -> PathBuf {
 }
 
 /// The folder, with all five programs in it. Cargo builds the programs of a test's own package only, and these belong to others.
-pub(crate) fn built() -> PathBuf {
+pub fn built() -> PathBuf {
     let folder = folder();
     let missing: Vec<&str> = PROGRAMS.into_iter().filter(|program| !folder.join(program).is_file()).collect();
     assert!(
