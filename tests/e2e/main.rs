@@ -32,6 +32,7 @@ mod limits;
 mod lists;
 mod mail;
 mod main_job;
+mod manifests;
 mod many_members;
 mod moving;
 mod name_server;
