@@ -47,6 +47,7 @@ mod lists;
 mod magic_links;
 mod mail;
 mod main_job;
+mod manifests;
 mod many_members;
 mod mfa;
 mod moving;

@@ -13,9 +13,10 @@ use tonic::Code;
 const SCHEMAS: [&str; 3] = ["org", "member", "authz"];
 
 /// Tables that hold no tenant's rows, and why.
-const OF_NO_TENANT: [(&str, &str); 2] = [
+const OF_NO_TENANT: [(&str, &str); 3] = [
     ("_sqlx_migrations", "which migrations were applied"),
     ("feed_cursor", "how far the feeds of other services were read"),
+    ("history", "where the count of the feed's transactions begins"),
 ];
 
 pub async fn superuser(cluster: &Cluster) -> PgConnection {

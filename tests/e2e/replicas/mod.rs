@@ -147,7 +147,7 @@ async fn a_token_of_a_history_that_was_undone_is_refused() {
         }
         sleep(Duration::from_millis(20)).await;
     };
-    assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
+    assert_eq!(refused.code(), Code::FailedPrecondition, "{refused:?}");
     assert!(door.may("kept", minimize_latency()).await.unwrap().allowed, "and the rest goes on");
     let fresh = house.grant("other").await;
     assert!(door.may("other", at_least(&fresh)).await.unwrap().allowed);

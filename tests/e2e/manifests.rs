@@ -1,0 +1,157 @@
+//! What the Kubernetes manifests give the binaries, asked of the binaries themselves. `make k8s` looks at everything else about them.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::Value;
+use testkit::binaries;
+
+/// Where the pods find their files.
+const MOUNTED: &str = "/etc/guildhall";
+
+/// What renders, if anything here does.
+fn renderer() -> Option<Vec<&'static str>> {
+    let works = |program: &str| {
+        let asked = Command::new(program).arg("version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        asked.is_ok()
+    };
+    if works("kubectl") {
+        Some(vec!["kubectl", "kustomize"])
+    } else {
+        works("kustomize").then(|| vec!["kustomize", "build"])
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let (name, kind) = (entry.file_name(), entry.file_type().unwrap());
+        match kind.is_dir() {
+            true if name == "secrets" => {}
+            true => copy(&entry.path(), &to.join(name)),
+            false => drop(fs::copy(entry.path(), to.join(name)).unwrap()),
+        }
+    }
+}
+
+/// An overlay's objects.
+fn rendered(renderer: &[&str], overlay: &Path) -> Vec<Value> {
+    let done = Command::new(renderer[0]).args(&renderer[1..]).arg(overlay).output().unwrap();
+    assert!(done.status.success(), "{}: {}", overlay.display(), String::from_utf8_lossy(&done.stderr));
+    serde_saphyr::from_multiple(std::str::from_utf8(&done.stdout).unwrap()).unwrap()
+}
+
+fn named<'v>(objects: &'v [Value], kind: &str, name: &Value) -> Option<&'v Value> {
+    objects.iter().find(|object| object["kind"] == kind && object["metadata"]["name"] == *name)
+}
+
+/// What an external store would hold under this name.
+fn stored(secret: &str, key: &str) -> String {
+    match key {
+        "client-id" => "operator".to_owned(),
+        "secret-sha256" => "ab".repeat(32),
+        "url" => format!("postgres://{secret}:password@db:5432/guildhall?sslmode=verify-full"),
+        other => panic!("no store holds {other} of {secret}"),
+    }
+}
+
+fn environment(objects: &[Value], container: &Value) -> BTreeMap<String, String> {
+    let mut environment = BTreeMap::new();
+    for source in container["envFrom"].as_array().into_iter().flatten() {
+        let name = &source["configMapRef"]["name"];
+        let settings = named(objects, "ConfigMap", name).unwrap_or_else(|| panic!("there is no ConfigMap {name}"));
+        for (name, value) in settings["data"].as_object().unwrap() {
+            environment.insert(name.clone(), value.as_str().unwrap().to_owned());
+        }
+    }
+    for variable in container["env"].as_array().into_iter().flatten() {
+        let reference = &variable["valueFrom"]["secretKeyRef"];
+        let value = match reference["name"].as_str() {
+            None => variable["value"].as_str().unwrap().to_owned(),
+            Some(secret) => {
+                let key = reference["key"].as_str().unwrap();
+                match named(objects, "Secret", &reference["name"]) {
+                    Some(made) => {
+                        // Broken into lines where it is long.
+                        let text: String = made["data"][key].as_str().unwrap().split_whitespace().collect();
+                        String::from_utf8(STANDARD.decode(text).unwrap()).unwrap()
+                    }
+                    None => stored(secret, key),
+                }
+            }
+        };
+        environment.insert(variable["name"].as_str().unwrap().to_owned(), value);
+    }
+    environment
+}
+
+/// The files that a pod of this service finds, where a test can put them.
+fn mount(keys: &Path, service: &str, at: &Path) {
+    copy(&keys.join("trust"), &at.join("trust"));
+    fs::create_dir_all(at.join("keys")).unwrap();
+    fs::copy(keys.join(format!("keys/{service}.pem")), at.join("keys/signing.pem")).unwrap();
+    if service != "gateway" {
+        fs::copy(keys.join(format!("sealing/{service}.keys")), at.join("keys/sealing.keys")).unwrap();
+    }
+}
+
+fn port(container: &Value, name: &str) -> String {
+    let ports = container["ports"].as_array().unwrap();
+    ports.iter().find(|port| port["name"] == name).unwrap()["containerPort"].to_string()
+}
+
+#[test]
+fn the_binaries_understand_what_every_overlay_gives_them() {
+    let Some(renderer) = renderer() else {
+        eprintln!("SKIPPED: neither kubectl nor kustomize is installed, so no manifest can be rendered");
+        return;
+    };
+    let (work, bin) = (tempfile::tempdir().unwrap(), binaries::built());
+    let tree = work.path().join("deploy");
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy"), &tree);
+    let made = Command::new(tree.join("kubernetes/overlays/dev/make-secrets"))
+        .env("GUILDHALL", bin.join("guildhall"))
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let keys = tree.join("kubernetes/overlays/dev/secrets");
+    for overlay in ["dev", "production"] {
+        let objects = rendered(&renderer, &tree.join("kubernetes/overlays").join(overlay));
+        let mut asked = Vec::new();
+        for object in objects.iter().filter(|object| object["kind"] == "Deployment") {
+            let container = &object["spec"]["template"]["spec"]["containers"][0];
+            let Some([service, "serve"]) = container["command"].as_array().and_then(|words| {
+                <[&str; 2]>::try_from(words.iter().filter_map(Value::as_str).collect::<Vec<_>>()).ok()
+            }) else {
+                continue;
+            };
+            let mounted = work.path().join(overlay).join(service);
+            mount(&keys, service, &mounted);
+            let environment = environment(&objects, container);
+            for (listener, name) in [("GUILDHALL_LISTEN", "api"), ("GUILDHALL_ADMIN_LISTEN", "admin")] {
+                assert_eq!(
+                    environment[listener].rsplit(':').next().unwrap(),
+                    port(container, name),
+                    "{service}: {name}"
+                );
+            }
+            let found = mounted.to_str().unwrap();
+            let done = Command::new(bin.join(service))
+                .arg("check-config")
+                .env_clear()
+                .envs(environment.iter().map(|(name, value)| (name, value.replace(MOUNTED, found))))
+                .output()
+                .unwrap();
+            assert!(done.status.success(), "{overlay}: {}", String::from_utf8_lossy(&done.stderr));
+            asked.push(service.to_owned());
+        }
+        asked.sort();
+        assert_eq!(asked, ["authz-service", "gateway", "member-service", "org-service"], "{overlay}");
+    }
+}
