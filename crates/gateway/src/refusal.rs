@@ -59,6 +59,10 @@ pub fn audience_not_allowed() -> Status {
         .into()
 }
 
+pub fn second_factor_missing() -> Status {
+    Refusal::new(Code::FailedPrecondition, ErrorReason::MfaRequired, "the organization asks for a second factor").into()
+}
+
 pub fn token_too_large() -> Status {
     Refusal::new(
         Code::ResourceExhausted,

@@ -269,6 +269,10 @@ impl Exchanges {
         act: Option<ActClaims>,
         wish: Wish,
     ) -> Result<Given, Refused> {
+        // Asked for where somebody can give it: a token exchange has nobody to ask.
+        if grant.second_factor_required.is_some() {
+            return Err(Refused::of(OauthCode::InvalidRequest)(refusal::second_factor_missing()));
+        }
         let caller = caller_of(grant).ok_or_else(|| refusal::incomplete("a session's grant"))?;
         let terms = self.wishes.granted(&visitor.call, &caller, wish).await?;
         let custom = self.projects.claims(&visitor.call, grant).await?;
