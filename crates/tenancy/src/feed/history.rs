@@ -16,7 +16,7 @@ pub async fn begin(owner: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query!("lock table head, history in exclusive mode").execute(&mut *tx).await?;
     sqlx::query!("update head set incarnation = gen_random_uuid()").execute(&mut *tx).await?;
     sqlx::query!(
-        "update history set transactions_before = (coalesce((select max(feed_transaction) from event), 0) / $1 + 1) * $1",
+        "update history set transactions_before = (greatest(transactions_before, (select max(feed_transaction) from event)) / $1 + 1) * $1",
         APART
     )
     .execute(&mut *tx)
