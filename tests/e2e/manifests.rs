@@ -95,9 +95,10 @@ fn mount(keys: &Path, service: &str, at: &Path) {
     copy(&keys.join("trust"), &at.join("trust"));
     fs::create_dir_all(at.join("keys")).unwrap();
     fs::copy(keys.join(format!("keys/{service}.pem")), at.join("keys/signing.pem")).unwrap();
-    if service != "gateway" {
-        fs::copy(keys.join(format!("sealing/{service}.keys")), at.join("keys/sealing.keys")).unwrap();
-    }
+    match service {
+        "gateway" => fs::copy(keys.join("keys/access.pem"), at.join("keys/access.pem")).unwrap(),
+        _ => fs::copy(keys.join(format!("sealing/{service}.keys")), at.join("keys/sealing.keys")).unwrap(),
+    };
 }
 
 fn port(container: &Value, name: &str) -> String {

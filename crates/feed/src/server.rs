@@ -77,7 +77,8 @@ impl EventServer {
         }
         // Held while it is read: whoever wants the same waits for it, and does not read it again.
         let mut latest = self.latest.lock().await;
-        if let Some(latest) = latest.as_ref().filter(|latest| latest.from == cursor && latest.read_at.elapsed() < POLL) {
+        if let Some(latest) = latest.as_ref().filter(|latest| latest.from == cursor && latest.read_at.elapsed() < POLL)
+        {
             return Ok(latest.batch.clone());
         }
         let read_at = Instant::now();

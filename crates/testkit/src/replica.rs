@@ -52,6 +52,7 @@ impl Cluster {
         set("GUILDHALL_LISTEN", listen.to_string());
         set("GUILDHALL_ADMIN_LISTEN", admin.to_string());
         set("GUILDHALL_SIGNING_KEY", path(format!("keys/{name}.pem")));
+        set("GUILDHALL_ACCESS_KEYS", path("keys/access.pem".to_owned()));
         set("GUILDHALL_TRUST", path("trust".to_owned()));
         set("GUILDHALL_SEALING_KEYS", path(format!("sealing/{name}.keys")));
         set("GUILDHALL_ISSUER", format!("http://{}", access.gateway));
@@ -63,6 +64,7 @@ impl Cluster {
         set("GUILDHALL_SMTP_URL", "smtp://127.0.0.1:9".to_owned());
         set("GUILDHALL_MAIL_FROM", "Guildhall <no-reply@guildhall.test>".to_owned());
         set("GUILDHALL_INVITATION_URL", format!("http://{}/invitation", access.gateway));
+        set("GUILDHALL_SIGN_IN_URL", format!("http://{}/sign-in", access.gateway));
         set("GUILDHALL_DRAIN_DELAY", "0".to_owned());
         // A busy machine makes a call wait for long.
         set("GUILDHALL_DATABASE_WAIT", "5".to_owned());
@@ -72,7 +74,7 @@ impl Cluster {
         let log = directory.join(format!("{name}-{}.log", listen.port()));
         let process = spawn(name, &environment, &log);
         let leash = Leash::new(None).unwrap_or_else(|error| panic!("no leash: {error}"));
-        let replica = Replica { address: listen, admin, name, log, environment, process, leash };
+        let mut replica = Replica { address: listen, admin, name, log, environment, process, leash };
         replica.hold();
         replica.is_ready().await;
         replica
@@ -146,12 +148,14 @@ impl Replica {
         self.leash.hold(&[held]).unwrap_or_else(|error| panic!("no leash: {error}"));
     }
 
-    async fn is_ready(&self) {
+    async fn is_ready(&mut self) {
         let begun = Instant::now();
         while tokio::net::TcpStream::connect(self.admin).await.is_err()
             || http::get(self.admin, "/readyz").await.0 != 200
         {
             let (name, seconds) = (self.name, READY_WITHIN.as_secs());
+            let ended = self.process.try_wait().ok().flatten();
+            assert!(ended.is_none(), "{name} ended: {}", self.log());
             assert!(begun.elapsed() < READY_WITHIN, "{name} was not ready within {seconds} s: {}", self.log());
             sleep(Duration::from_millis(20)).await;
         }

@@ -267,7 +267,8 @@ async fn the_stream_ends_with_the_right_to_it() {
         }
     };
     assert_eq!(ended.code(), Code::NotFound, "{ended:?}");
-    let other = house.project.organization("other").await;
+    let (other, stranger) = (house.project.organization("other").await, house.project.organization("third").await);
+    let theirs = own.clone().with_token(&stranger.owner().tokens.access);
     let request = WatchRevisionsRequest { organization_id: other.id, ..WatchRevisionsRequest::default() };
     let foreign = theirs.client().watch_revisions(theirs.request(request)).await.unwrap_err();
     assert_eq!(foreign.code(), Code::NotFound, "another's");
