@@ -68,8 +68,7 @@ impl Load {
                                 client.members().create_member(request).await.map(drop)
                             }
                             _ => {
-                                let request =
-                                    GetOrganizationRequest { organization_id: id.clone(), ..Default::default() };
+                                let request = GetOrganizationRequest { organization_id: id.clone() };
                                 client.organizations().get_organization(request).await.map(drop)
                             }
                         };

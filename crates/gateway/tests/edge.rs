@@ -196,17 +196,6 @@ async fn a_workload_does_not_come_in_by_the_front_door() {
 }
 
 #[tokio::test]
-async fn a_method_to_come_says_so_once_its_rule_has_passed() {
-    let stage = Stage::start().await;
-    let path = "/guildhall.gateway.v1.TokenService/IntrospectToken";
-    let bearer = format!("Bearer {}", stage.project_token().await);
-    let (answer, _) = h2(stage.address, path, &[GRPC, ("authorization", &bearer)]).await;
-    assert_reason(&tonic::Status::from_header_map(answer.headers()).unwrap(), ErrorReason::NotYetServed);
-    let (answer, _) = h2(stage.address, path, &[GRPC]).await;
-    assert_reason(&tonic::Status::from_header_map(answer.headers()).unwrap(), ErrorReason::Unauthenticated);
-}
-
-#[tokio::test]
 async fn who_am_i_says_what_the_token_says() {
     let stage = Stage::start().await;
     let signed = stage.sign_in().await;

@@ -57,9 +57,10 @@ impl ProviderService for SignIns {
         Ok(Response::new(AuthorizeSignInResponse {
             authorization_uri: url.into(),
             connection_id: connection.connection_id.to_string(),
-            organization_id: (!connection.is_of_project)
-                .then(|| connection.organization_id.to_string())
-                .unwrap_or_default(),
+            organization_id: match connection.is_of_project {
+                true => String::new(),
+                false => connection.organization_id.to_string(),
+            },
             issuer: connection.issuer.into(),
         }))
     }

@@ -15,7 +15,7 @@ const END_HEADERS: u8 = 0x4;
 /// For one connection, a second. Twice as many may come at once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rates {
-    /// PING, SETTINGS, PRIORITY, CONTINUATION, empty DATA, and what we do not know; of WINDOW_UPDATE every tenth.
+    /// PING, SETTINGS, PRIORITY, CONTINUATION, empty DATA, and what we do not know; of WINDOW_UPDATE every eighth.
     pub control: u32,
     /// RST_STREAM. As many as calls may be open can always come at once: whoever has them all open may give them all up.
     pub resets: u32,
@@ -129,7 +129,7 @@ impl Frames {
                 self.seen_settings = true;
             }
             // WINDOW_UPDATE: there are many while a long answer is read.
-            8 => control(0.1)?,
+            8 => control(0.125)?,
             // CONTINUATION
             9 => {
                 control(1.0)?;
@@ -206,7 +206,7 @@ mod tests {
             (6, 8, 19, Abuse::ControlFlood),
             (4, 6, 19, Abuse::ControlFlood),
             (3, 4, 40, Abuse::ResetFlood),
-            (8, 4, 190, Abuse::ControlFlood),
+            (8, 4, 152, Abuse::ControlFlood),
         ] {
             for step in [1, 7, 4096] {
                 let mut frames = connected(now);
