@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
 use testkit::{
     Cluster,
     caller::{Organization, text},
@@ -97,4 +98,51 @@ async fn what_is_shortened_holds_for_sessions_that_run() {
     age(&acme, &grace.id, 0, 1801).await;
     let refused = json!({"refresh_token": grace.tokens.refresh});
     project.anyone().refused(REFRESH, refused, Code::Unauthenticated, "REFRESH_TOKEN_REFUSED").await;
+}
+
+/// How many seconds an access token is good for from its beginning on.
+fn life(token: &str) -> u64 {
+    let claims: Value =
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap()).unwrap();
+    claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap()
+}
+
+#[tokio::test]
+async fn a_projects_tokens_live_as_long_as_it_says() {
+    let cluster = Cluster::shared().await;
+    let (project, operator) = (cluster.project().await, cluster.operator().await);
+    let acme = project.organization("acme").await;
+    let ada = acme.join("ada", &["member"]).await;
+    let update = |settings: Value| json!({"project_id": project.id, "project": {"token_settings": settings}, "update_mask": "tokenSettings"});
+    for (bad, field) in [
+        (json!({"access_token_lifetime": "59s"}), "access_token_lifetime"),
+        (json!({"access_token_lifetime": "901s"}), "access_token_lifetime"),
+        (json!({"refresh_token_lifetime": "299s"}), "refresh_token_lifetime"),
+        (json!({"issuer_host": "id.acme.test"}), "issuer_host"),
+    ] {
+        let refused = operator
+            .refused("ProjectService/UpdateProject", update(bad), Code::InvalidArgument, "INVALID_FIELDS")
+            .await;
+        assert_eq!(refused.fields, [format!("project.token_settings.{field}")]);
+    }
+    let get = json!({"organization_id": acme.id});
+    for (seconds, idle) in [(900, 600), (60, 3600)] {
+        let chosen =
+            json!({"access_token_lifetime": format!("{seconds}s"), "refresh_token_lifetime": format!("{idle}s")});
+        operator.call("ProjectService/UpdateProject", update(chosen)).await;
+        sleep(Duration::from_millis(2_500)).await;
+        let tokens = acme.sign_in(&ada.email, &ada.password).await.unwrap();
+        assert_eq!(life(&tokens.access), seconds);
+        for door in ["gateway", "org-service"] {
+            cluster
+                .bearer_at(cluster.door(door), Some(&tokens.access))
+                .call("OrganizationService/GetOrganization", get.clone())
+                .await;
+        }
+        // A refresh token is good for as long as its session may lie.
+        near(left(&acme, &ada.id).await, idle);
+        let refreshed = project.anyone().call(REFRESH, json!({"refresh_token": tokens.refresh})).await;
+        assert_eq!(life(&text(&refreshed, "access_token")), seconds);
+        assert_eq!(refreshed["expires_in"].as_u64(), Some(seconds));
+    }
 }

@@ -5,10 +5,11 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use outdated::LONGEST_LIFE;
 use tenancy::event::sha256;
 use tokens::{
-    ACCESS_TYPE, AccessClaims, ActClaims, Expected, LEEWAY, LONGEST_LIFE, MAX_TOKEN, PublicKey, Refused, Token,
-    WORKLOAD_LIFE, WORKLOAD_TYPE, WorkloadClaims,
+    ACCESS_TYPE, AccessClaims, ActClaims, Expected, LEEWAY, MAX_TOKEN, PublicKey, Refused, Token, WORKLOAD_LIFE,
+    WORKLOAD_TYPE, WorkloadClaims,
 };
 
 use crate::{

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// How far back a feed is read at the start.
-const LOOK_BACK: Duration = Duration::from_secs(15 * 60);
+const LOOK_BACK: Duration = Duration::from_secs(20 * 60);
 const LOOK_AFTER: Duration = Duration::from_millis(250);
 /// How long a service that starts is not ready for want of news: not for ever, or services that start together would wait for each
 /// other. It then refuses what it cannot judge.

@@ -16,7 +16,7 @@ use tonic::Status;
 
 use crate::{proofs, refusal};
 
-/// How long an access token is good for.
+/// How long an access token is good for where its project says nothing else, and one in which somebody acts as another at most.
 pub const LIFETIME: Duration = Duration::from_secs(300);
 const _: () = assert!(LIFETIME.as_secs() <= outdated::LONGEST_LIFE.as_secs());
 /// `client_id` of a person's sign-in, which no OAuth client asked for.
@@ -44,6 +44,8 @@ pub struct Minted {
 pub struct Terms {
     /// The project's.
     pub algorithm: Algorithm,
+    /// The project's.
+    pub lifetime: Duration,
     /// None: the installation's.
     pub audience: Option<String>,
     pub permissions: Vec<String>,
@@ -56,8 +58,16 @@ pub struct Terms {
 
 impl Terms {
     /// Those of a token about which nothing was asked.
-    pub fn of(algorithm: Algorithm) -> Self {
-        Self { algorithm, audience: None, permissions: Vec::new(), not_after: None, act: None, custom: Vec::new() }
+    pub fn of(algorithm: Algorithm, lifetime: Duration) -> Self {
+        let (permissions, custom) = (Vec::new(), Vec::new());
+        Self { algorithm, lifetime, audience: None, permissions, not_after: None, act: None, custom }
+    }
+}
+
+/// Those of a caller who belongs to no project.
+impl Default for Terms {
+    fn default() -> Self {
+        Self::of(Algorithm::EdDsa, LIFETIME)
     }
 }
 
@@ -112,23 +122,24 @@ impl Mint {
 
     /// A token for less, of one that is good.
     pub fn narrowed(&self, from: &AccessClaims, client_id: String, terms: Terms) -> Result<Minted, Status> {
-        let AccessClaims { iss, exp, iat, nbf, jti, .. } = self.claims(String::new(), String::new());
+        let AccessClaims { iss, iat, nbf, jti, .. } = self.claims(String::new(), String::new());
         let terms = Terms { not_after: Some(terms.not_after.map_or(from.exp, |time| time.min(from.exp))), ..terms };
-        let claims = AccessClaims { iss, exp, iat, nbf, jti, client_id, permissions: Vec::new(), ..from.clone() };
+        let claims = AccessClaims { iss, iat, nbf, jti, client_id, permissions: Vec::new(), ..from.clone() };
         self.sign(claims, terms)
     }
 
     pub fn operator(&self, client_id: &str) -> Result<Minted, Status> {
-        self.sign(self.claims("operator".to_owned(), client_id.to_owned()), Terms::of(Algorithm::EdDsa))
+        self.sign(self.claims("operator".to_owned(), client_id.to_owned()), Terms::default())
     }
 
+    /// Those that every token has. Its end comes with the terms.
     fn claims(&self, sub: String, client_id: String) -> AccessClaims {
         let now = now();
         AccessClaims {
             iss: self.issuer.clone(),
             sub,
             aud: self.audience.clone(),
-            exp: now + LIFETIME.as_secs(),
+            exp: now,
             iat: now,
             nbf: now,
             jti: uuid::Uuid::now_v7().to_string(),
@@ -149,9 +160,10 @@ impl Mint {
     /// What makes the token too large is left out, what a verifier can do without first: the project's own claims from the last on, then the
     /// roles, which are for display. What was asked for is never left out.
     fn sign(&self, mut claims: AccessClaims, terms: Terms) -> Result<Minted, Status> {
-        let Terms { algorithm, audience, permissions, not_after, act, mut custom } = terms;
+        let Terms { algorithm, lifetime, audience, permissions, not_after, act, mut custom } = terms;
         claims.aud = audience.unwrap_or(claims.aud);
-        claims.exp = not_after.map_or(claims.exp, |time| time.min(claims.exp));
+        let exp = claims.iat + lifetime.min(outdated::LONGEST_LIFE).as_secs();
+        claims.exp = not_after.map_or(exp, |time| time.min(exp));
         (claims.permissions, claims.act) = (permissions, act);
         let expires_in = claims.exp.saturating_sub(claims.iat).try_into().unwrap_or(i32::MAX);
         let key = self.keys.signer(algorithm).ok_or_else(|| runtime::internal(&NoKey { algorithm }))?;

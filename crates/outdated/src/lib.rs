@@ -23,8 +23,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-/// No access token is good for longer.
-pub const LONGEST_LIFE: Duration = Duration::from_secs(300);
+/// No access token is good for longer, whatever its project says.
+pub const LONGEST_LIFE: Duration = Duration::from_secs(15 * 60);
 /// How long what was taken back is held: no token lives longer, the difference of two clocks included.
 pub const KEEP: Duration = LONGEST_LIFE.saturating_add(Duration::from_secs(60));
 

@@ -31,7 +31,5 @@ pub use verify::{Expected, LEEWAY, MAX_TOKEN, Refused, Token};
 pub const CACHE_TIME: Duration = Duration::from_secs(300);
 /// How often the files of keys are read again.
 pub const POLL: Duration = Duration::from_secs(30);
-/// No token is good for longer, whoever signed it. A key that signs no more is believed for this long, and some more.
-pub const LONGEST_LIFE: Duration = Duration::from_secs(3600);
 /// How long a workload's token is good for, and may be at most.
 pub const WORKLOAD_LIFE: Duration = Duration::from_secs(60);

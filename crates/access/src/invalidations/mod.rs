@@ -22,7 +22,7 @@ use std::{
 };
 
 use api::event::v1::Event;
-use outdated::{Ahead, Bearer, Complete, KEEP, LONGEST_LIFE, Moment, Set, Statement, Subject};
+use outdated::{Ahead, Bearer, Complete, KEEP, Moment, Set, Statement, Subject};
 use prost_types::Timestamp;
 use tenancy::{OrganizationId, ProjectId};
 use tokio::sync::broadcast;
@@ -30,7 +30,7 @@ use tonic::Status;
 
 use crate::{
     caller::{Caller, Impersonator, Service},
-    refusal::{credential_revoked, revocations_unknown, unauthenticated},
+    refusal::{credential_revoked, revocations_unknown},
     verify::Verified,
 };
 
@@ -97,7 +97,7 @@ impl Invalidations {
 
     /// Refuses a credential that was revoked, or of which that is not known.
     pub fn check(&self, verified: &Verified) -> Result<(), Status> {
-        match bearer(verified)? {
+        match bearer(verified) {
             Some(bearer) => self.check_bearer(&bearer),
             None => Ok(()),
         }
@@ -118,7 +118,7 @@ impl Invalidations {
 
     /// Whether a credential was revoked, as far as is known.
     pub fn is_revoked(&self, verified: &Verified) -> bool {
-        let bearer = bearer(verified).ok().flatten();
+        let bearer = bearer(verified);
         bearer.is_some_and(|bearer| self.set.read().unwrap_or_else(PoisonError::into_inner).refuses(&bearer))
     }
 
@@ -189,8 +189,8 @@ impl Invalidations {
     }
 }
 
-/// None for what cannot be revoked in this way. A token that could outlive what is held of it is none of ours.
-pub(crate) fn bearer(verified: &Verified) -> Result<Option<Bearer>, Status> {
+/// None for what cannot be revoked in this way.
+pub(crate) fn bearer(verified: &Verified) -> Option<Bearer> {
     let (issued_at, epoch) = verified.claims.as_ref().map_or((0, 0), |claims| (claims.iat, claims.epoch));
     let bearer = match verified.caller {
         Caller::Member { project, organization, member, session, impersonator } => {
@@ -207,13 +207,9 @@ pub(crate) fn bearer(verified: &Verified) -> Result<Option<Bearer>, Status> {
             let organization = organization.map(OrganizationId::uuid);
             Bearer::service_account(project.uuid(), organization, id.uuid(), key.uuid(), issued_at)
         }
-        Caller::Operator | Caller::Anonymous | Caller::Workload { .. } => return Ok(None),
+        Caller::Operator | Caller::Anonymous | Caller::Workload { .. } => return None,
     };
-    let bearer = Bearer { token: verified.claims.as_ref().and_then(|claims| claims.jti.parse().ok()), ..bearer };
-    if verified.claims.is_some() && verified.expires_at.saturating_sub(issued_at) > LONGEST_LIFE.as_secs() {
-        return Err(unauthenticated());
-    }
-    Ok(Some(bearer))
+    Some(Bearer { token: verified.claims.as_ref().and_then(|claims| claims.jti.parse().ok()), ..bearer })
 }
 
 fn index(service: Service) -> Option<usize> {

@@ -8,8 +8,8 @@ use std::{
 use arc_swap::ArcSwapOption;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
-use outdated::Moment;
-use tokens::{CACHE_TIME, KeySet, LONGEST_LIFE, PublicKey};
+use outdated::{LONGEST_LIFE, Moment};
+use tokens::{CACHE_TIME, KeySet, PublicKey};
 use tokio::{
     sync::{Mutex, watch},
     time::{sleep, timeout},

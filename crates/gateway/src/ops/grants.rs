@@ -6,7 +6,6 @@ use access::Caller;
 use api::access::v1::ErrorReason;
 use runtime::{CallContext, Refusal, Violations};
 use tenancy::OrganizationId;
-use tokens::Algorithm;
 use tonic::{Code, Status};
 
 use super::{
@@ -103,12 +102,11 @@ impl Wishes {
         let (project, organization) = match caller {
             Caller::Member { project, organization, .. } => (*project, Some(*organization)),
             Caller::ServiceAccount { project, organization, .. } => (*project, *organization),
-            Caller::Operator | Caller::Anonymous | Caller::Workload { .. } => return Ok(Terms::of(Algorithm::EdDsa)),
+            Caller::Operator | Caller::Anonymous | Caller::Workload { .. } => return Ok(Terms::default()),
         };
         let audience = self.projects.audience(call, project, audience, self.mint.audience()).await?;
         self.hold(call, caller, organization, &permissions).await?;
-        let algorithm = self.projects.algorithm(call, project).await?;
-        Ok(Terms { audience, permissions, ..Terms::of(algorithm) })
+        Ok(Terms { audience, permissions, ..self.projects.terms(call, project).await? })
     }
 
     /// Refuses what somebody does not hold now.

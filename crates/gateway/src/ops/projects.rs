@@ -18,7 +18,11 @@ use tenancy::{OrganizationId, ProjectId};
 use tokens::Algorithm;
 use tonic::{Code, Status};
 
-use crate::{mint::MAX_TOKEN, refusal, remote::Remote};
+use crate::{
+    mint::{LIFETIME, MAX_TOKEN, Terms},
+    refusal,
+    remote::Remote,
+};
 
 /// A change of a project's settings is in force after this long at the latest.
 const FRESH: Duration = Duration::from_secs(2);
@@ -64,13 +68,16 @@ impl Projects {
         }
     }
 
-    /// What the project's tokens are signed with.
-    pub async fn algorithm(&self, call: &CallContext, project: ProjectId) -> Result<Algorithm, Status> {
-        Ok(match self.settings(call, project).await?.algorithm() {
+    /// What the project's tokens are signed with, and how long they live.
+    pub async fn terms(&self, call: &CallContext, project: ProjectId) -> Result<Terms, Status> {
+        let settings = self.settings(call, project).await?;
+        let algorithm = match settings.algorithm() {
             SigningAlgorithm::Unspecified | SigningAlgorithm::Eddsa => Algorithm::EdDsa,
             SigningAlgorithm::Es256 => Algorithm::Es256,
             SigningAlgorithm::Rs256 => Algorithm::Rs256,
-        })
+        };
+        let lifetime = settings.access_token_lifetime.and_then(|lifetime| lifetime.try_into().ok());
+        Ok(Terms::of(algorithm, lifetime.unwrap_or(LIFETIME)))
     }
 
     /// The audience that was asked for, if the project declares it; None for the installation's.

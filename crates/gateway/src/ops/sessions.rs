@@ -151,9 +151,9 @@ impl Sessions {
             return Err(refusal::incomplete("a session's grant"));
         }
         let project: ProjectId = grant.project_id.parse().map_err(|_| refusal::incomplete("a session's grant"))?;
-        let algorithm = self.projects.algorithm(call, project).await?;
+        let terms = self.projects.terms(call, project).await?;
         let custom = self.projects.claims(call, &grant).await?;
-        let access = self.mint.member(&grant, Terms { custom, ..Terms::of(algorithm) })?;
+        let access = self.mint.member(&grant, Terms { custom, ..terms })?;
         Ok(Signed { grant, access })
     }
 }

@@ -32,8 +32,8 @@ pub use metadata::Metadata;
 pub use names::{DisplayName, ExternalId, Plan, Reason, fold};
 pub use organization::{Draft, InForce, Kind, Organization, OrganizationChange, OrganizationView};
 pub use project::{
-    Audience, HostName, MAX_AUDIENCES, Project, ProjectChange, ProjectDraft, ProjectState, SigningAlgorithm,
-    TokenSettings, UserPool,
+    Audience, MAX_AUDIENCES, Project, ProjectChange, ProjectDraft, ProjectState, SigningAlgorithm, TokenSettings,
+    UserPool,
 };
 pub use redirect_uri::RedirectUri;
 pub use role_reference::RoleReference;

@@ -3,9 +3,7 @@
 use tenancy::ProjectId;
 use time::OffsetDateTime;
 
-use super::{
-    Branding, CustomClaim, DisplayName, Fault, ProjectLimits, RedirectUri, Settings, email_domain::host_name, text,
-};
+use super::{Branding, CustomClaim, DisplayName, Fault, ProjectLimits, RedirectUri, Settings, text};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -34,8 +32,6 @@ pub enum SigningAlgorithm {
 text! {
     /// The `aud` of access tokens: 1 to 255 printable ASCII characters.
     Audience;
-    /// A host name in ASCII form.
-    HostName;
 }
 
 impl Audience {
@@ -45,12 +41,6 @@ impl Audience {
         } else {
             Err(Fault("must be 1 to 255 printable ASCII characters"))
         }
-    }
-}
-
-impl HostName {
-    pub fn parse(text: &str) -> Result<Self, Fault> {
-        host_name(text).map(Self).ok_or(Fault("must be a host name such as id.acme.test"))
     }
 }
 
@@ -68,8 +58,6 @@ pub struct TokenSettings {
     pub algorithm: SigningAlgorithm,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audience: Option<Audience>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub issuer_host: Option<HostName>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub audiences: Vec<Audience>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -154,7 +142,6 @@ impl TokenSettings {
             refresh_token_lifetime_seconds,
             algorithm,
             audience,
-            issuer_host,
             audiences,
             custom_claims,
         } = from;
@@ -169,9 +156,6 @@ impl TokenSettings {
         }
         if named("audience") {
             self.audience = audience;
-        }
-        if named("issuer_host") {
-            self.issuer_host = issuer_host;
         }
         if named("audiences") {
             self.audiences = audiences;

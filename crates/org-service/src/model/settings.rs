@@ -129,11 +129,14 @@ impl<K, V> Choosable for BTreeMap<K, V> {
 }
 
 const DAY: i64 = 24 * 60 * 60;
+/// Of a project that says nothing.
+const REFRESH_TOKEN_LIFETIME: i64 = 30 * DAY;
 
 impl SettingsInForce {
     /// Each field by itself: the organization's own, its project's, the installation's. An idle timeout that is longer than the
-    /// lifetime in force, as one that is inherited may become at any time, is cut to it.
-    pub fn of(own: &Settings, project: &Settings) -> Self {
+    /// lifetime in force, as one that is inherited may become at any time, is cut to it; and to the life of the project's refresh tokens,
+    /// without which a session does not go on.
+    pub fn of(own: &Settings, project: &Settings, refresh_token_lifetime_seconds: Option<i64>) -> Self {
         let installation = Self::installation();
         let mut sources = BTreeMap::new();
         macro_rules! nearest {
@@ -165,8 +168,9 @@ impl SettingsInForce {
             session_lifetime_seconds = "session_lifetime",
             session_idle_timeout_seconds = "session_idle_timeout",
         };
+        let longest = refresh_token_lifetime_seconds.unwrap_or(REFRESH_TOKEN_LIFETIME);
         settings.session_idle_timeout_seconds =
-            settings.session_idle_timeout_seconds.min(settings.session_lifetime_seconds);
+            settings.session_idle_timeout_seconds.min(settings.session_lifetime_seconds).min(Some(longest));
         Self { settings, sources }
     }
 
@@ -236,7 +240,7 @@ mod tests {
             ..Settings::default()
         };
         let own = Settings { email_invites: Some(EmailInvitesPolicy::Restricted), ..Settings::default() };
-        let SettingsInForce { settings, sources } = SettingsInForce::of(&own, &project);
+        let SettingsInForce { settings, sources } = SettingsInForce::of(&own, &project, None);
         assert_eq!(settings.email_invites, Some(EmailInvitesPolicy::Restricted));
         assert_eq!(settings.mfa_policy, Some(MfaPolicy::RequiredForAll));
         assert_eq!(settings.allowed_auth_methods, [AuthMethod::Sso]);
@@ -255,7 +259,10 @@ mod tests {
         let own = Settings { session_lifetime_seconds: Some(3600), ..Settings::default() };
         for idle in [None, Some(7200), Some(3600)] {
             let project = Settings { session_idle_timeout_seconds: idle, ..Settings::default() };
-            assert_eq!(SettingsInForce::of(&own, &project).settings.session_idle_timeout_seconds, Some(3600));
+            assert_eq!(SettingsInForce::of(&own, &project, None).settings.session_idle_timeout_seconds, Some(3600));
+            // And to the life of a refresh token.
+            let cut = SettingsInForce::of(&own, &project, Some(900));
+            assert_eq!(cut.settings.session_idle_timeout_seconds, Some(900));
         }
     }
 }

@@ -39,6 +39,7 @@ struct Row {
     limits: Json<LimitValues>,
     plan_limits: Option<Json<LimitValues>>,
     project_settings: Json<Settings>,
+    refresh_token_lifetime_seconds: Option<i64>,
     project_branding: Json<Branding>,
     project_limits: Option<Json<LimitValues>>,
     trusted_metadata: Json<Metadata>,
@@ -59,7 +60,11 @@ impl TryFrom<Row> for Entry {
             display_name: row.display_name,
             state_revision: row.state_revision,
             in_force: InForce {
-                settings: SettingsInForce::of(&row.settings.0, &row.project_settings.0),
+                settings: SettingsInForce::of(
+                    &row.settings.0,
+                    &row.project_settings.0,
+                    row.refresh_token_lifetime_seconds,
+                ),
                 branding: BrandingInForce::of(&row.branding.0, &row.project_branding.0),
                 limits: LimitsInForce::of(&row.limits.0, &inherited(row.plan_limits), &inherited(row.project_limits)),
             },
@@ -78,6 +83,7 @@ macro_rules! select {
                    o.settings as "settings: Json<Settings>", o.branding as "branding: Json<Branding>",
                    o.limits as "limits: Json<LimitValues>", p.limits -> 'plans' -> o.plan as "plan_limits: Json<LimitValues>",
                    p.organization_defaults as "project_settings: Json<Settings>",
+                   (p.token_settings ->> 'refresh_token_lifetime_seconds')::bigint as refresh_token_lifetime_seconds,
                    p.branding as "project_branding: Json<Branding>",
                    p.limits -> 'organization' as "project_limits: Json<LimitValues>",
                    o.trusted_metadata as "trusted_metadata: Json<Metadata>"

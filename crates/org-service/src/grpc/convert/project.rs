@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     model::{
-        Audience, CustomClaim, DisplayName, HostName, MAX_AUDIENCES, MAX_CUSTOM_CLAIMS, Project, ProjectDraft,
+        Audience, CustomClaim, DisplayName, Fault, MAX_AUDIENCES, MAX_CUSTOM_CLAIMS, Project, ProjectDraft,
         ProjectState, Reason, RedirectUri, TokenSettings,
     },
     ops::project::{Archive, Update},
@@ -54,7 +54,7 @@ fn fields() -> Vec<&'static str> {
 }
 
 const REDIRECT_URIS: usize = 50;
-const ACCESS_TOKEN: std::ops::RangeInclusive<i64> = 60..=60 * 60;
+const ACCESS_TOKEN: std::ops::RangeInclusive<i64> = 60..=15 * 60;
 const REFRESH_TOKEN: std::ops::RangeInclusive<i64> = 5 * 60..=365 * 24 * 60 * 60;
 
 pub fn project(project: &Project) -> proto::Project {
@@ -91,7 +91,7 @@ fn token_settings(settings: &TokenSettings) -> proto::TokenSettings {
         refresh_token_lifetime: settings.refresh_token_lifetime_seconds.map(duration),
         algorithm: number(Some(settings.algorithm)),
         audience: settings.audience.clone().map(String::from).unwrap_or_default(),
-        issuer_host: settings.issuer_host.clone().map(String::from).unwrap_or_default(),
+        issuer_host: String::new(),
         audiences: settings.audiences.iter().cloned().map(String::from).collect(),
         custom_claims: settings.custom_claims.iter().map(custom_claim).collect(),
     }
@@ -152,9 +152,12 @@ pub fn read_archive(request: proto::ArchiveProjectRequest) -> Result<Archive, St
 }
 
 fn read_token_settings(reading: &mut Reading<'_>, from: proto::TokenSettings) -> TokenSettings {
+    reading.text("token_settings.issuer_host", &from.issuer_host, |_| {
+        Err::<(), _>(Fault("must be empty: this version has one issuer for all projects"))
+    });
     TokenSettings {
         access_token_lifetime_seconds: from.access_token_lifetime.and_then(|lifetime| {
-            let fault = "must be 60 seconds to 1 hour in whole seconds";
+            let fault = "must be 60 seconds to 15 minutes in whole seconds";
             reading.read("token_settings.access_token_lifetime", || read_seconds(lifetime, ACCESS_TOKEN, fault))
         }),
         refresh_token_lifetime_seconds: from.refresh_token_lifetime.and_then(|lifetime| {
@@ -166,7 +169,6 @@ fn read_token_settings(reading: &mut Reading<'_>, from: proto::TokenSettings) ->
             .flatten()
             .unwrap_or_default(),
         audience: reading.text("token_settings.audience", &from.audience, Audience::parse),
-        issuer_host: reading.text("token_settings.issuer_host", &from.issuer_host, HostName::parse),
         audiences: reading
             .list("token_settings.audiences", &from.audiences, MAX_AUDIENCES, |text| Audience::parse(text)),
         custom_claims: read_custom_claims(reading, &from.custom_claims),
