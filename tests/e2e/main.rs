@@ -81,6 +81,7 @@ mod token_exchange;
 mod tokens;
 mod transfer;
 mod unasked;
+mod upgrade;
 mod upstreams;
 mod usage_clerk;
 mod usage_kinde;

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::mem;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -95,7 +95,7 @@ impl Down {
     }
 
     pub async fn up(self, told: &[(&str, &str)]) -> Cluster {
-        Cluster::rise(self.folder, self.leash, told).await
+        Cluster::rise(&binaries::built(), self.folder, self.leash, told).await
     }
 }
 
@@ -128,6 +128,11 @@ impl Cluster {
 
     /// A new one whose processes are also told this, by environment variables.
     pub async fn start_with(told: &[(&str, &str)]) -> Self {
+        Self::start_of(&binaries::built(), told).await
+    }
+
+    /// A new one of the programs in this folder.
+    pub async fn start_of(programs: &Path, told: &[(&str, &str)]) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("guildhall-test-")
             // PostgreSQL's account has to pass when the tests run as root.
@@ -135,7 +140,7 @@ impl Cluster {
             .tempdir()
             .unwrap_or_else(|error| panic!("no temporary folder: {error}"));
         let leash = Leash::new(Some(folder.path())).unwrap_or_else(|error| panic!("no leash: {error}"));
-        Self::rise(folder, leash, told).await
+        Self::rise(programs, folder, leash, told).await
     }
 
     /// Stops everything, and keeps what it kept.
@@ -145,8 +150,8 @@ impl Cluster {
         Down { folder: mem::replace(&mut self.folder, folder), leash: mem::replace(&mut self.leash, leash) }
     }
 
-    async fn rise(folder: TempDir, leash: Leash, told: &[(&str, &str)]) -> Self {
-        let mut process = Command::new(binaries::built().join("guildhall"))
+    async fn rise(programs: &Path, folder: TempDir, leash: Leash, told: &[(&str, &str)]) -> Self {
+        let mut process = Command::new(programs.join("guildhall"))
             .args(["dev", "--ports", "auto", "--directory"])
             .arg(folder.path().join("dev"))
             .current_dir(folder.path())
