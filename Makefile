@@ -1,6 +1,6 @@
 # Thin: each line is a command that one could type.
 
-.PHONY: up test check fmt lint doc deny reference sqlx sqlx-check bench proof k8s upgrade
+.PHONY: up test check fmt lint doc deny reference sqlx sqlx-check bench proof k8s upgrade image
 
 # Builds everything and starts it; Ctrl-C stops it. `make up ARGS=--reset` starts anew.
 up:
@@ -63,3 +63,7 @@ proof:
 # This version follows the last release under load, or FROM=<commit>; see tests/e2e/upgrade.rs.
 upgrade:
 	./deploy/check/upgrade
+
+# Builds the image, and does the main job with servers that run from it. Needs a Docker engine; see deploy/docker/smoke.
+image:
+	./deploy/docker/smoke

@@ -33,7 +33,7 @@ pub struct Options {
     #[arg(long, value_name = "PORTS", default_value = "documented")]
     ports: ports::Choice,
     /// Where org-service, member-service, authz-service and gateway are; by default beside this program.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "GUILDHALL_BIN_DIR")]
     bin_dir: Option<PathBuf>,
     /// A superuser's URL of a PostgreSQL to use instead of a private one.
     #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
