@@ -28,6 +28,7 @@ mod faults;
 mod feed_lag;
 mod given_up;
 mod grpc_web;
+mod grpcurl;
 mod half_states;
 mod identities;
 mod identity_provider;
