@@ -107,7 +107,7 @@ fn each_key_signs_what_it_is_for_and_nothing_else() {
         ("a call of anybody who takes access tokens", us.gateway.sign(WORKLOAD_TYPE, &call("gateway", "guildhall"))),
         ("a call for an hour", us.gateway.sign(WORKLOAD_TYPE, &WorkloadClaims { exp: now() + 3600, ..ours.clone() })),
         ("a call by nobody as somebody", {
-            let act = Some(format!("member:{}", MemberId::new()));
+            let act = Some(MemberId::new().to_string());
             us.gateway.sign(WORKLOAD_TYPE, &WorkloadClaims { act, ..ours.clone() })
         }),
         ("a call as an access token", us.gateway.sign(ACCESS_TYPE, &ours)),
@@ -161,6 +161,9 @@ fn what_was_verified_once_still_expires() {
 #[test]
 fn one_key_is_one_signers() {
     let us = Installation::new();
-    publish(us.directory.path(), "org-service", &[&us.org, &us.access]);
+    let second = key();
+    publish(us.directory.path(), "access", &[&us.access, &second]);
+    assert!(Trust::read(us.directory.path()).is_ok());
+    publish(us.directory.path(), "org-service", &[&us.org, &second]);
     assert!(Trust::read(us.directory.path()).is_err());
 }
