@@ -12,8 +12,9 @@ use crate::{
     model::{AddressTag, AuthFactor, AuthMethod, Identity, Name, RecoveryCode, RecoveryCodes, TotpSecret},
     ops::{
         Context,
-        entry::{Opened, UNCONFIRMED},
+        entry::{EntryError, Opened, UNCONFIRMED, vouched},
         identity::{append_update, changed, find_or_create},
+        sso,
     },
     store::{
         attempt::{self, Kind},
@@ -125,13 +126,17 @@ async fn enroll(
     factor: &AuthFactor,
 ) -> Result<RecoveryCodes, SignInError> {
     let (pool, origin) = (waiting.pool, granted.origin());
-    let person = match &opened.candidate.identity {
-        Some(person) => person.identity_id,
-        None if opened.candidate.proven => {
+    let here = granted.in_organization(opened.project, waiting.scope.organization_id());
+    let vouched = vouched(context, &here, opened).await.map_err(not_vouched_for)?;
+    let person = match (&vouched, &opened.candidate.identity) {
+        // Not whoever has the address by now: the provider may not stand for them.
+        (Some((_, vouching)), _) => sso::person(context, &here, vouching).await.map_err(not_vouched_for)?,
+        (None, Some(person)) => person.identity_id,
+        (None, None) if opened.candidate.proven => {
             let address = &opened.candidate.address;
             find_or_create(context, pool, &origin, address, &Name::default(), true).await?.identity_id
         }
-        None => return Err(SignInError::Failed),
+        (None, None) => return Err(SignInError::Failed),
     };
     let codes = RecoveryCodes::random();
     let mut tx = context.database.write(pool, &origin, None).await?;
@@ -156,6 +161,20 @@ async fn enroll(
     }
     append_update(&mut tx, before, after);
     Ok(tx.commit(codes).await?)
+}
+
+fn not_vouched_for(error: EntryError) -> SignInError {
+    match error {
+        EntryError::Remote(error) => SignInError::Remote(error),
+        EntryError::Store(error) => SignInError::Store(error),
+        EntryError::Refused
+        | EntryError::Unmet(_)
+        | EntryError::Account(_)
+        | EntryError::InvitationNotPending
+        | EntryError::InviterLostRights
+        | EntryError::LimitReached(_)
+        | EntryError::TooLate => SignInError::Failed,
+    }
 }
 
 /// Gives a recovery code.

@@ -226,7 +226,7 @@ fn id_of(made: MemberWithRoles) -> MemberId {
 }
 
 /// What the organization's provider said, of whoever comes by it.
-async fn vouched(
+pub async fn vouched(
     context: &Context,
     granted: &Granted<OrganizationScope>,
     opened: &Opened,

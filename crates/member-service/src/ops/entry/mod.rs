@@ -12,7 +12,7 @@ mod newcomer;
 mod second_factor;
 mod switch;
 
-pub use exchange::{Arrival, EntryError, exchange};
+pub use exchange::{Arrival, EntryError, exchange, vouched};
 pub use intermediate::{LIFETIME, Opened, Proof, issue, open, spend, try_once};
 pub use list::{list, may_go_anywhere};
 pub use newcomer::{Candidate, Right, known_roles, right};

@@ -126,20 +126,26 @@ pub async fn right(
     Ok(Right::Vouched)
 }
 
-/// Makes a member of them, by the steps of any other. The account is linked before the person is made: whatever is cut short is found by
-/// it when they come again.
-pub async fn join(
+/// The person whom the provider vouches for, made if they are not there yet. Alone they are harmless: a member they become by entering.
+pub async fn person(
     context: &Context,
     granted: &Granted<OrganizationScope>,
-    entry: &OrganizationEntry,
     vouching: &Vouching,
-) -> Result<MemberWithRoles, EntryError> {
-    let limit = entry.limits.max_members;
-    let Known { linked, person, address, trusted, .. } = known(context, granted, vouching).await?;
-    look(context, granted.scope, &address, limit).await?;
+) -> Result<IdentityId, EntryError> {
+    let known = known(context, granted, vouching).await?;
+    Ok(settle(context, granted, vouching, known).await?.identity_id)
+}
+
+/// Links the account, then makes the person under it. Where the same account comes twice at once, both go on with who was first.
+async fn settle(
+    context: &Context,
+    granted: &Granted<OrganizationScope>,
+    vouching: &Vouching,
+    known: Known,
+) -> Result<Identity, EntryError> {
+    let Known { linked, person, address, trusted, .. } = known;
     let (origin, tenant, pool) = (granted.origin(), Tenant::Organization(granted.scope), context.pool(granted).await?);
     let id = person.as_ref().map(|person| person.identity_id).or(linked).unwrap_or_else(IdentityId::new);
-    // Where the same account comes twice at once, both go on with who was first.
     let id = link(context, tenant, &origin, vouching, id).await?;
     if person.as_ref().is_some_and(|person| person.identity_id != id) {
         return Err(EntryError::Refused);
@@ -154,6 +160,23 @@ pub async fn join(
         }
     };
     kill_point("sso-join/identity-made");
+    Ok(person)
+}
+
+/// Makes a member of them, by the steps of any other. The account is linked before the person is made: whatever is cut short is found by
+/// it when they come again.
+pub async fn join(
+    context: &Context,
+    granted: &Granted<OrganizationScope>,
+    entry: &OrganizationEntry,
+    vouching: &Vouching,
+) -> Result<MemberWithRoles, EntryError> {
+    let limit = entry.limits.max_members;
+    let known = known(context, granted, vouching).await?;
+    let address = known.address.clone();
+    look(context, granted.scope, &address, limit).await?;
+    let person = settle(context, granted, vouching, known).await?;
+    let name = &vouching.display_name;
     let grantor = Grantor::of(&granted.caller);
     let mut grants = Vec::new();
     for (source, roles) in

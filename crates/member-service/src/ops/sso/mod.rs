@@ -16,7 +16,7 @@ mod start;
 
 pub use complete::{Back, complete};
 pub use end::{end_some, note_end};
-pub use enter::{join, remember, right};
+pub use enter::{join, person, remember, right};
 pub use start::start;
 
 use access::Tenant;
