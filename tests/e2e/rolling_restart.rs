@@ -28,7 +28,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Reads and writes at a steady rate, each write with no key: sent twice it would be done twice, or refused.
-struct Load {
+pub struct Load {
     over: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,
     failed: Arc<Mutex<Vec<String>>>,
@@ -36,7 +36,7 @@ struct Load {
 }
 
 impl Load {
-    async fn begin(cluster: &Cluster, gateways: &str) -> Self {
+    pub async fn begin(cluster: &Cluster, gateways: &str) -> Self {
         let options = client::ClientOptions { deadline: DEADLINE, ..Default::default() };
         let access = cluster.access();
         let client = Client::new(gateways, options)
@@ -85,7 +85,7 @@ impl Load {
     }
 
     /// Until some more calls have been answered: whoever is newly there has had its part of them.
-    async fn goes_on(&self) {
+    pub async fn goes_on(&self) {
         let before = self.answered.load(Ordering::Relaxed);
         let more = async {
             while self.answered.load(Ordering::Relaxed) < before + 5 * CALLERS {
@@ -95,7 +95,7 @@ impl Load {
         tokio::time::timeout(Duration::from_secs(60), more).await.expect("nothing is answered any more");
     }
 
-    async fn end(self) {
+    pub async fn end(self) {
         self.over.store(true, Ordering::Relaxed);
         for caller in self.callers {
             caller.await.unwrap();
