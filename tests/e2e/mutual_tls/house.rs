@@ -49,7 +49,7 @@ impl House {
 
     /// Gives every process a certificate and authorities, and waits until they are in use.
     pub async fn mount(&self, authority: &Authority, believed: &str) {
-        let counts: Vec<usize> = self.replicas.iter().map(|replica| changes(replica)).collect();
+        let counts: Vec<usize> = self.replicas.iter().map(changes).collect();
         for process in PROCESSES {
             mount(&self.directory(process), &authority.paper(process), believed);
         }
