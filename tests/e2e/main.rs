@@ -53,6 +53,7 @@ mod manifests;
 mod many_members;
 mod mfa;
 mod moving;
+mod mutual_tls;
 mod name_server;
 mod oauth;
 mod offline_verifier;

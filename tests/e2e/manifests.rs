@@ -8,8 +8,10 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use serde_json::Value;
+use serde_json::{Value, json};
 use testkit::binaries;
+
+use crate::mutual_tls::papers::{self, Authority, Flaw};
 
 /// Where the pods find their files.
 const MOUNTED: &str = "/etc/guildhall";
@@ -101,6 +103,36 @@ fn mount(keys: &Path, service: &str, at: &Path) {
     };
 }
 
+/// The certificate that cert-manager would make for what a pod mounts, if it mounts any.
+fn mount_certificate(objects: &[Value], deployment: &Value, at: &Path) {
+    let volumes = deployment["spec"]["template"]["spec"]["volumes"].as_array().unwrap();
+    let Some(volume) = volumes.iter().find(|volume| volume["name"] == "mutual-tls") else { return };
+    let wanted = |object: &&Value| {
+        object["kind"] == "Certificate" && object["spec"]["secretName"] == volume["secret"]["secretName"]
+    };
+    let certificate = objects.iter().find(wanted).expect("a Certificate makes what is mounted");
+    let texts = |field: &str| -> Vec<&str> {
+        certificate["spec"][field].as_array().unwrap().iter().filter_map(Value::as_str).collect()
+    };
+    assert!(["server auth", "client auth"].iter().all(|usage| texts("usages").contains(usage)), "{certificate}");
+    let authority = Authority::new("guildhall");
+    papers::mount(&at.join("mutual-tls"), &authority.gives(&texts("dnsNames"), Flaw::None), &authority.pem);
+    // Each URL of the settings is one that a certificate names.
+    let settings =
+        objects.iter().filter(|object| object["kind"] == "ConfigMap").filter_map(|map| map["data"].as_object());
+    let urls = settings.flatten().filter(|(name, _)| {
+        ["GUILDHALL_ORG_URL", "GUILDHALL_MEMBER_URL", "GUILDHALL_AUTHZ_URL"].contains(&name.as_str())
+    });
+    for (name, url) in urls {
+        let host = url.as_str().unwrap().strip_prefix("https://").and_then(|rest| rest.split(':').next()).unwrap();
+        let of_host = |object: &&Value| {
+            object["kind"] == "Certificate"
+                && object["spec"]["dnsNames"].as_array().is_some_and(|n| n.contains(&json!(host)))
+        };
+        assert_eq!(objects.iter().filter(of_host).count(), 1, "{name}: {host}");
+    }
+}
+
 fn port(container: &Value, name: &str) -> String {
     let ports = container["ports"].as_array().unwrap();
     ports.iter().find(|port| port["name"] == name).unwrap()["containerPort"].to_string()
@@ -134,6 +166,7 @@ fn the_binaries_understand_what_every_overlay_gives_them() {
             };
             let mounted = work.path().join(overlay).join(service);
             mount(&keys, service, &mounted);
+            mount_certificate(&objects, object, &mounted);
             let environment = environment(&objects, container);
             for (listener, name) in [("GUILDHALL_LISTEN", "api"), ("GUILDHALL_ADMIN_LISTEN", "admin")] {
                 assert_eq!(
@@ -142,6 +175,8 @@ fn the_binaries_understand_what_every_overlay_gives_them() {
                     "{service}: {name}"
                 );
             }
+            let mutual = environment.contains_key("GUILDHALL_MUTUAL_TLS");
+            assert_eq!(mutual, overlay == "production", "{service}");
             let found = mounted.to_str().unwrap();
             let done = Command::new(bin.join(service))
                 .arg("check-config")

@@ -9,11 +9,12 @@ use api::{Audience, Method};
 use futures::future::{Either, Ready, ready};
 use http::{HeaderMap, Request, Response, header::AUTHORIZATION};
 use outdated::Bearer;
+use runtime::Peer;
 use tonic::{Status, body::Body};
 use tower::{Layer, Service as TowerService};
 
 use crate::{
-    caller::Caller,
+    caller::{Caller, Service},
     invalidations::{self, Invalidations},
     refusal::{not_yet_served, permission_missing, unauthenticated, unknown_method, wrong_audience},
     verify::{Verified, Verifier},
@@ -71,11 +72,25 @@ pub fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Status> {
     }
 }
 
+/// Whether a caller comes by a connection of this process, where connections are by mutual TLS. A service calls by its own, and by the
+/// gateway's come those from outside, whose calls it passes on as they are. So neither a service's certificate nor its key opens anything
+/// alone, and what was stolen of a caller's is good only where it always was, at the gateway.
+fn brings(peer: &Peer, caller: &Caller) -> bool {
+    let Peer(name) = peer;
+    match caller {
+        Caller::Workload { service, .. } => service.name() == *name,
+        Caller::Anonymous | Caller::Member { .. } | Caller::ServiceAccount { .. } | Caller::Operator => {
+            Service::Gateway.name() == *name
+        }
+    }
+}
+
 fn authenticate(
     verifier: &Verifier,
     invalidations: &Invalidations,
     headers: &HeaderMap,
     path: &str,
+    peer: Option<&Peer>,
 ) -> Result<Authenticated, Status> {
     let method = api::method(path).ok_or_else(unknown_method)?;
     let (caller, expires_at, bearer) = match self::bearer(headers)? {
@@ -90,6 +105,9 @@ fn authenticate(
             (verified.caller.clone(), verified.expires_at, bearer)
         }
     };
+    if peer.is_some_and(|peer| !brings(peer, &caller)) {
+        return Err(unauthenticated());
+    }
     // Whoever may call without a credential may also call with one; a workload still only where it is named.
     if method.audience != Audience::Anyone || matches!(caller, Caller::Workload { .. }) || !method.served {
         admit(&caller, method)?;
@@ -141,7 +159,8 @@ where
         if request.uri().path().starts_with("/grpc.") {
             return Either::Left(self.inner.call(request));
         }
-        match authenticate(&self.verifier, &self.invalidations, request.headers(), request.uri().path()) {
+        let (headers, path, peer) = (request.headers(), request.uri().path(), request.extensions().get());
+        match authenticate(&self.verifier, &self.invalidations, headers, path, peer) {
             Ok(authenticated) => {
                 request.extensions_mut().insert(authenticated);
                 Either::Left(self.inner.call(request))

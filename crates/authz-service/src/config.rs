@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use access::{AccessOptions, RevocationOptions};
 use clap::Args;
-use runtime::{ProcessOptions, service_url_fault};
+use runtime::ProcessOptions;
 use schema::SchemaOptions;
 
 /// Of `serve`.
@@ -46,8 +46,8 @@ impl runtime::Config for Config {
         let mut faults = self.access.faults(access::Service::Authz);
         faults.extend(self.revocation.faults());
         faults.extend(self.schema.faults());
-        faults.extend(service_url_fault("--org-url (GUILDHALL_ORG_URL)", &self.org_url));
-        faults.extend(service_url_fault("--member-url (GUILDHALL_MEMBER_URL)", &self.member_url));
+        faults.extend(self.process.service_url_fault("--org-url (GUILDHALL_ORG_URL)", &self.org_url));
+        faults.extend(self.process.service_url_fault("--member-url (GUILDHALL_MEMBER_URL)", &self.member_url));
         if self.snapshot_memory == 0 {
             faults.push("--snapshot-memory (GUILDHALL_SNAPSHOT_MEMORY): must be at least 1".to_owned());
         }

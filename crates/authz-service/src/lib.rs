@@ -33,8 +33,8 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
 
     let contract = Contract::from_descriptor_set(api::FILE_DESCRIPTOR_SET)?;
     let onward = Onward::new(Service::Authz, config.access.signing_key(Service::Authz)?);
-    let org = runtime::connect(&config.org_url, contract.clone(), &config.process.channels)?;
-    let member = runtime::connect(&config.member_url, contract.clone(), &config.process.channels)?;
+    let org = process.connect(&config.org_url, contract.clone())?;
+    let member = process.connect(&config.member_url, contract.clone())?;
     let bytes = config.snapshot_memory.saturating_mul(1024 * 1024);
     let snapshots = snapshots::Snapshots::new(database.clone(), bytes, config.staleness_bound);
     background.spawn(snapshots.follower().run());

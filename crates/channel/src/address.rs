@@ -16,10 +16,12 @@ pub enum AddressError {
     Url,
     #[error("must be http:// or https:// throughout")]
     Mixed,
+    #[error("must be https:// with mutual TLS")]
+    Plaintext,
     #[error("the machine's resolver cannot be used")]
     Resolver,
     #[error("the TLS settings cannot be used")]
-    Tls(#[source] rustls::Error),
+    Tls(#[source] tls::Error),
 }
 
 /// One entry of the list.
@@ -97,5 +99,12 @@ mod tests {
             assert!(parse(text).is_err(), "{text}");
         }
         assert!(parse(&vec!["http://a:1"; MAX_TARGETS + 1].join(",")).is_err());
+    }
+
+    #[test]
+    fn with_mutual_tls_nothing_goes_in_plaintext() {
+        assert!(crate::check("https://org:7101,https://10.0.0.7:7101", true).is_ok());
+        assert!(crate::check("http://org:7101", false).is_ok());
+        assert!(matches!(crate::check("http://org:7101", true), Err(AddressError::Plaintext)));
     }
 }

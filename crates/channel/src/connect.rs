@@ -5,14 +5,10 @@ use std::time::Duration;
 
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use rustls::ClientConfig;
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
-use tokio_rustls::TlsConnector;
 use tonic::body::Body;
 
 use crate::Options;
@@ -37,7 +33,7 @@ const SEND_BUFFER_BYTES: usize = 64 * 1024;
 pub(crate) struct Dial {
     connect_timeout: Duration,
     http2: Builder<TokioExecutor>,
-    tls: Option<TlsConnector>,
+    tls: Option<tls::Client>,
 }
 
 /// The connection, and the word that it takes no more calls.
@@ -47,8 +43,6 @@ type Connected = (SendRequest<Body>, oneshot::Receiver<()>);
 enum ConnectError {
     #[error("it took too long")]
     TimedOut,
-    #[error("no certificate can name the host")]
-    Name,
     #[error(transparent)]
     Io(#[from] std::io::Error),
     #[error(transparent)]
@@ -60,7 +54,12 @@ enum ConnectError {
 impl Dial {
     pub fn new(targets: &[Target], options: &Options) -> Result<Self, AddressError> {
         let secure = targets.iter().any(|target| target.origin.scheme == http::uri::Scheme::HTTPS);
-        let tls = if secure { Some(native_roots()?) } else { None };
+        let tls = match (&options.mutual_tls, secure) {
+            (Some(mutual), true) => Some(mutual.client()),
+            (Some(_), false) => return Err(AddressError::Plaintext),
+            (None, true) => Some(tls::Client::of_machine().map_err(AddressError::Tls)?),
+            (None, false) => None,
+        };
         let mut http2 = Builder::new(TokioExecutor::new());
         http2
             .timer(TokioTimer::new())
@@ -81,9 +80,8 @@ impl Dial {
             match &self.tls {
                 None => self.handshake(stream).await,
                 Some(tls) => {
-                    let name = endpoint.origin.host.trim_matches(['[', ']']).to_owned();
-                    let name = ServerName::try_from(name).map_err(|_| ConnectError::Name)?;
-                    self.handshake(tls.connect(name, stream).await?).await
+                    let host = endpoint.origin.host.trim_matches(['[', ']']);
+                    self.handshake(tls.connect(host, stream).await?).await
                 }
             }
         };
@@ -166,18 +164,6 @@ pub(crate) async fn keep(endpoint: Arc<Endpoint>, fleet: Arc<Fleet>, dial: Dial)
             () = async { endpoint.wake.notified().await; sleep(SOON).await } => {}
         }
     }
-}
-
-fn native_roots() -> Result<TlsConnector, AddressError> {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(AddressError::Tls)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 /// An error with its sources.

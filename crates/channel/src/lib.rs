@@ -57,6 +57,8 @@ pub struct Options {
     pub look_up_interval: Duration,
     /// Asked for names instead of the machine's own resolver.
     pub name_server: Option<SocketAddr>,
+    /// By which certificates `https://` is dialled; `http://` is then refused. Without it the machine's authorities are believed.
+    pub mutual_tls: Option<tls::Mutual>,
     /// Calls open at once. The next is refused.
     pub max_calls: usize,
     /// What a stream's reader is told when the connection is lost under it.
@@ -71,6 +73,7 @@ impl Default for Options {
             keepalive_timeout: Duration::from_secs(2),
             look_up_interval: Duration::from_secs(5),
             name_server: None,
+            mutual_tls: None,
             max_calls: 4096,
             lost: || Status::unavailable("the connection was lost"),
         }
@@ -115,7 +118,9 @@ impl Channel {
     }
 }
 
-/// Whether `Channel::open` would take the text.
-pub fn check(address: &str) -> Result<(), AddressError> {
-    address::parse(address).map(drop)
+/// Whether `Channel::open` would take the text, with mutual TLS or without.
+pub fn check(address: &str, mutual_tls: bool) -> Result<(), AddressError> {
+    let targets = address::parse(address)?;
+    let plaintext = targets.iter().any(|target| target.origin.scheme == http::uri::Scheme::HTTP);
+    if mutual_tls && plaintext { Err(AddressError::Plaintext) } else { Ok(()) }
 }

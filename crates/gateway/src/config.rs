@@ -13,6 +13,10 @@ use crate::{face::Origin, ops::clients::Operator};
 pub struct Config {
     #[command(flatten)]
     pub process: ProcessOptions,
+    /// TLS at the public door: a directory of `tls.crt` and `tls.key`, read again every 2 seconds. Without it the door speaks plaintext, for
+    /// a proxy that ends TLS in front of it.
+    #[arg(long, env = "GUILDHALL_TLS", value_name = "DIRECTORY")]
+    pub tls: Option<PathBuf>,
     #[command(flatten)]
     pub access: AccessOptions,
     /// The private keys of access tokens: a PEM file as `guildhall key` makes it, or a folder of them. Read again every 30 seconds.
@@ -118,7 +122,7 @@ impl runtime::Config for Config {
             ("--member-url (GUILDHALL_MEMBER_URL)", &self.member_url),
             ("--authz-url (GUILDHALL_AUTHZ_URL)", &self.authz_url),
         ] {
-            faults.extend(runtime::service_url_fault(option, url));
+            faults.extend(self.process.service_url_fault(option, url));
         }
         let mut require = |holds: bool, fault: &str| {
             if !holds {
@@ -141,6 +145,9 @@ impl runtime::Config for Config {
             self.dev_mailbox.as_deref().is_none_or(|directory| !directory.as_os_str().is_empty()),
             "--dev-mailbox (GUILDHALL_DEV_MAILBOX): must name a directory",
         );
+        if let Some(Err(error)) = self.tls.as_deref().map(tls::Public::open) {
+            faults.push(format!("--tls (GUILDHALL_TLS): {}", runtime::Chain(&error)));
+        }
         if let Err(error) = self.access.access_keys(&self.access_keys) {
             faults.push(format!("--access-keys (GUILDHALL_ACCESS_KEYS): {}", runtime::Chain(&error)));
         }

@@ -44,9 +44,9 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
     let verifier = config.access.verifier(Service::Gateway)?;
     let onward = Onward::new(Service::Gateway, config.access.signing_key(Service::Gateway)?);
     let backends = remote::Backends {
-        org: runtime::connect(&config.org_url, contract.clone(), &config.process.channels)?,
-        member: runtime::connect(&config.member_url, contract.clone(), &config.process.channels)?,
-        authz: runtime::connect(&config.authz_url, contract.clone(), &config.process.channels)?,
+        org: process.connect(&config.org_url, contract.clone())?,
+        member: process.connect(&config.member_url, contract.clone())?,
+        authz: process.connect(&config.authz_url, contract.clone())?,
     };
 
     let invalidations = Invalidations::new(&config.revocation);
@@ -103,6 +103,7 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
     let events = ops::events::Events::new(&backends);
     let watches = ops::invalidations::Watches::new(invalidations.clone());
 
+    let tls = config.tls.as_deref().map(tls::Public::open).transpose()?;
     let json = Arc::new(json::Routes::of_the_contracts()?);
     let http = http::routes(http::State {
         tokens: tokens.clone(),
@@ -121,7 +122,7 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
         .service(AuthenticationServiceServer::new(grpc::authentication::Authentication { sign_in, sessions, limits }))
         .service(TokenServiceServer::new(grpc::tokens::TokenDoor { tokens, watches }))
         .service(EventServiceServer::new(grpc::events::MergedEvents { events }))
-        .door(forwarded_services());
+        .door(forwarded_services(), tls);
     if let Some(directory) = config.dev_mailbox {
         api = api.admin_routes(http::mailbox::routes(directory));
     }

@@ -2,7 +2,7 @@
 
 use access::{AccessOptions, RevocationOptions};
 use clap::Args;
-use runtime::{ProcessOptions, service_url_fault};
+use runtime::ProcessOptions;
 use schema::{SchemaOptions, url_fault};
 use url::Url;
 
@@ -56,8 +56,8 @@ impl runtime::Config for Config {
         faults.extend(self.revocation.faults());
         faults.extend(self.smtp.faults());
         faults.extend(self.schema.faults());
-        faults.extend(service_url_fault("--org-url (GUILDHALL_ORG_URL)", &self.org_url));
-        faults.extend(service_url_fault("--authz-url (GUILDHALL_AUTHZ_URL)", &self.authz_url));
+        faults.extend(self.process.service_url_fault("--org-url (GUILDHALL_ORG_URL)", &self.org_url));
+        faults.extend(self.process.service_url_fault("--authz-url (GUILDHALL_AUTHZ_URL)", &self.authz_url));
         let bare = |url: Url| url.query().is_none() && url.fragment().is_none();
         let page = |text: &str| url_fault("", text).is_none() && Url::parse(text).is_ok_and(bare);
         let fault = "must be the http or https address of a page, without a query: the secret is added as one";

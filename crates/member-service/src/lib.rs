@@ -40,8 +40,8 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
     background.spawn(background::end_archived_for_ever(database.clone()));
 
     let contract = Contract::from_descriptor_set(api::FILE_DESCRIPTOR_SET)?;
-    let org = runtime::connect(&config.org_url, contract.clone(), &config.process.channels)?;
-    let authz = runtime::connect(&config.authz_url, contract.clone(), &config.process.channels)?;
+    let org = process.connect(&config.org_url, contract.clone())?;
+    let authz = process.connect(&config.authz_url, contract.clone())?;
     let onward = Onward::new(Service::Member, config.access.signing_key(Service::Member)?);
     let permissions = Arc::new(RemotePermissions::new(authz.clone(), onward.clone()));
     let verifier = config.access.verifier(Service::Member)?;

@@ -2,7 +2,7 @@
 
 use access::{AccessOptions, RevocationOptions};
 use clap::Args;
-use runtime::{ProcessOptions, service_url_fault};
+use runtime::ProcessOptions;
 use schema::SchemaOptions;
 
 use crate::outside::OutsideOptions;
@@ -41,8 +41,8 @@ impl runtime::Config for Config {
         faults.extend(self.revocation.faults());
         faults.extend(self.schema.faults());
         faults.extend(self.outside.faults());
-        faults.extend(service_url_fault("--member-url (GUILDHALL_MEMBER_URL)", &self.member_url));
-        faults.extend(service_url_fault("--authz-url (GUILDHALL_AUTHZ_URL)", &self.authz_url));
+        faults.extend(self.process.service_url_fault("--member-url (GUILDHALL_MEMBER_URL)", &self.member_url));
+        faults.extend(self.process.service_url_fault("--authz-url (GUILDHALL_AUTHZ_URL)", &self.authz_url));
         if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
 }

@@ -34,8 +34,8 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
     background.spawn(background::purge_for_ever(database.clone()));
 
     let contract = Contract::from_descriptor_set(api::FILE_DESCRIPTOR_SET)?;
-    let member = runtime::connect(&config.member_url, contract.clone(), &config.process.channels)?;
-    let authz = runtime::connect(&config.authz_url, contract.clone(), &config.process.channels)?;
+    let member = process.connect(&config.member_url, contract.clone())?;
+    let authz = process.connect(&config.authz_url, contract.clone())?;
     let onward = Onward::new(Service::Org, config.access.signing_key(Service::Org)?);
     let others = remote::Others::new(member.clone(), authz.clone(), onward.clone());
     let grants = remote::Grants::new(authz.clone(), onward.clone());

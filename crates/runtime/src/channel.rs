@@ -102,23 +102,25 @@ pub struct Channel {
 }
 
 /// Opens a channel to `url`: `http://host:port` or `https://host:port`, or several with commas in between. Must be called inside the tokio
-/// runtime. `contract` says which methods may be repeated; so may a call that carries a key (`CallContext::keyed_request`).
-pub fn connect(url: &str, contract: Contract, options: &ChannelOptions) -> Result<Channel, ChannelError> {
+/// runtime. `contract` says which methods may be repeated; so may a call that carries a key (`CallContext::keyed_request`). With
+/// `mutual_tls` it must be `https://`.
+pub fn connect(
+    url: &str,
+    contract: Contract,
+    options: &ChannelOptions,
+    mutual_tls: Option<&tls::Mutual>,
+) -> Result<Channel, ChannelError> {
     let options = channel::Options {
         connect_timeout: options.connect_timeout,
         keepalive_interval: options.keepalive_interval,
         keepalive_timeout: options.keepalive_timeout,
         look_up_interval: options.look_up_interval,
         name_server: options.name_server,
+        mutual_tls: mutual_tls.cloned(),
         max_calls: options.max_onward_calls,
         lost: || unavailable().into(),
     };
     Ok(Channel { inner: channel::Channel::open(url, options)?, contract })
-}
-
-/// What is wrong with the URL of a service, for `Config::validate`.
-pub fn service_url_fault(option: &str, url: &str) -> Option<String> {
-    channel::check(url).err().map(|error| format!("{option}: {error}"))
 }
 
 fn unavailable() -> Refusal {

@@ -132,7 +132,7 @@ where
     }
     crate::telemetry::prometheus();
     let telemetry = Telemetry::start(name, version, &options.telemetry)?;
-    let process = Process::start(options, Shutdown::on_signals()?, telemetry.exporting()).await?;
+    let process = Process::start(name, options, Shutdown::on_signals()?, telemetry.exporting()).await?;
     tracing::info!(name, version, api = %process.api_address()?, admin = %process.admin_address()?, "started");
     let served = serve(config, process).await;
     tracing::info!("ended");
@@ -254,7 +254,7 @@ fn command_line<C: Args, D: Args>(
 }
 
 fn read<C: Config, D: MigrateConfig>(command: clap::Command, args: Vec<OsString>) -> Result<Command<C, D>, Refused> {
-    let name = command.get_name().to_owned();
+    let process = command.get_name().to_owned();
     let (matches, mut faults) = parse(command, args)?;
     let subcommand = matches.as_ref().and_then(clap::ArgMatches::subcommand);
     let command = match subcommand {
@@ -267,14 +267,14 @@ fn read<C: Config, D: MigrateConfig>(command: clap::Command, args: Vec<OsString>
             Command::Migrate(config)
         }),
         Some((name, matches)) => C::from_arg_matches(matches).ok().map(|config| {
-            faults.extend(config.process().faults());
+            faults.extend(config.process().faults(&process));
             faults.extend(config.validate().err().unwrap_or_default());
             if name == "serve" { Command::Serve(config) } else { Command::CheckConfig }
         }),
     };
     match command {
         Some(command) if faults.is_empty() => Ok(command),
-        _ => Err(Refused::Usage(message(&name, &faults))),
+        _ => Err(Refused::Usage(message(&process, &faults))),
     }
 }
 

@@ -49,7 +49,7 @@ mod telemetry;
 
 pub use answer::{Wire, answer, http_status, status_json};
 pub use call::{CallContext, RequestId, TraceContext};
-pub use channel::{Channel, ChannelError, ChannelOptions, connect, service_url_fault};
+pub use channel::{Channel, ChannelError, ChannelOptions, connect};
 pub use command::{Config, Error, MigrateConfig, NoMigration, Ports, Service, main, no_migration};
 pub use contract::{Contract, ContractError, Method};
 pub use current::spawn_in_call;
@@ -59,7 +59,8 @@ pub use listener::{BindError, ListenerOptions};
 pub use options::{LogFormat, ProcessOptions, TelemetryOptions, seconds};
 pub use readiness::{Condition, Readiness};
 pub use refusal::{Chain, Checked, ERROR_DOMAIN, Refusal, Violations, internal};
-pub use server::{Api, Process, ServeError};
+pub use server::{Api, Process, ServeError, StartError};
 pub use services::Services;
 pub use shutdown::{Background, Shutdown};
 pub use telemetry::{Telemetry, TelemetryError, prometheus};
+pub use tls::Peer;

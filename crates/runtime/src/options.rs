@@ -1,11 +1,16 @@
 //! The settings that every process has. A service flattens them into its own and adds what only it needs.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::channel::ChannelOptions;
+use crate::channel::{ChannelError, ChannelOptions};
 use crate::listener::ListenerOptions;
+use crate::refusal::Chain;
 use clap::{ArgAction, Args, ValueEnum, builder::BoolishValueParser};
+
+const MUTUAL_TLS: &str = "--mutual-tls (GUILDHALL_MUTUAL_TLS)";
 
 /// Of a process that serves. Defaults of the two addresses come from the service (`Service::ports`).
 #[derive(Args, Clone, Debug)]
@@ -35,6 +40,11 @@ pub struct ProcessOptions {
     #[arg(long, env = "GUILDHALL_EXIT_WITH_PARENT", value_name = "BOOL", default_value = "false", num_args = 0..=1,
         default_missing_value = "true", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
     pub exit_with_parent: bool,
+    /// Mutual TLS with the other processes: a directory of `tls.crt`, `tls.key` and `ca.crt`, as cert-manager mounts it. The API listener of a
+    /// service then takes nobody without a certificate that one of these authorities gave to a process of the installation, and the
+    /// URLs of services must be `https://`. Read again every 2 seconds. The gateway's own listener is `--tls`.
+    #[arg(long, env = "GUILDHALL_MUTUAL_TLS", value_name = "DIRECTORY")]
+    pub mutual_tls: Option<PathBuf>,
     #[command(flatten)]
     pub channels: ChannelOptions,
     #[command(flatten)]
@@ -54,14 +64,34 @@ impl ProcessOptions {
             listener: ListenerOptions::default(),
             reflection: false,
             exit_with_parent: false,
+            mutual_tls: None,
             channels: ChannelOptions::default(),
             telemetry: TelemetryOptions::default(),
         }
     }
 
-    /// What is wrong with the values as a whole, one line a fault.
-    pub(crate) fn faults(&self) -> Vec<String> {
+    /// The certificates of the process `name`, if it has any.
+    pub(crate) fn mutual_tls(&self, name: &str) -> Result<Option<tls::Mutual>, tls::FilesError> {
+        let processes: BTreeSet<_> = api::METHODS.iter().flat_map(|method| method.workloads).copied().collect();
+        let names = tls::Names::new(name, processes);
+        self.mutual_tls.as_deref().map(|directory| tls::Mutual::open(directory, names)).transpose()
+    }
+
+    /// What is wrong with the URL of a service, for `Config::validate`.
+    pub fn service_url_fault(&self, option: &str, url: &str) -> Option<String> {
+        match channel::check(url, self.mutual_tls.is_some()) {
+            Ok(()) => None,
+            Err(error @ ChannelError::Plaintext) => Some(format!("{option}: {error}, which {MUTUAL_TLS} asks for")),
+            Err(error) => Some(format!("{option}: {error}")),
+        }
+    }
+
+    /// What is wrong with the values as a whole, one line a fault, for the process `name`.
+    pub(crate) fn faults(&self, name: &str) -> Vec<String> {
         let mut faults = self.telemetry.faults();
+        if let Err(error) = self.mutual_tls(name) {
+            faults.push(format!("{MUTUAL_TLS}: {}", Chain(&error)));
+        }
         faults.extend(self.channels.faults());
         faults.extend(self.listener.faults());
         let mut require = |holds: bool, fault: &str| {

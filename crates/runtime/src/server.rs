@@ -16,6 +16,7 @@ use tonic::service::Routes;
 use tower::layer::util::Identity;
 use tower::{Layer, Service};
 
+use crate::channel::{self, Channel, ChannelError};
 use crate::contract::Contract;
 use crate::layers::{Layered, Layers, assemble};
 use crate::listener::{self, BindError, Limits, ListenerOptions};
@@ -36,12 +37,23 @@ pub struct Api {
     admin: axum::Router,
     http1: bool,
     detach: bool,
+    door: bool,
+    tls: Option<tls::Public>,
 }
 
 impl Api {
     pub fn new(contract: Contract) -> Self {
         let services = Services::new(&contract);
-        Self { contract, names: Vec::new(), services, admin: axum::Router::new(), http1: false, detach: true }
+        Self {
+            contract,
+            names: Vec::new(),
+            services,
+            admin: axum::Router::new(),
+            http1: false,
+            detach: true,
+            door: false,
+            tls: None,
+        }
     }
 
     /// Serves one gRPC service.
@@ -66,12 +78,14 @@ impl Api {
 
     /// Stands before other processes: the layer inside those of the runtime answers for more than the services here, `names` among
     /// them. HTTP/1.1 is then accepted too, and a call ends with its caller's leaving: a door that forwards has no work of its own to
-    /// finish.
+    /// finish. Whoever comes shows no certificate; with `tls`, the door does.
     #[must_use]
-    pub fn door(mut self, names: impl IntoIterator<Item = String>) -> Self {
+    pub fn door(mut self, names: impl IntoIterator<Item = String>, tls: Option<tls::Public>) -> Self {
         self.names.extend(names);
         self.http1 = true;
         self.detach = false;
+        self.door = true;
+        self.tls = tls;
         self
     }
 
@@ -86,6 +100,7 @@ impl Api {
 /// A process with its ports bound, before it serves.
 pub struct Process {
     options: ProcessOptions,
+    mutual_tls: Option<tls::Mutual>,
     exporting: bool,
     shutdown: Shutdown,
     readiness: Readiness,
@@ -95,6 +110,15 @@ pub struct Process {
     admin: TcpListener,
 }
 
+/// A process cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error("the certificates of --mutual-tls (GUILDHALL_MUTUAL_TLS) cannot be used")]
+    Certificates(#[from] tls::FilesError),
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     #[error("the descriptor set cannot be offered by reflection")]
@@ -102,16 +126,26 @@ pub enum ServeError {
 }
 
 impl Process {
-    /// Binds both ports. `exporting`: whether telemetry goes to a collector (`Telemetry::exporting`).
-    pub async fn start(options: ProcessOptions, shutdown: Shutdown, exporting: bool) -> Result<Self, BindError> {
+    /// Binds both ports. `name`: which process of the installation it is, as its certificate says. `exporting`: whether telemetry goes to a
+    /// collector (`Telemetry::exporting`).
+    pub async fn start(
+        name: &str,
+        options: ProcessOptions,
+        shutdown: Shutdown,
+        exporting: bool,
+    ) -> Result<Self, StartError> {
+        let mutual_tls = options.mutual_tls(name)?;
         let api = listener::bind(options.listen, "--listen").await?;
         let admin = listener::bind(options.admin_listen, "--admin-listen").await?;
         // Before any metric is recorded: a handle made earlier would record nowhere.
         telemetry::prometheus();
         let background = Background::default();
         background.spawn(telemetry::upkeep());
+        if let Some(mutual) = &mutual_tls {
+            background.spawn(mutual.clone().follow());
+        }
         let (readiness, draining) = (Readiness::default(), CancellationToken::new());
-        Ok(Self { options, exporting, shutdown, readiness, background, draining, api, admin })
+        Ok(Self { options, mutual_tls, exporting, shutdown, readiness, background, draining, api, admin })
     }
 
     pub fn api_address(&self) -> io::Result<SocketAddr> {
@@ -137,6 +171,11 @@ impl Process {
 
     pub fn options(&self) -> &ProcessOptions {
         &self.options
+    }
+
+    /// A channel to another service, as the options say.
+    pub fn connect(&self, url: &str, contract: Contract) -> Result<Channel, ChannelError> {
+        channel::connect(url, contract, &self.options.channels, self.mutual_tls.as_ref())
     }
 
     /// Serves until the shutdown begins, then ends in order: NOT_SERVING; the drain delay, for endpoints to notice; no more
@@ -166,7 +205,8 @@ impl Process {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let Self { options, exporting, shutdown, readiness, background, draining, api: listener, admin } = self;
+        let Self { options, mutual_tls, exporting, shutdown, readiness, background, draining, api: listener, admin } =
+            self;
         let health = readiness.health_service(api.names.iter().cloned());
         let mut open = Routes::new(health.clone());
         if options.reflection {
@@ -190,8 +230,18 @@ impl Process {
         let few = ListenerOptions { max_connections: 256, max_streams: 100, ..ListenerOptions::default() };
         let admin_limits = Limits { connection: few, http1: true, drain: END_LIMIT };
         let admin_draining = CancellationToken::new();
-        let admin_server = tokio::spawn(listener::serve(admin, admin_service, admin_limits, admin_draining.clone()));
-        let server = listener::serve(listener, service, limits, draining.clone());
+        // Kubelets and scrapers have no certificate, so the admin port asks for none.
+        let admin_server =
+            tokio::spawn(listener::serve(admin, None, admin_service, admin_limits, admin_draining.clone()));
+        let acceptor = match (api.door, &api.tls) {
+            (true, None) => None,
+            (true, Some(public)) => {
+                background.spawn(public.clone().follow());
+                Some(public.acceptor())
+            }
+            (false, _) => mutual_tls.as_ref().map(tls::Mutual::acceptor),
+        };
+        let server = listener::serve(listener, acceptor, service, limits, draining.clone());
 
         let end = async {
             shutdown.begun().await;

@@ -94,7 +94,7 @@ async fn retries_stop_when_the_budget_is_spent() {
 async fn a_service_that_is_not_there_is_unavailable() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for url in [format!("http://{closed}"), "http://nowhere.invalid:1".to_owned()] {
-        let channel = runtime::connect(&url, contract(), &ChannelOptions::default()).expect("a good URL");
+        let channel = runtime::connect(&url, contract(), &ChannelOptions::default(), None).expect("a good URL");
         let status = unary(channel, "/test.v1.Thing/Write", CallContext::background().request(())).await;
         assert_refused(&status.expect_err("nobody answers"), Code::Unavailable, "UNAVAILABLE");
     }
@@ -104,7 +104,7 @@ async fn a_service_that_is_not_there_is_unavailable() {
 async fn a_name_is_looked_up() {
     let server = serve(Thing::default()).await;
     let url = format!("http://localhost:{}", server.api.port());
-    let channel = runtime::connect(&url, contract(), &ChannelOptions::default()).expect("a good URL");
+    let channel = runtime::connect(&url, contract(), &ChannelOptions::default(), None).expect("a good URL");
     // Where the name has an IPv6 address too, nobody answers there, and the call goes on to the other.
     unary(channel, "/test.v1.Thing/Echo", CallContext::background().request(())).await.expect("it is found");
 }
@@ -112,6 +112,6 @@ async fn a_name_is_looked_up() {
 #[tokio::test]
 async fn only_http_urls_are_taken() {
     for url in ["", "org:7101", "ftp://org:7101", "http://"] {
-        assert!(runtime::connect(url, contract(), &ChannelOptions::default()).is_err(), "{url}");
+        assert!(runtime::connect(url, contract(), &ChannelOptions::default(), None).is_err(), "{url}");
     }
 }

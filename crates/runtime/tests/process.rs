@@ -17,7 +17,8 @@ fn asked(service: &str) -> HealthCheckRequest {
 
 #[tokio::test]
 async fn readiness_follows_its_conditions_everywhere() {
-    let process = Process::start(ProcessOptions::ephemeral(), Shutdown::manual(), false).await.expect("free ports");
+    let process =
+        Process::start("test", ProcessOptions::ephemeral(), Shutdown::manual(), false).await.expect("free ports");
     let schema = process.readiness().condition("schema");
     let (api, admin) = (process.api_address().unwrap(), process.admin_address().unwrap());
     let (readiness, shutdown) = (process.readiness(), process.shutdown());
@@ -90,7 +91,9 @@ async fn a_port_in_use_is_one_readable_line() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("bound");
     let options = ProcessOptions { listen: address, ..ProcessOptions::ephemeral() };
-    let Err(error) = Process::start(options, Shutdown::manual(), false).await else { panic!("the port is taken") };
+    let Err(error) = Process::start("test", options, Shutdown::manual(), false).await else {
+        panic!("the port is taken")
+    };
     assert_eq!(
         error.to_string(),
         format!("cannot listen on {address} (--listen): the port is in use by another process")

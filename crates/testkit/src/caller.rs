@@ -8,7 +8,7 @@ use std::{
 
 use access::{SigningKey, WorkloadClaims};
 use serde_json::{Value, json};
-use tonic::Code;
+use tonic::{Code, transport::Channel};
 
 pub use crate::dynamic::Refused;
 use crate::{Cluster, dynamic};
@@ -30,6 +30,12 @@ impl Caller {
     fn new(address: impl std::fmt::Display, token: Option<&str>) -> Self {
         let headers = token.map(|token| ("authorization".to_owned(), format!("Bearer {token}"))).into_iter().collect();
         Self { client: dynamic::Client::of_the_contracts(address), headers }
+    }
+
+    /// By a connection that the test has made.
+    pub fn by(channel: Channel, token: Option<&str>) -> Self {
+        let headers = token.map(|token| ("authorization".to_owned(), format!("Bearer {token}"))).into_iter().collect();
+        Self { client: dynamic::Client::by(channel), headers }
     }
 
     /// The same caller with one header more.
@@ -123,6 +129,11 @@ impl Cluster {
 
     /// A service of this installation calling another, with its own key and no caller behind it.
     pub fn workload(&self, caller: &str, called: &str) -> Caller {
+        Caller::new(self.door(called), Some(&self.workload_token(caller, called)))
+    }
+
+    /// What it proves itself with.
+    pub fn workload_token(&self, caller: &str, called: &str) -> String {
         let key = self.directory().join("keys").join(format!("{caller}.pem"));
         let pem = std::fs::read_to_string(&key).unwrap_or_else(|error| panic!("no {}: {error}", key.display()));
         let key = SigningKey::from_pem(&pem).unwrap_or_else(|| panic!("{} holds no single key", key.display()));
@@ -137,8 +148,7 @@ impl Cluster {
             obo: None,
             act: None,
         };
-        let token = key.sign("wl+jwt", &claims).unwrap_or_else(|error| panic!("{error}"));
-        Caller::new(self.door(called), Some(&token))
+        key.sign("wl+jwt", &claims).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Where a service listens.

@@ -99,7 +99,12 @@ pub fn channel(address: impl fmt::Display) -> Channel {
 impl Client {
     /// Knows the contracts as they were compiled.
     pub fn of_the_contracts(address: impl fmt::Display) -> Self {
-        Self { channel: channel(address), pool: CONTRACTS.clone() }
+        Self::by(channel(address))
+    }
+
+    /// The same by a connection that is there.
+    pub fn by(channel: Channel) -> Self {
+        Self { channel, pool: CONTRACTS.clone() }
     }
 
     /// Knows only what the server's reflection tells of one service.

@@ -108,7 +108,7 @@ impl Stage {
 
         let options = ProcessOptions { reflection: true, ..ProcessOptions::ephemeral() };
         let shutdown = Shutdown::manual();
-        let process = Process::start(options.clone(), shutdown.clone(), false).await.unwrap();
+        let process = Process::start("gateway", options.clone(), shutdown.clone(), false).await.unwrap();
         let (address, admin) = (process.api_address().unwrap(), process.admin_address().unwrap());
         let readiness = process.readiness();
         let config = Config {
@@ -121,6 +121,7 @@ impl Stage {
                 key_poll: Duration::from_secs(30),
                 key_cache_time: Duration::from_secs(300),
             },
+            tls: None,
             access_keys: folder.path().join("access.pem"),
             org_url: format!("http://{}", org.address),
             member_url: format!("http://{}", member.address),

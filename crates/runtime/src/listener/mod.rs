@@ -9,6 +9,7 @@
 mod crowd;
 mod frames;
 mod guard;
+mod handshake;
 mod options;
 
 use std::convert::Infallible;
@@ -26,6 +27,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use pin_project_lite::pin_project;
+use tls::{Acceptor, Peer as Certified};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -90,8 +93,14 @@ pub(crate) struct Limits {
 }
 
 /// Serves until `draining` is cancelled; then stops listening, sends GOAWAY, and waits for the calls in flight as long as
-/// the limits say. Returns whether all of them ended by themselves.
-pub(crate) async fn serve<S, B>(listener: TcpListener, service: S, limits: Limits, draining: CancellationToken) -> bool
+/// the limits say. Returns whether all of them ended by themselves. With an acceptor, connections are by TLS and by nothing else.
+pub(crate) async fn serve<S, B>(
+    listener: TcpListener,
+    acceptor: Option<Acceptor>,
+    service: S,
+    limits: Limits,
+    draining: CancellationToken,
+) -> bool
 where
     S: Service<Request<Body>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -120,7 +129,8 @@ where
                     continue;
                 };
                 let peer = Arc::clone(&present.peer);
-                let connection = connection(stream, remote, service.clone(), limits, peer, draining.clone());
+                let acceptor = acceptor.clone();
+                let connection = connection(stream, acceptor, remote, service.clone(), limits, peer, draining.clone());
                 connections.spawn(async move {
                     present.peer.cut.run_until_cancelled(connection).await;
                 });
@@ -144,6 +154,7 @@ where
 
 async fn connection<S, B>(
     stream: TcpStream,
+    acceptor: Option<Acceptor>,
     remote: SocketAddr,
     service: S,
     limits: Limits,
@@ -160,9 +171,28 @@ async fn connection<S, B>(
         tracing::debug!(%error, "TCP_NODELAY cannot be set");
     }
     let from = TcpConnectInfo { local_addr: stream.local_addr().ok(), remote_addr: Some(remote) };
-    let service = Calls { service, from, peer: Arc::clone(&peer) };
+    let calls = |certified| Calls { service, from, certified, peer: Arc::clone(&peer) };
+    let Some(acceptor) = acceptor else {
+        return speak(stream, calls(None), limits, &peer, &draining).await;
+    };
+    // Here and not where connections are accepted: one peer's pace is not the others'. Nothing was said yet, so a drain ends it at once.
+    let limit = limits.connection.header_timeout;
+    let Some(Some(accepted)) = draining.run_until_cancelled(handshake::make(&acceptor, stream, limit)).await else {
+        return;
+    };
+    speak(accepted.stream, calls(accepted.peer), limits, &peer, &draining).await;
+}
+
+async fn speak<T, S, B>(io: T, service: Calls<S>, limits: Limits, peer: &Peer, draining: &CancellationToken)
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Body>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
     let builder = builder(limits);
-    let guard = Guard::new(stream, limits.rates(), limits.connection.header_timeout);
+    let guard = Guard::new(io, limits.rates(), limits.connection.header_timeout);
     let connection = builder.serve_connection(TokioIo::new(guard), TowerToHyperService::new(service));
     let mut connection = std::pin::pin!(connection);
     // Each connection has an age of its own within a tenth of the mean, or all that began together would end together.
@@ -192,6 +222,7 @@ async fn connection<S, B>(
 struct Calls<S> {
     service: S,
     from: TcpConnectInfo,
+    certified: Option<Certified>,
     peer: Arc<Peer>,
 }
 
@@ -209,6 +240,9 @@ where
 
     fn call(&mut self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.from.clone());
+        if let Some(certified) = self.certified {
+            request.extensions_mut().insert(certified);
+        }
         Counted { inner: self.service.call(request.map(Body::new)), call: Some(self.peer.call()) }
     }
 }

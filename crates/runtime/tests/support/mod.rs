@@ -186,7 +186,7 @@ pub async fn serve(thing: Thing) -> Server {
 
 pub async fn serve_with(thing: Thing, options: ProcessOptions, exporting: bool) -> Server {
     let shutdown = Shutdown::manual();
-    let process = Process::start(options, shutdown.clone(), exporting).await.expect("the ports are free");
+    let process = Process::start("test", options, shutdown.clone(), exporting).await.expect("the ports are free");
     let (api, admin) = (process.api_address().unwrap(), process.admin_address().unwrap());
     let readiness = process.readiness();
     let serving = tokio::spawn(process.serve(Api::new(contract()).service(thing), Identity::new()));
@@ -195,7 +195,8 @@ pub async fn serve_with(thing: Thing, options: ProcessOptions, exporting: bool) 
 
 impl Server {
     pub fn channel(&self) -> Channel {
-        runtime::connect(&format!("http://{}", self.api), contract(), &ChannelOptions::default()).expect("a good URL")
+        runtime::connect(&format!("http://{}", self.api), contract(), &ChannelOptions::default(), None)
+            .expect("a good URL")
     }
 
     /// A channel of tonic's own, which adds nothing.
