@@ -80,6 +80,7 @@ mod sso_factors;
 mod sso_links;
 mod streams;
 mod tenant_walls;
+mod token_ages;
 mod token_exchange;
 mod tokens;
 mod transfer;

@@ -333,6 +333,8 @@ async fn an_app_is_replaced_by_who_has_it_and_taken_away_by_the_project() {
     let second = codes(&ada.caller.call(REGENERATE, request.clone()).await);
     assert_eq!(codes(&ada.caller.call(REGENERATE, request).await), second);
     assert!(second.iter().all(|code| !first.contains(code)));
+    let used = json!({"code": app.at(app.last)});
+    ada.caller.refused(REGENERATE, used, Code::Unauthenticated, "SIGN_IN_FAILED").await;
     let required = sign_in(&acme, &ada).await;
     failed(&project, recover(&required, &first[0])).await;
     project.anyone().call(COMPLETE_MFA, recover(&required, &second[0])).await;

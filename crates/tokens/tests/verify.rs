@@ -83,6 +83,56 @@ fn a_list_of_the_values_is_no_object() {
 }
 
 #[test]
+fn one_thing_that_is_wrong_is_enough_though_it_is_signed() {
+    let key = &KEYS[0];
+    let head = header(key).to_string();
+    let signed = |head: &str, said: &str| key.sign_parts(head.as_bytes(), said.as_bytes()).unwrap();
+    let with = |mut base: Value, name: &str, value: Value| {
+        base[name] = value;
+        base.to_string()
+    };
+    let long = "x".repeat(600);
+    for (name, value) in [("iss", "https://x.test"), ("sub", ""), ("aud", "billing")] {
+        assert!(verify(&signed(&head, &with(claims(), name, json!(value)))).is_err(), "{name}");
+    }
+    for (name, value) in [("alg", "ES256"), ("alg", "none"), ("typ", "JWT"), ("kid", KEYS[1].kid()), ("kid", &long)] {
+        assert!(
+            verify(&signed(&with(header(key), name, json!(value)), &claims().to_string())).is_err(),
+            "{name} {value}"
+        );
+    }
+    // A name twice, also where nobody reads it, and however it is spelled.
+    let said = claims().to_string();
+    for more in [r#","x":1}"#, r#","\u0078":1}"#, r#","y":[{"z":1,"z":1}]}"#] {
+        assert!(verify(&signed(&head, &(said[..said.len() - 1].to_owned() + more))).is_err(), "{more}");
+    }
+    // Within 8 KiB, and a header within 512 bytes, whatever blanks fill it.
+    for (blanks, good) in [(0, true), (4000, true), (8000, false)] {
+        assert_eq!(verify(&signed(&head, &(said.clone() + &" ".repeat(blanks)))).is_ok(), good, "{blanks}");
+    }
+    for (blanks, good) in [(100, true), (500, false)] {
+        assert_eq!(verify(&signed(&(head.clone() + &" ".repeat(blanks)), &said)).is_ok(), good, "{blanks}");
+    }
+}
+
+#[test]
+fn a_weak_key_is_none_under_its_right_name_either() {
+    use aws_lc_rs::digest::{SHA256, digest};
+    let set = |n: &str, e: &str| {
+        let named = format!(r#"{{"e":"{e}","kty":"RSA","n":"{n}"}}"#);
+        let kid = URL_SAFE_NO_PAD.encode(digest(&SHA256, named.as_bytes()));
+        let jwk = json!({"kty": "RSA", "n": n, "e": e, "kid": kid, "alg": "RS256", "use": "sig"});
+        KeySet::parse(json!({ "keys": [jwk] }).to_string().as_bytes())
+    };
+    let good = KEYS[2].public_jwk()["n"].as_str().unwrap().to_owned();
+    assert!(set(&good, "AQAB").is_ok());
+    let odd = |bytes: usize| URL_SAFE_NO_PAD.encode(vec![0xff; bytes]);
+    for (n, e) in [(&good, "Aw"), (&good, "EQ"), (&odd(128), "AQAB"), (&odd(255), "AQAB"), (&odd(513), "AQAB")] {
+        assert!(set(n, e).is_err(), "{e} {}", n.len());
+    }
+}
+
+#[test]
 fn times_hold_to_the_second_with_five_of_leeway() {
     let token = sign(&KEYS[0], &header(&KEYS[0]), &claims());
     for (now, good) in [(NOW - 6, false), (NOW - 5, true), (NOW + 300, true), (NOW + 304, true), (NOW + 305, false)] {
