@@ -76,6 +76,7 @@ mod social;
 mod sso;
 mod sso_ends;
 mod streams;
+mod telemetry;
 mod tenant_walls;
 mod token_exchange;
 mod tokens;
