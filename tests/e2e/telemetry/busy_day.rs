@@ -102,6 +102,9 @@ pub async fn a_busy_day(cluster: &Cluster) -> Vec<(&'static str, String)> {
         .await
         .unwrap_err();
 
+    let other = json!({"organization_id": tenancy::OrganizationId::new().to_string()});
+    owner.caller.refused(GET, other, Code::NotFound, "NOT_FOUND").await;
+
     // Somebody asks what they may, so that there are snapshots; an address is taken.
     let question =
         json!({"organization_id": acme.id, "subject": {"member_id": owner.id}, "permission": "guildhall.member:read"});
