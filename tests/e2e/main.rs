@@ -81,6 +81,7 @@ mod sso_ends;
 mod sso_factors;
 mod sso_links;
 mod streams;
+mod telemetry;
 mod tenant_walls;
 mod token_ages;
 mod token_exchange;

@@ -5,6 +5,7 @@
 
 mod contract;
 mod layers;
+mod observability;
 mod reference;
 mod supply;
 mod tree;

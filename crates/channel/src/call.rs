@@ -142,7 +142,7 @@ impl Inner {
                 }
                 Attempt::NotBegun | Attempt::Broken => return Err(Failure::Lost { in_vain: false }),
             }
-            metrics::counter!("rpc_client_retries_total").increment(1);
+            meters::RETRIES.count();
             sleep(pause.mul_f64(0.5 + rand::random::<f64>())).await;
             pause = (pause * 4).min(Duration::from_millis(200));
         }

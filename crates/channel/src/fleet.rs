@@ -172,7 +172,7 @@ impl Fleet {
         }
         let pause = endpoint.health.eject();
         drop(all);
-        metrics::counter!("rpc_client_ejections_total").increment(1);
+        meters::EJECTIONS.count();
         let (address, seconds) = (endpoint.address, pause.as_secs_f64());
         tracing::warn!(%address, seconds, "a replica fails and gets no calls for a while");
     }

@@ -3,7 +3,14 @@
 //! The cursor is kept after the effect, so an event may be applied twice, never not at all: effects are idempotent, and ordered by
 //! the event's revision in its own service, so that a late one never undoes a newer.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use access::{Caller, Onward, Service};
 use api::event::v1::{
@@ -45,6 +52,34 @@ pub trait Consumer: Send + Sync + 'static {
 
 /// A stream that is open. Not a callback: a future that holds an async closure over borrowed messages cannot be spawned.
 struct Reading(tonic::Streaming<WatchEventsResponse>);
+
+/// How far behind its source a reader is, as of when somebody looks. One for each source: where a process reads it twice, what was heard last counts.
+#[derive(Clone)]
+struct Lag(Arc<AtomicI64>);
+
+impl Lag {
+    fn of(service: Service) -> Self {
+        let (heard, gauge) = (Arc::new(AtomicI64::default()), meters::FEED_LAG.gauge(&[("source", service.name())]));
+        let last = Arc::clone(&heard);
+        meters::observe(move || {
+            let until = last.load(Ordering::Relaxed);
+            // Nothing has been heard yet: how long ago it fell silent nobody knows.
+            if until > 0 {
+                gauge.set(Duration::from_micros(u64::try_from(now_micros() - until).unwrap_or(0)).as_secs_f64());
+            }
+        });
+        Self(heard)
+    }
+
+    fn heard(&self, until: &Timestamp) {
+        self.0.fetch_max(until.seconds * 1_000_000 + i64::from(until.nanos) / 1_000, Ordering::Relaxed);
+    }
+}
+
+fn now_micros() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
 
 /// One message: an event or, by None, how far everything has come.
 struct Heard {
@@ -110,9 +145,9 @@ impl Pause {
 
 /// Applies every event of the source, from the cursor that the database keeps. Ends only with the task.
 pub async fn consume(source: Source, database: Database, consumer: impl Consumer) {
-    let mut pause = Pause(FIRST_PAUSE);
+    let (mut pause, lag) = (Pause(FIRST_PAUSE), Lag::of(source.service));
     loop {
-        let outcome = apply_all(&source, &database, &consumer, &mut pause).await;
+        let outcome = apply_all(&source, &database, &consumer, &mut pause, &lag).await;
         pause.take(source.service, outcome).await;
     }
 }
@@ -123,6 +158,7 @@ async fn apply_all(
     database: &Database,
     consumer: &impl Consumer,
     pause: &mut Pause,
+    lag: &Lag,
 ) -> Result<(), Status> {
     let name = source.service.name();
     let cursor = feed::cursor_of(database, name).await.map_err(|error| Status::unavailable(error.to_string()))?;
@@ -130,8 +166,9 @@ async fn apply_all(
     let mut dirty = false;
     let mut reading = source.open(kept.clone(), None).await?;
     loop {
-        let Heard { event, cursor, .. } = reading.next().await?;
+        let Heard { event, complete_until, cursor } = reading.next().await?;
         pause.0 = FIRST_PAUSE;
+        complete_until.iter().for_each(|until| lag.heard(until));
         if let Some(event) = &event
             && consumer.apply(event).await == Applied::Later
         {
@@ -149,7 +186,7 @@ async fn apply_all(
 /// Follows the source from a time on and keeps nothing: for readers that hold the recent past in memory. `heard` is called with
 /// every event, and with how far everything has come. Ends only with the task.
 pub async fn follow(source: Source, start_time: Timestamp, mut heard: impl FnMut(News<'_>) + Send) {
-    let mut pause = Pause(FIRST_PAUSE);
+    let (mut pause, lag) = (Pause(FIRST_PAUSE), Lag::of(source.service));
     let mut reached = String::new();
     loop {
         let outcome: Result<(), Status> = async {
@@ -160,6 +197,7 @@ pub async fn follow(source: Source, start_time: Timestamp, mut heard: impl FnMut
                 if let Some(event) = &event {
                     heard(News::Event(event));
                 } else if let Some(time) = complete_until {
+                    lag.heard(&time);
                     heard(News::CompleteUntil(time));
                 }
                 reached = cursor;

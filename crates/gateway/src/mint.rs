@@ -102,7 +102,7 @@ impl Mint {
         claims.amr = proofs::amr(&session.auth_factors);
         claims.acr = proofs::acr(&session.auth_factors);
         claims.epoch = grant.epoch;
-        self.sign(claims, terms)
+        self.sign("member", claims, terms)
     }
 
     pub fn service_account(
@@ -117,7 +117,7 @@ impl Mint {
         claims.sid = Some(key.to_string());
         claims.project_id = Some(project.to_string());
         claims.org_id = organization.map(|id| id.to_string());
-        self.sign(claims, terms)
+        self.sign("service_account", claims, terms)
     }
 
     /// A token for less, of one that is good.
@@ -125,11 +125,11 @@ impl Mint {
         let AccessClaims { iss, iat, nbf, jti, .. } = self.claims(String::new(), String::new());
         let terms = Terms { not_after: Some(terms.not_after.map_or(from.exp, |time| time.min(from.exp))), ..terms };
         let claims = AccessClaims { iss, iat, nbf, jti, client_id, permissions: Vec::new(), ..from.clone() };
-        self.sign(claims, terms)
+        self.sign("exchanged", claims, terms)
     }
 
     pub fn operator(&self, client_id: &str) -> Result<Minted, Status> {
-        self.sign(self.claims("operator".to_owned(), client_id.to_owned()), Terms::default())
+        self.sign("operator", self.claims("operator".to_owned(), client_id.to_owned()), Terms::default())
     }
 
     /// Those that every token has. Its end comes with the terms.
@@ -159,7 +159,7 @@ impl Mint {
 
     /// What makes the token too large is left out, what a verifier can do without first: the project's own claims from the last on, then the
     /// roles, which are for display. What was asked for is never left out.
-    fn sign(&self, mut claims: AccessClaims, terms: Terms) -> Result<Minted, Status> {
+    fn sign(&self, kind: &'static str, mut claims: AccessClaims, terms: Terms) -> Result<Minted, Status> {
         let Terms { algorithm, lifetime, audience, permissions, not_after, act, mut custom } = terms;
         claims.aud = audience.unwrap_or(claims.aud);
         let exp = claims.iat + lifetime.min(outdated::LONGEST_LIFE).as_secs();
@@ -177,6 +177,7 @@ impl Mint {
             };
             let token = token.map_err(|error| runtime::internal(&error))?;
             if token.len() <= MAX_TOKEN {
+                meters::MINTED.count_of("kind", kind);
                 return Ok(Minted { token, expires_in });
             }
             if custom.pop().is_none() {

@@ -21,8 +21,13 @@ pub(crate) fn routes(
         .into_axum_router()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(move || async move { readyz(&readiness) }))
-        .route("/metrics", get(|| async { prometheus().render() }))
+        .route("/metrics", get(|| async { metrics() }))
         .merge(extra)
+}
+
+fn metrics() -> String {
+    meters::refresh();
+    prometheus().render()
 }
 
 fn readyz(readiness: &Readiness) -> (StatusCode, String) {

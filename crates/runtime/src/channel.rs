@@ -20,6 +20,7 @@ use tower::Service;
 
 use crate::call::{CallContext, Keyed, RequestId};
 use crate::contract::Contract;
+use crate::layers::Onward;
 use crate::options::seconds;
 use crate::refusal::Refusal;
 
@@ -140,7 +141,8 @@ impl Channel {
         let repeatable = unary && (method.is_repeatable() || request.extensions().get::<Keyed>().is_some());
 
         let (mut parts, body) = request.into_parts();
-        call.trace().write(&mut parts.headers);
+        let (onward, trace) = Onward::begin(&call, method.name());
+        trace.write(&mut parts.headers);
         parts.headers.insert(RequestId::HEADER, call.request_id().header_value());
         let request = Request::from_parts(parts, body);
         let answer = self.inner.call(request, Asked { deadline, told, unary, repeatable }).await;
@@ -151,12 +153,13 @@ impl Channel {
         if in_vain {
             call.asked_in_vain();
         }
-        answer.map_err(|failure| match failure {
+        let answer = answer.map_err(|failure| match failure {
             Failure::DeadlineExceeded => Refusal::deadline_exceeded().into(),
             Failure::Unreachable | Failure::Lost { .. } => unavailable().into(),
             Failure::Crowded => Refusal::overloaded(COME_AGAIN.mul_f64(1.0 + rand::random::<f64>())).into(),
             Failure::Request(status) => status,
-        })
+        });
+        onward.answered(answer)
     }
 }
 

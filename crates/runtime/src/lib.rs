@@ -41,10 +41,12 @@ mod log_format;
 mod options;
 mod probe;
 mod readiness;
+mod recorder;
 mod refusal;
 mod server;
 mod services;
 mod shutdown;
+mod statements;
 mod telemetry;
 
 pub use answer::{Wire, answer, http_status, status_json};

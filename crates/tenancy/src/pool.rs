@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use metrics::{Counter, Gauge, Histogram};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgPool, Postgres, SqlSafeStr as _, Transaction};
@@ -30,6 +31,53 @@ pub(crate) struct Pool {
     patience: Duration,
     openers: Arc<Semaphore>,
     reach: Arc<Reach>,
+    gauges: Arc<Gauges>,
+}
+
+/// A process has one pool, so its name says nothing but is asked for by the conventions.
+const NAME: (&str, &str) = ("db.client.connection.pool.name", "main");
+
+#[derive(Debug)]
+struct Gauges {
+    pending: Gauge,
+    wait: Histogram,
+    timeouts: Counter,
+}
+
+impl Gauges {
+    fn of(pool: &PgPool, most: u32) -> Self {
+        let state = |state| meters::CONNECTIONS.gauge(&[NAME, ("db.client.connection.state", state)]);
+        let (idle, used, max) = (state("idle"), state("used"), meters::CONNECTIONS_MAX.gauge(&[NAME]));
+        let pool = pool.clone();
+        meters::observe(move || {
+            let free = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX).min(pool.size());
+            idle.set(f64::from(free));
+            used.set(f64::from(pool.size() - free));
+            max.set(f64::from(most));
+        });
+        Self {
+            pending: meters::CONNECTIONS_PENDING.gauge(&[NAME]),
+            wait: meters::CONNECTION_WAIT.histogram(&[NAME]),
+            timeouts: meters::CONNECTION_TIMEOUTS.counter(&[NAME]),
+        }
+    }
+}
+
+/// Somebody waits, until it is dropped.
+struct Waiting<'a>(&'a Gauges, Instant);
+
+impl<'a> Waiting<'a> {
+    fn begin(gauges: &'a Gauges) -> Self {
+        gauges.pending.increment(1.0);
+        Self(gauges, Instant::now())
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.pending.decrement(1.0);
+        self.0.wait.record(self.1.elapsed().as_secs_f64());
+    }
 }
 
 impl Pool {
@@ -41,7 +89,8 @@ impl Pool {
             .acquire_timeout(OPENED_WITHIN.max(patience))
             .test_before_acquire(false)
             .connect_lazy_with(connect);
-        Self { inner, most, patience, openers: Arc::new(Semaphore::new(OPENERS)), reach }
+        let gauges = Arc::new(Gauges::of(&inner, most));
+        Self { inner, most, patience, openers: Arc::new(Semaphore::new(OPENERS)), reach, gauges }
     }
 
     /// For what waits as long as it takes: migrations, and the listener for hints.
@@ -54,9 +103,15 @@ impl Pool {
         if let Some(idle) = self.inner.try_acquire() {
             return Ok(idle);
         }
-        match timeout(self.patience, self.wait()).await {
+        let waiting = Waiting::begin(&self.gauges);
+        let acquired = timeout(self.patience, self.wait()).await;
+        drop(waiting);
+        match acquired {
             Ok(acquired) => acquired,
-            Err(_) => Err(self.reach.judge(StoreError::Busy).await),
+            Err(_) => {
+                self.gauges.timeouts.increment(1);
+                Err(self.reach.judge(StoreError::Busy).await)
+            }
         }
     }
 

@@ -11,6 +11,7 @@ pub mod raw_http2;
 pub mod binaries;
 mod cluster;
 mod mail;
+pub mod otlp;
 mod proxy;
 mod replica;
 

@@ -209,6 +209,7 @@ async fn sweep(snapshots: &Snapshots, bringing: &Arc<Semaphore>) {
                 states.push(state);
             }
         }
+        snapshots.0.measured.found(states.iter().map(|state| state.age()).max().unwrap_or_default());
         let outcome = look(snapshots, bringing, states).await;
         match &outcome {
             Err(error) if !failing => {

@@ -14,6 +14,7 @@ mod floor;
 mod follow;
 mod heads;
 mod held;
+mod measured;
 mod sources;
 mod state;
 mod watch;
@@ -29,6 +30,7 @@ use engine::{OrganizationData, Snapshot};
 use floor::Floors;
 use heads::Heads;
 use held::Held;
+use measured::Measured;
 use moka::{
     future::Cache,
     ops::compute::{CompResult, Op},
@@ -88,6 +90,7 @@ struct Inner {
     asked: Mutex<Vec<OrganizationScope>>,
     /// The unreadable rows that the log has been told of: each once, not with every reading.
     told: moka::sync::Cache<(OrganizationId, Faults), ()>,
+    measured: Measured,
 }
 
 /// For how many organizations the log remembers what it was told.
@@ -103,6 +106,7 @@ impl Snapshots {
     pub fn new(database: Database, max_bytes: u64, bound: Duration) -> Self {
         let cache = Cache::builder().max_capacity(max_bytes).weigher(|_, state: &Arc<State>| state.bytes()).build();
         Self(Arc::new(Inner {
+            measured: Measured::of(&cache),
             database,
             bound,
             cache,
@@ -180,9 +184,16 @@ impl Snapshots {
         consistency: Consistency,
     ) -> Result<Arc<State>, SnapshotError> {
         match (consistency, at_hand.filter(|state| state.scope() == scope)) {
-            (Consistency::MinimizeLatency, Some(state)) if state.is_proven(self.0.bound) => return Ok(state),
-            (Consistency::AtLeastAsFresh(asked), Some(state)) if state.reached(asked) => return Ok(state),
-            _ => {}
+            (Consistency::MinimizeLatency, Some(state)) if state.is_proven(self.0.bound) => {
+                self.0.measured.hits.increment(1);
+                return Ok(state);
+            }
+            (Consistency::AtLeastAsFresh(asked), Some(state)) if state.reached(asked) => {
+                self.0.measured.hits.increment(1);
+                return Ok(state);
+            }
+            (_, Some(_)) => self.0.measured.unproven.increment(1),
+            (_, None) => self.0.measured.misses.increment(1),
         }
         let heads = match Heads::read(&self.0.database, scope).await {
             Err(StoreError::Busy) => return Err(SnapshotError::Unproven),
@@ -271,6 +282,7 @@ impl Snapshots {
 
     /// Reads all of the organization, in one transaction that sees one moment.
     async fn load(&self, scope: OrganizationScope, heads: &Heads) -> Result<Arc<State>, StoreError> {
+        self.0.measured.loads.increment(1);
         let ground = self.ground(scope, heads.organization.incarnation, heads.project.as_ref());
         let mut read = self.0.database.read(scope).await?;
         let head = Head::find(read.connection(), scope.organization_id()).await?.ok_or(StoreError::TenantUnknown)?;

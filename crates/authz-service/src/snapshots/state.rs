@@ -186,7 +186,12 @@ impl State {
     pub(super) fn is_proven(&self, bound: Duration) -> bool {
         self.own_floor.revision() <= self.revision.own
             && self.template_floor.revision() <= self.revision.template
-            && Moment::from_nanoseconds(self.proven.load(Ordering::Acquire)).age() <= bound
+            && self.age() <= bound
+    }
+
+    /// How old the proof is.
+    pub(super) fn age(&self) -> Duration {
+        Moment::from_nanoseconds(self.proven.load(Ordering::Acquire)).age()
     }
 
     /// Everything that was committed before, by the database's clock, is in it.

@@ -122,7 +122,10 @@ impl TokenService for TokenDoor {
                 self.tokens.exchanges.exchange(&visitor, client, asked).await
             }
         };
-        let given = given.map_err(|refused| refused.status)?;
+        let given = given.map_err(|refused| {
+            meters::REFUSED.count_of("reason", refused.code.word());
+            refused.status
+        })?;
         Ok(Response::new(ExchangeTokenResponse {
             access_token: given.access.token,
             expires_in: given.access.expires_in,

@@ -55,7 +55,7 @@ impl OauthError {
         Self::new(StatusCode::UNAUTHORIZED, "invalid_client", "the client could not be authenticated")
     }
 
-    #[cfg(test)]
+    /// The error code.
     pub fn word(&self) -> &'static str {
         self.error
     }
@@ -64,20 +64,18 @@ impl OauthError {
 impl From<Refused> for OauthError {
     fn from(Refused { code, status }: Refused) -> Self {
         let retry_after = status.get_details_retry_info().and_then(|info| info.retry_delay);
-        let bad_request = |error| Self::new(StatusCode::BAD_REQUEST, error, speakable(status.message()));
+        let refused = |http| Self::new(http, code.word(), speakable(status.message()));
         let mut error = match code {
             OauthCode::InvalidClient => Self::invalid_client(),
-            OauthCode::InvalidRequest => bad_request("invalid_request"),
-            OauthCode::InvalidGrant => bad_request("invalid_grant"),
-            OauthCode::InvalidScope => bad_request("invalid_scope"),
-            OauthCode::InvalidTarget => bad_request("invalid_target"),
+            OauthCode::InvalidRequest
+            | OauthCode::InvalidGrant
+            | OauthCode::InvalidScope
+            | OauthCode::InvalidTarget => refused(StatusCode::BAD_REQUEST),
             OauthCode::TemporarilyUnavailable if status.code() == Code::ResourceExhausted => {
-                Self::new(StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable", speakable(status.message()))
+                refused(StatusCode::TOO_MANY_REQUESTS)
             }
-            OauthCode::TemporarilyUnavailable => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", speakable(status.message()))
-            }
-            OauthCode::ServerError => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "internal error"),
+            OauthCode::TemporarilyUnavailable => refused(StatusCode::SERVICE_UNAVAILABLE),
+            OauthCode::ServerError => Self::new(StatusCode::INTERNAL_SERVER_ERROR, code.word(), "internal error"),
         };
         error.retry_after = retry_after;
         error

@@ -83,7 +83,12 @@ pub async fn wrong_verb() -> OauthError {
 }
 
 pub async fn token(State(tokens): State<Arc<Tokens>>, request: Request) -> Result<Response, OauthError> {
-    let Asked { visitor, mut form, client } = asked(&tokens, request).await?;
+    let given = give(&tokens, request).await;
+    given.inspect_err(|refused| meters::REFUSED.count_of("reason", refused.word()))
+}
+
+async fn give(tokens: &Tokens, request: Request) -> Result<Response, OauthError> {
+    let Asked { visitor, mut form, client } = asked(tokens, request).await?;
     let grant_type = form.required("grant_type")?;
     let wish = wish(&mut form)?;
     let asked_some = !wish.permissions.is_empty();
@@ -94,14 +99,14 @@ pub async fn token(State(tokens): State<Arc<Tokens>>, request: Request) -> Resul
         }
         "refresh_token" => {
             // Sessions belong to no client that could authenticate.
-            if account(&tokens, &visitor.call, client).await?.is_some() {
+            if account(tokens, &visitor.call, client).await?.is_some() {
                 return Err(OauthError::unauthorized_client());
             }
             let refresh_token = form.required("refresh_token")?;
             (tokens.sessions.refreshed(&visitor.call, refresh_token, wish).await?, false)
         }
         TOKEN_EXCHANGE => {
-            let client = account(&tokens, &visitor.call, client).await?;
+            let client = account(tokens, &visitor.call, client).await?;
             let asked = exchange(&mut form, wish)?;
             (tokens.exchanges.exchange(&visitor, client, asked).await?, true)
         }

@@ -17,6 +17,20 @@ pub enum OauthCode {
     ServerError,
 }
 
+impl OauthCode {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::InvalidClient => "invalid_client",
+            Self::InvalidGrant => "invalid_grant",
+            Self::InvalidScope => "invalid_scope",
+            Self::InvalidTarget => "invalid_target",
+            Self::TemporarilyUnavailable => "temporarily_unavailable",
+            Self::ServerError => "server_error",
+        }
+    }
+}
+
 #[derive(Debug)]
 pub struct Refused {
     pub code: OauthCode,

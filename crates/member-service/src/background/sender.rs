@@ -6,7 +6,10 @@
 //! Nothing but the server's refusal of this very mail ends its tries early. What an operator can mend (a sealing key that this
 //! process lacks, a wrong password of the mail server) lets it wait.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use lettre::{
     Message,
@@ -67,6 +70,9 @@ pub fn send_for_ever(
     let sender = Arc::new(options.sender()?);
     Ok(async move {
         loop {
+            if let Err(error) = measure(&database).await {
+                tracing::debug!(error = %runtime::Chain(&error), "the outbox cannot be measured");
+            }
             match sender.send_due(&database).await {
                 // There may be more.
                 Ok(sent) if sent > 0 => continue,
@@ -77,6 +83,20 @@ pub fn send_for_ever(
             let _ = timeout(pause, waiting.notified()).await;
         }
     })
+}
+
+/// How full the outbox is, as every replica finds it before it sends.
+#[expect(clippy::cast_precision_loss, reason = "counted up to 10 000")]
+async fn measure(database: &Database) -> Result<(), StoreError> {
+    let mut read = database.read(ClusterScope::granted()).await?;
+    let depth = outbox::depth(read.connection()).await?;
+    read.finish().await?;
+    meters::OUTBOX.gauge(meters::NO_LABELS).set(depth.mails as f64);
+    let put = depth.oldest.and_then(|id| id.get_timestamp()).map(|at| at.to_unix());
+    let put = put.and_then(|(seconds, nanos)| UNIX_EPOCH.checked_add(Duration::new(seconds, nanos)));
+    let age = put.and_then(|put| put.elapsed().ok()).unwrap_or_default();
+    meters::OUTBOX_AGE.gauge(meters::NO_LABELS).set(age.as_secs_f64());
+    Ok(())
 }
 
 async fn next_look(database: &Database) -> Duration {
@@ -126,15 +146,21 @@ impl Sender {
             }
         };
         match timeout(SEND_LIMIT, self.server.send(&message)).await {
-            Ok(Ok(())) => tracing::debug!(%mail_id, "a mail is sent"),
+            Ok(Ok(())) => {
+                meters::MAILS.count_of("outcome", "sent");
+                tracing::debug!(%mail_id, "a mail is sent");
+            }
             Ok(Err(error @ SendError::Refused(_))) => {
+                meters::MAILS.count_of("outcome", "refused");
                 tracing::warn!(%mail_id, code = error.code(), %error, "a mail is dropped");
             }
             Ok(Err(error @ SendError::Later(_))) => {
+                meters::MAILS.count_of("outcome", "later");
                 tracing::warn!(%mail_id, tries, code = error.code(), %error, "a mail is tried again");
                 return Ok(());
             }
             Err(_) => {
+                meters::MAILS.count_of("outcome", "later");
                 tracing::warn!(%mail_id, tries, "the mail server took too long; the mail is tried again");
                 return Ok(());
             }

@@ -78,3 +78,23 @@ pub async fn next_due(connection: &mut PgConnection) -> Result<Option<Duration>,
     .await?;
     Ok(next.map(|time| time - OffsetDateTime::now_utc()))
 }
+
+/// What waits to be sent, for whoever watches.
+#[derive(Debug)]
+pub struct Depth {
+    /// Counted up to 10 000.
+    pub mails: i64,
+    /// Of these the first that was put in: its id, a UUIDv7, says when.
+    pub oldest: Option<Uuid>,
+}
+
+pub async fn depth(connection: &mut PgConnection) -> Result<Depth, StoreError> {
+    let row = sqlx::query!(
+        r#"-- cluster: the sender serves every tenant
+           select count(*) as "mails!", (array_agg(w.mail_id order by w.mail_id))[1] as oldest
+           from (select mail_id from outbox where give_up_time > now() order by next_try_time limit 10000) as w"#
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(Depth { mails: row.mails, oldest: row.oldest })
+}

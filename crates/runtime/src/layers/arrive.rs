@@ -96,7 +96,7 @@ async fn come(body: Body, limit: Duration, late: &Semaphore) -> Result<Body, ton
     let retry_after = COME_AGAIN.mul_f64(1.0 + rand::random::<f64>());
     let _place = late.try_acquire().map_err(|_| Refusal::overloaded(retry_after))?;
     timeout(limit.saturating_sub(SOON), whole).await.unwrap_or_else(|_| {
-        metrics::counter!("rpc_server_late_requests_total").increment(1);
+        meters::LATE_REQUESTS.count();
         Err(Refusal::deadline_exceeded().into())
     })
 }

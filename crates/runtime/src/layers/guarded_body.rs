@@ -43,7 +43,7 @@ impl http_body::Body for GuardedBody {
         let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
         match catch_unwind(AssertUnwindSafe(|| Pin::new(inner).poll_frame(cx))) {
             Err(_) => {
-                metrics::counter!("rpc_server_panics_total").increment(1);
+                meters::PANICS.count();
                 this.end_with(Refusal::fault())
             }
             // What is ready is sent first: draining cuts only a stream that waits.

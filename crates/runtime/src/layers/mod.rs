@@ -6,6 +6,7 @@ mod detach;
 mod guarded_body;
 mod metrics;
 mod mount;
+mod onward;
 mod outcome;
 mod panic;
 mod request_id;
@@ -26,6 +27,7 @@ use tower::{Layer, Service, ServiceBuilder};
 use crate::contract::Contract;
 use crate::services::Services;
 
+pub(crate) use onward::Onward;
 pub(crate) use outcome::code_in;
 pub(crate) use trace::TARGET as CALL_TARGET;
 
@@ -76,7 +78,7 @@ where
     ServiceBuilder::new()
         .layer(request_id::request_id(layers.contract.clone())) // first: every span, log line and answer carries it
         .layer(trace::trace(layers.exporting.then_some(layers.trace_ratio))) // outside metrics: what they record falls inside the span
-        .layer(metrics::metrics(&layers.contract, layers.exporting)) // outside all that refuses: refusals are counted
+        .layer(metrics::metrics(&layers.contract)) // outside all that refuses: refusals are counted
         .layer(panic::panic(layers.draining.clone())) // outside the rest: no fault of theirs ends a connection
         .layer(deadline::deadline(layers.max_deadline)) // outside shed: whatever happens within, the call ends in time
         .layer(detach::detach(layers.detach)) // inside deadline: the wait ends in time, the work when it is done

@@ -87,25 +87,33 @@ where
         };
         let result = ready!(pending.scope(|| inner.poll(cx)));
         let mut pending = this.pending.take().unwrap_or(Pending(None));
-        let response = match result {
-            Ok(response) => response,
+        match result {
+            Ok(response) => Poll::Ready(Ok(watched(response, pending))),
             Err(error) => {
                 pending.end(Code::Unknown);
-                return Poll::Ready(Err(error));
+                Poll::Ready(Err(error))
             }
-        };
-        let head = code_in_head(&response);
-        // A status in the head of a gRPC response means that no trailers follow.
-        let at_end = match head {
-            Head::Status(code) => {
-                pending.end(code);
-                code
-            }
-            Head::Http(code) => code,
-            Head::TrailersFollow => Code::Unknown,
-        };
-        Poll::Ready(Ok(response.map(|inner| OutcomeBody { inner, pending, at_end })))
+        }
     }
+}
+
+fn watched<B, O: Outcome>(response: Response<B>, mut pending: Pending<O>) -> Response<OutcomeBody<B, O>> {
+    let head = code_in_head(&response);
+    // A status in the head of a gRPC response means that no trailers follow.
+    let at_end = match head {
+        Head::Status(code) => {
+            pending.end(code);
+            code
+        }
+        Head::Http(code) => code,
+        Head::TrailersFollow => Code::Unknown,
+    };
+    response.map(|inner| OutcomeBody { inner, pending, at_end })
+}
+
+/// Has the outcome told of what becomes of an answer whose head is there.
+pub(crate) fn watch<O: Outcome>(response: Response<tonic::body::Body>, outcome: O) -> Response<tonic::body::Body> {
+    watched(response, Pending::new(outcome)).map(tonic::body::Body::new)
 }
 
 enum Head {

@@ -88,7 +88,7 @@ where
         let response = match polled {
             Some(poll) => ready!(poll)?,
             None => {
-                metrics::counter!("rpc_server_panics_total").increment(1);
+                meters::PANICS.count();
                 answer(Refusal::fault().into(), *this.wire)
             }
         };

@@ -81,7 +81,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let Some(inner) = this.inner.as_pin_mut() else {
-            metrics::counter!("rpc_server_shed_total").increment(1);
+            meters::SHED.count();
             let retry_after = COME_AGAIN.mul_f64(1.0 + rand::random::<f64>());
             return Poll::Ready(Ok(answer(Refusal::overloaded(retry_after).into(), *this.wire)));
         };

@@ -92,6 +92,7 @@ fn decide(context: &mut CallContext, parent: Option<TraceContext>, ratio: f64) -
         rpc.system.name = "grpc",
         rpc.method = method,
         rpc.response.status_code = Empty,
+        error.type = Empty,
         request_id = context.request_id().as_str(),
     );
     // Hung below the caller's span; then the ids are those that the tracer gave it.
@@ -120,6 +121,7 @@ impl Outcome for Traced {
         if !self.span.is_disabled() {
             self.span.record("rpc.response.status_code", code_name(code));
             if is_server_fault(code) {
+                self.span.record("error.type", code_name(code));
                 self.span.record("otel.status_code", "ERROR");
             }
         }

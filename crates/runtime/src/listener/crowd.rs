@@ -60,7 +60,7 @@ impl Crowd {
             longest.cut.cancel();
             let gone = Arc::clone(longest);
             present.retain(|peer| !Arc::ptr_eq(peer, &gone));
-            metrics::counter!("http_server_connections_cut_total", "reason" => "full").increment(1);
+            meters::CONNECTIONS_CUT.count_of("reason", "full");
         }
         let peer = Arc::new(Peer {
             calls: AtomicUsize::new(0),
@@ -82,7 +82,7 @@ impl Crowd {
                 peer.leave.cancel();
             }
             if lock(&peer.handed).iter().any(|&since| since != 0 && since < stalled) && !peer.cut.is_cancelled() {
-                metrics::counter!("http_server_connections_cut_total", "reason" => "slow_reader").increment(1);
+                meters::CONNECTIONS_CUT.count_of("reason", "slow_reader");
                 peer.cut.cancel();
             }
         }

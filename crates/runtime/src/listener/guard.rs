@@ -28,7 +28,7 @@ impl<T> Guard<T> {
     }
 
     fn cut(reason: &'static str) -> io::Error {
-        metrics::counter!("http_server_connections_cut_total", "reason" => reason).increment(1);
+        meters::CONNECTIONS_CUT.count_of("reason", reason);
         tracing::debug!(reason, "a connection is cut");
         io::Error::new(io::ErrorKind::ConnectionAborted, reason)
     }

@@ -125,7 +125,7 @@ where
         match accepted {
             Ok((stream, remote)) => {
                 let Some(present) = crowd.enter(cut.child_token()) else {
-                    metrics::counter!("http_server_connections_refused_total").increment(1);
+                    meters::CONNECTIONS_REFUSED.count();
                     continue;
                 };
                 let peer = Arc::clone(&present.peer);
