@@ -11,7 +11,7 @@ const RULES: &str = "deploy/kubernetes/components/monitoring/rules.yaml";
 /// Of the page on telemetry, where the list of metrics stands.
 const TABLE: [&str; 2] = ["<!-- metrics -->\n", "<!-- /metrics -->"];
 /// What PromQL and Grafana say besides names of metrics.
-const WORDS: [&str; 19] = [
+const WORDS: [&str; 20] = [
     "absent",
     "and",
     "by",
@@ -26,6 +26,7 @@ const WORDS: [&str; 19] = [
     "or",
     "rate",
     "sum",
+    "time",
     "unless",
     "vector",
     "without",

@@ -64,6 +64,12 @@ meters! {
         "Connections cut for what came over them, by what it was.";
     CONNECTIONS_REFUSED: Counter "http.server.connections_refused" "{connection}" [] ALL_PROCESSES,
         "Connections not taken because as many as may be were open.";
+    HANDSHAKES_FAILED: Counter "guildhall.tls.handshakes.failed" "{connection}" ["reason"] ALL_PROCESSES,
+        "Connections without a certificate that is believed, or without TLS at all, where TLS is asked for.";
+    CERTIFICATE_ENDS: Gauge "guildhall.tls.certificate.end_time" "s" ["use"] ALL_PROCESSES,
+        "When the certificate ends that is shown now, in seconds since 1970: the `mutual` one or that of the gateway's `public` door.";
+    FILES_UNUSABLE: Gauge "guildhall.tls.files.unusable" "1" ["use"] ALL_PROCESSES,
+        "1 while the TLS files cannot be used that came to take the place of those in use.";
     MEMORY: Gauge "process.memory.usage" "By" [] ALL_PROCESSES,
         "Physical memory that the process holds. Linux only.";
     BUILD: Gauge "build.info" "1" ["name", "version"] ALL_PROCESSES,

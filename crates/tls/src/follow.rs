@@ -42,8 +42,8 @@ impl<T: Made> Followed<T> {
     /// Reads the files again and again. What cannot be used leaves everything as it is, and is complained of once, when it has stood for
     /// longer than files take to be written.
     pub async fn follow(self: Arc<Self>) {
-        let unusable = metrics::gauge!("tls_files_unusable", "use" => T::USE);
-        let ends = metrics::gauge!("tls_certificate_ends_timestamp_seconds", "use" => T::USE);
+        let unusable = meters::FILES_UNUSABLE.gauge(&[("use", T::USE)]);
+        let ends = meters::CERTIFICATE_ENDS.gauge(&[("use", T::USE)]);
         let mut fault: Option<(String, bool)> = None;
         loop {
             ends.set(seconds(self.now.load().ends()));

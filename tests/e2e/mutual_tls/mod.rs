@@ -204,8 +204,8 @@ async fn certificates_and_authorities_are_replaced_under_load_and_no_call_fails(
 
     let ask = format!("GET /metrics HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", org.admin);
     let (_, _, metrics) = testkit::http::send(org.admin, &ask).await;
-    assert!(metrics.contains("tls_files_unusable{use=\"mutual\"} 1"), "{metrics}");
-    assert!(metrics.contains("tls_certificate_ends_timestamp_seconds{use=\"mutual\"} "), "{metrics}");
+    assert!(metrics.contains("guildhall_tls_files_unusable{use=\"mutual\"} 1"), "{metrics}");
+    assert!(metrics.contains("guildhall_tls_certificate_end_time_seconds{use=\"mutual\"} "), "{metrics}");
 
     for service in &PROCESSES[..3] {
         let (process, method, request) = question(service);

@@ -301,7 +301,7 @@ async fn every_metric_moves_a_timeout_is_seen_and_nothing_tells_a_secret() {
 
     // Every metric of the list, over OTLP and as text, of whoever should record it.
     let (begun, mut missing) = (Instant::now(), vec![String::new()]);
-    // What only a fault or an attack makes.
+    // What only a fault or an attack makes, and what only TLS has (`mutual_tls`).
     let rare = [
         &meters::SHED,
         &meters::PANICS,
@@ -311,6 +311,9 @@ async fn every_metric_moves_a_timeout_is_seen_and_nothing_tells_a_secret() {
         &meters::CONNECTIONS_CUT,
         &meters::CONNECTIONS_REFUSED,
         &meters::CONNECTION_TIMEOUTS,
+        &meters::HANDSHAKES_FAILED,
+        &meters::CERTIFICATE_ENDS,
+        &meters::FILES_UNUSABLE,
     ];
     let mut text = String::new();
     while !missing.is_empty() && begun.elapsed() < Duration::from_secs(20) {

@@ -22,6 +22,6 @@ pub(super) async fn make(acceptor: &Acceptor, stream: TcpStream, limit: Duration
         }
         Err(_) => "slow",
     };
-    metrics::counter!("tls_handshakes_failed_total", "reason" => reason).increment(1);
+    meters::HANDSHAKES_FAILED.count_of("reason", reason);
     None
 }
