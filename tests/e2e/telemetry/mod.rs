@@ -123,9 +123,10 @@ async fn one_trace_leads_from_the_caller_to_the_sql() {
     assert_eq!(at_gateway.name, "guildhall.gateway.v1.AuthenticationService/SignInWithPassword");
     let onward =
         spans.iter().filter(|span| span.parent == at_gateway.id && span.kind == "client" && span.service == "gateway");
-    let answered =
+    let mut answered =
         onward.filter_map(|onward| Some((onward, child(&spans, &onward.id, "member-service", "server", "")?)));
-    let (onward, at_member) = answered.last().expect("an onward call of the gateway's that member-service answered");
+    let (onward, at_member) =
+        answered.next_back().expect("an onward call of the gateway's that member-service answered");
     assert_eq!(at_member.name, onward.name);
     let sql = spans.iter().filter(|span| span.attribute("db.system.name") == "postgresql").collect::<Vec<_>>();
     let of_member: Vec<&&Span> = sql.iter().filter(|span| span.service == "member-service").collect();
