@@ -8,7 +8,7 @@ use std::{env, net::Ipv4Addr, path::PathBuf, process::Command};
 
 use testkit::{Cluster, binaries, free_port};
 
-use crate::rolling_restart::{Load, SERVICES, VARIABLES};
+use crate::rolling_restart::{LAG, Load, SERVICES, VARIABLES};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_call_fails_while_one_version_follows_another() {
@@ -19,7 +19,7 @@ async fn no_call_fails_while_one_version_follows_another() {
             binaries::built()
         }
     };
-    let cluster = Cluster::start_of(&previous, &[]).await;
+    let cluster = Cluster::start_of(&previous, &[LAG]).await;
     let access = cluster.access();
     let old = format!("http://{}", access.gateway);
     let load = Load::begin(&cluster, &old).await;
@@ -40,12 +40,12 @@ async fn no_call_fails_while_one_version_follows_another() {
     let mut lists = Vec::new();
     let mut replicas = Vec::new();
     for (service, before) in SERVICES.into_iter().zip(before) {
-        let replica = cluster.replica(service, free_port(Ipv4Addr::LOCALHOST.into()), &[]).await;
+        let replica = cluster.replica(service, free_port(Ipv4Addr::LOCALHOST.into()), &[LAG]).await;
         lists.push(format!("http://{before},http://{}", replica.address));
         replicas.push(replica);
         load.goes_on().await;
     }
-    let told: Vec<_> = VARIABLES.into_iter().zip(lists.iter().map(String::as_str)).collect();
+    let told: Vec<_> = VARIABLES.into_iter().zip(lists.iter().map(String::as_str)).chain([LAG]).collect();
     let gateway = cluster.replica("gateway", free_port(Ipv4Addr::LOCALHOST.into()), &told).await;
     let both = Load::begin(&cluster, &format!("{old},http://{}", gateway.address)).await;
     both.goes_on().await;
@@ -54,7 +54,7 @@ async fn no_call_fails_while_one_version_follows_another() {
 
     // At last the new ones are alone, and everything is there that those of before wrote and were told.
     let lists: Vec<_> = replicas.iter().map(|replica| format!("http://{}", replica.address)).collect();
-    let told: Vec<_> = VARIABLES.into_iter().zip(lists.iter().map(String::as_str)).collect();
+    let told: Vec<_> = VARIABLES.into_iter().zip(lists.iter().map(String::as_str)).chain([LAG]).collect();
     let gateway = cluster.replica("gateway", free_port(Ipv4Addr::LOCALHOST.into()), &told).await;
     let alone = Load::begin(&cluster, &format!("http://{}", gateway.address)).await;
     alone.goes_on().await;
