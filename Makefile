@@ -10,7 +10,7 @@ up:
 # Needs Rust, a C compiler and PostgreSQL (15 or newer); says so where one is missing.
 test:
 	cargo build --workspace --bins --locked
-	cargo test --workspace --locked
+	cargo test --workspace --locked --no-fail-fast
 
 check: fmt lint doc deny sqlx-check test
 

@@ -119,7 +119,7 @@ async fn an_unknown_method_is_refused_with_a_reason_and_adds_no_label() {
     let (status, text) = server.admin_get("/metrics").await;
     assert_eq!(status, 200);
     let series = |method: &str, code: &str| {
-        let labels = format!("rpc_method=\"{method}\",rpc_response_status_code=\"{code}\"");
+        let labels = format!("rpc_system_name=\"grpc\",rpc_method=\"{method}\",rpc_response_status_code=\"{code}\"");
         text.contains(&format!("rpc_server_call_duration_seconds_count{{{labels}}}"))
     };
     assert!(series("unknown", "UNIMPLEMENTED") && series("test.v1.Thing/Echo", "OK"), "{text}");
