@@ -204,7 +204,7 @@ async fn client_credentials_of_an_archived_project_are_refused_as_wrong_ones_are
     let (client, secret) = (text(&account, "client_id"), text(&account, "client_secret"));
     cluster.client_credentials(&client, &secret).await.unwrap();
     operator.call(ARCHIVE, json!({"project_id": id})).await;
-    let refused = cluster.client_credentials(&client, &secret).await.unwrap_err();
+    let refused = cluster.shut_out(&client, &secret).await;
     let nobodys = cluster.client_credentials(&client, &(secret[..secret.len() - 8].to_owned() + "AAAAAAAA")).await;
     assert_eq!(refused.0, nobodys.unwrap_err().0, "{refused:?}");
 }

@@ -250,7 +250,7 @@ async fn a_revoked_api_key_and_its_tokens_end_within_a_second() {
     let revoke = json!({"organization_id": acme.id, "service_account_id": account, "api_key_id": id});
     project.account.call("ServiceAccountService/RevokeApiKey", revoke).await;
     let revoked = std::time::Instant::now();
-    let (status, body) = cluster.client_credentials(&account, &text(&key, "secret")).await.unwrap_err();
+    let (status, body) = cluster.shut_out(&account, &text(&key, "secret")).await;
     assert_eq!((status, body["error"].as_str()), (401, Some("invalid_client")));
     while robot.try_call("AuthenticationService/WhoAmI", json!({})).await.is_ok() {
         assert!(revoked.elapsed().as_secs_f64() < 1.0, "the token outlives its key by more than a second");

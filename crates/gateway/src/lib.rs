@@ -77,6 +77,7 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
         mint.clone(),
         wishes.clone(),
         limits.clone(),
+        ops::proven::Proven::new(invalidations.clone()),
         config.operator(),
         &config.access.issuer,
     ));

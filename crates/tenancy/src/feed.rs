@@ -167,7 +167,7 @@ pub async fn after(database: &Database, scope: Scope, cursor: FeedCursor, limit:
         true => Some(complete_until(read.connection(), &bound, organization).await?),
         false => None,
     };
-    read.finish().await?;
+    read.finish();
     let events = rows.into_iter().map(|row| {
         let cursor = FeedCursor { transaction: row.feed_transaction, position: row.position };
         (Event::from(row), cursor)
@@ -208,7 +208,7 @@ pub async fn since(database: &Database, scope: Scope, time: OffsetDateTime) -> R
     )
     .fetch_optional(read.connection())
     .await?;
-    read.finish().await?;
+    read.finish();
     Ok(row.map_or_else(FeedCursor::default, |r| FeedCursor { transaction: r.feed_transaction, position: r.position }))
 }
 
@@ -218,7 +218,7 @@ pub async fn cursor_of(database: &Database, source: &str) -> Result<Option<Strin
     let row = sqlx::query_scalar!("select cursor from feed_cursor where source = $1", source)
         .fetch_optional(read.connection())
         .await?;
-    read.finish().await?;
+    read.finish();
     Ok(row)
 }
 

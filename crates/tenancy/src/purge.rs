@@ -37,7 +37,7 @@ impl Database {
         }
         let mut read = self.read(ClusterScope::granted()).await?;
         let purged = head.is_purged(read.connection()).await?;
-        read.finish().await?;
+        read.finish();
         Ok(purged)
     }
 }

@@ -73,7 +73,7 @@ impl Database {
         )
         .fetch_optional(read.connection())
         .await?;
-        read.finish().await?;
+        read.finish();
         match row {
             None => Ok(None),
             Some(row) if !once.had_this_body(self.sealer(), &row.body_hash) => Err(StoreError::RequestIdReused),

@@ -159,7 +159,7 @@ async fn no_scope_stays_on_a_connection_that_goes_to_the_next() {
     for ending in 0..9 {
         match ending {
             0 => drop(database.read(acme).await.unwrap()),
-            1 => database.read(acme).await.unwrap().finish().await.unwrap(),
+            1 => database.read(acme).await.unwrap().finish(),
             2 => drop(database.write(acme, &origin(), None).await.unwrap()),
             3 => assert_eq!(setting.write(acme, "one").await, 1),
             4 => drop(database.upkeep(ClusterScope::granted()).await.unwrap()),

@@ -3,11 +3,12 @@
 use std::{
     net::SocketAddr,
     sync::atomic::{AtomicU32, Ordering},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use access::{SigningKey, WorkloadClaims};
 use serde_json::{Value, json};
+use tokio::time::sleep;
 use tonic::{Code, transport::Channel};
 
 pub use crate::dynamic::Refused;
@@ -168,6 +169,29 @@ impl Cluster {
         let form = [("grant_type", "client_credentials"), ("client_id", id), ("client_secret", secret)];
         let (status, body) = crate::http::post_form(self.access().gateway, "/oauth2/token", &form).await;
         if status == 200 { Ok(text(&body, "access_token")) } else { Err((status, body)) }
+    }
+
+    /// What a program is told whose secret opens nothing any more. It has a second to hear of it; no token that it gets until then is good
+    /// after it.
+    pub async fn shut_out(&self, id: &str, secret: &str) -> (u16, Value) {
+        let begun = Instant::now();
+        let mut late = Vec::new();
+        let refused = loop {
+            match self.client_credentials(id, secret).await {
+                Err(refused) => break refused,
+                Ok(token) => late.push(token),
+            }
+            assert!(begun.elapsed() < Duration::from_secs(1), "{id} still gets tokens");
+            sleep(Duration::from_millis(20)).await;
+        };
+        for token in late {
+            let caller = self.bearer(&token);
+            while caller.try_call("AuthenticationService/WhoAmI", json!({})).await.is_ok() {
+                assert!(begun.elapsed() < Duration::from_secs(1), "a token that was got late outlives the second");
+                sleep(Duration::from_millis(20)).await;
+            }
+        }
+        refused
     }
 
     pub async fn operator(&self) -> Caller {

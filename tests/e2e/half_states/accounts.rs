@@ -42,7 +42,10 @@ async fn a_service_account_that_is_suspended_or_deleted_half_way_is_soon_wholly_
             (found["state"] == "SERVICE_ACCOUNT_STATE_SUSPENDED").then_some(())
         })
         .await;
-        assert!(cluster.client_credentials(&id, &key).await.is_err(), "after {place}");
+        eventually(&format!("it gets no token after {place}"), || async {
+            cluster.client_credentials(&id, &key).await.err()
+        })
+        .await;
         // Back in, the rights come last.
         die(
             &cluster,
@@ -68,7 +71,10 @@ async fn a_service_account_that_is_suspended_or_deleted_half_way_is_soon_wholly_
             found.is_none().then_some(())
         })
         .await;
-        assert!(cluster.client_credentials(&id, &key).await.is_err(), "after {place}");
+        eventually(&format!("it gets no token after {place}"), || async {
+            cluster.client_credentials(&id, &key).await.err()
+        })
+        .await;
     }
 }
 

@@ -103,7 +103,8 @@ impl Invalidations {
         }
     }
 
-    pub(crate) fn check_bearer(&self, bearer: &Bearer) -> Result<(), Status> {
+    /// The same of what a credential is known by.
+    pub fn check_bearer(&self, bearer: &Bearer) -> Result<(), Status> {
         // Known to be revoked is said even when what else was revoked is not known.
         if self.set.read().unwrap_or_else(PoisonError::into_inner).refuses(bearer) {
             return Err(credential_revoked());

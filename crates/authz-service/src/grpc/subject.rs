@@ -7,7 +7,7 @@ use api::authz::v1::{
     SetSubjectStateResponse, SubjectStatus, subject_service_server::SubjectService,
 };
 use runtime::{Refusal, Violations, kill_point};
-use tenancy::{ClusterScope, OrganizationId, OrganizationScope, ProjectId};
+use tenancy::{ClusterScope, OrganizationId, OrganizationScope, OrganizationState, ProjectId};
 use tonic::{Request, Response, Status};
 
 use super::{
@@ -250,7 +250,13 @@ impl SubjectService for Server {
             subjects.extend(violations.check(format!("subjects[{at}]"), subject::one(Some(named))));
         }
         let (organization,) = violations.all((organization,))?;
-        let scope = self.enter(&granted, None, organization).await?;
+        let scope = match self.snapshots.at_hand(&asked.organization_id).await {
+            // Of which project it is never changes. What its subjects hold is read as of now in any case.
+            Some((_, Some(known))) if known.state != OrganizationState::Deleted => {
+                granted.in_organization(known.project, organization).scope
+            }
+            _ => self.enter(&granted, None, organization).await?,
+        };
         let read = ops::subject_roles::of(&self.snapshots, scope, &subjects).await.map_err(store)?;
         let subject_roles = of_subjects(subjects, read.held);
         Ok(Response::new(BatchGetSubjectRolesResponse { subject_roles, epoch: read.epoch }))

@@ -57,7 +57,8 @@ impl Server {
                     outlet.send(ExportOrganizationResponse { record, revision: revision.clone() }).await?;
                 }
             }
-            Ok(export.finish().await.map_err(access::store)?)
+            export.finish();
+            Ok(())
         }))
     }
 }

@@ -16,7 +16,7 @@ use crate::{
 pub async fn get(database: &Database, scope: OrganizationScope, id: BindingId) -> Result<Binding, Refused> {
     let mut read = database.read(scope).await?;
     let found = store::binding::find(read.connection(), scope.organization_id(), &[id]).await?;
-    read.finish().await?;
+    read.finish();
     found.into_iter().next().ok_or(Refused::NotFound("binding"))
 }
 
@@ -28,7 +28,7 @@ pub async fn list(
 ) -> Result<Listed<Binding, BindingId>, StoreError> {
     let mut read = database.read(scope).await?;
     let rows = store::binding::list(read.connection(), scope.organization_id(), filter, page).await?;
-    read.finish().await?;
+    read.finish();
     Ok(Listed::from_rows(rows, page.size, |binding| binding.binding_id))
 }
 

@@ -18,7 +18,7 @@ const NAMED: i64 = 100;
 pub async fn get(database: &Database, scope: ProjectScope) -> Result<PermissionCatalog, StoreError> {
     let mut read = database.read(scope).await?;
     let catalog = store::catalog::find(read.connection(), scope.project_id()).await?;
-    read.finish().await?;
+    read.finish();
     Ok(catalog)
 }
 

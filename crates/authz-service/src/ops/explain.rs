@@ -78,7 +78,7 @@ pub async fn explain(
     );
     let named = bindings_of(&derivation);
     let found = store::binding::find(read.connection(), scope.organization_id(), &named).await?;
-    read.finish().await?;
+    read.finish();
     let bindings = found.into_iter().map(|binding| (binding.binding_id.uuid().into(), binding)).collect();
     Ok(Explained { derivation, bindings, contextual, state, meter })
 }

@@ -159,8 +159,8 @@ impl Export {
         }
     }
 
-    pub async fn finish(self) -> Result<(), StoreError> {
-        self.read.finish().await
+    pub fn finish(self) {
+        self.read.finish();
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
 pub async fn get(database: &Database, scope: OrganizationScope, id: GroupId) -> Result<Group, Refused> {
     let mut read = database.read(scope).await?;
     let group = store::group::find(read.connection(), scope.organization_id(), id).await?;
-    read.finish().await?;
+    read.finish();
     group.ok_or(Refused::NotFound("group"))
 }
 
@@ -29,7 +29,7 @@ pub async fn list(
 ) -> Result<Listed<Group, GroupId>, StoreError> {
     let mut read = database.read(scope).await?;
     let rows = store::group::list(read.connection(), scope.organization_id(), external_id, page).await?;
-    read.finish().await?;
+    read.finish();
     Ok(Listed::from_rows(rows, page.size, |group| group.group_id))
 }
 
@@ -75,7 +75,7 @@ pub async fn members(
         return Err(Refused::NotFound("group"));
     }
     let rows = store::membership::list(read.connection(), organization, group, page).await?;
-    read.finish().await?;
+    read.finish();
     Ok(Listed::from_rows(rows, page.size, |membership| membership.membership_id))
 }
 

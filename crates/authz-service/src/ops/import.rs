@@ -102,7 +102,7 @@ pub async fn translate(
     let mut read = snapshots.database().read(scope).await?;
     let roles = store::role::named(read.connection(), owners, &[], &keys).await?;
     let there = store::binding::of_subjects(read.connection(), owners.tenant, &bound).await?;
-    read.finish().await?;
+    read.finish();
     let of_project = |role: &Role| role.organization_id.is_none();
     names.here = roles.into_iter().filter(of_project).map(|role| (role.key, role.role_id)).collect();
     let mut there: HashMap<Subject, Vec<Binding>> = there.into_iter().fold(HashMap::new(), |mut all, binding| {

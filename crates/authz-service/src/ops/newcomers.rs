@@ -29,7 +29,7 @@ pub(super) async fn have_come(
     loop {
         let mut read = database.read(scope).await?;
         let unknown = store::subject::any_unknown(read.connection(), scope.organization_id(), &somebody).await?;
-        read.finish().await?;
+        read.finish();
         if !unknown || begun.elapsed() >= PATIENCE {
             return Ok(!unknown);
         }

@@ -22,7 +22,7 @@ pub async fn children(
 ) -> Result<Listed<Registration, Resource>, StoreError> {
     let mut read = database.read(scope).await?;
     let rows = store::resource::children(read.connection(), scope.organization_id(), parent, type_name, page).await?;
-    read.finish().await?;
+    read.finish();
     Ok(Listed::from_rows(rows, page.size, |registration| registration.resource.clone()))
 }
 

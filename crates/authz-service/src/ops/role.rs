@@ -20,7 +20,7 @@ use crate::{
 pub async fn count(database: &Database, scope: OrganizationScope) -> Result<i64, StoreError> {
     let mut read = database.read(scope).await?;
     let count = store::role::count(read.connection(), scope.organization_id()).await?;
-    read.finish().await?;
+    read.finish();
     Ok(count)
 }
 
@@ -30,7 +30,7 @@ pub async fn get(database: &Database, scope: Scope, owners: Owners, id: RoleId) 
     }
     let mut read = database.read(scope).await?;
     let role = store::role::find(read.connection(), owners, id).await?;
-    read.finish().await?;
+    read.finish();
     role.ok_or(Refused::NotFound("role"))
 }
 
@@ -46,7 +46,7 @@ pub async fn list(
         Role::builtins().filter(|role| after.rank == 0 && role.role_id > after.role_id).collect();
     let mut read = database.read(scope).await?;
     roles.extend(store::role::list(read.connection(), owners, after, page).await?);
-    read.finish().await?;
+    read.finish();
     Ok(Listed::from_rows(roles, page.size, cursor))
 }
 

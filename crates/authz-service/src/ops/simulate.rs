@@ -117,7 +117,7 @@ pub async fn simulate(
         let lost = owners::are_lost(read.connection(), owners.tenant, [&state.engine, &after], now).await?;
         faults.extend(unseated(lost, &unseating));
     }
-    read.finish().await?;
+    read.finish();
     if !faults.is_empty() {
         faults.sort_by_key(|fault| fault.at);
         return Err(Rejected::Edits(faults).into());

@@ -138,7 +138,7 @@ async fn may_act_as(
     }
     let mut read = snapshots.database().read(scope).await?;
     let removed = store::subject::any_removed(read.connection(), scope.organization_id(), &[subject]).await?;
-    read.finish().await?;
+    read.finish();
     if removed {
         return Err(Refused::NotFound(SUBJECT));
     }

@@ -287,7 +287,7 @@ impl Snapshots {
         let mut read = self.0.database.read(scope).await?;
         let head = Head::find(read.connection(), scope.organization_id()).await?.ok_or(StoreError::TenantUnknown)?;
         let state = self.read(read.connection(), scope, &head, ground).await?;
-        read.finish().await?;
+        read.finish();
         Ok(state)
     }
 

@@ -1,6 +1,10 @@
 //! Programs that prove who they are: service accounts, by a secret or a signature, and the operator.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use access::Caller;
 use api::member::v1::AuthenticateApiKeyResponse;
@@ -11,6 +15,7 @@ use tonic::Status;
 
 use super::{
     grants::{Given, Wish, Wishes},
+    proven::Proven,
     refused::Refused,
 };
 use crate::{SecretDigest, limits::Limits, mint::Mint, refusal, remote::Remote};
@@ -83,6 +88,7 @@ pub struct Clients {
     mint: Arc<Mint>,
     wishes: Arc<Wishes>,
     limits: Arc<Limits>,
+    proven: Proven,
     operator: Option<Operator>,
     /// What an assertion may be meant for.
     audiences: Vec<String>,
@@ -94,11 +100,12 @@ impl Clients {
         mint: Arc<Mint>,
         wishes: Arc<Wishes>,
         limits: Arc<Limits>,
+        proven: Proven,
         operator: Option<Operator>,
         issuer: &str,
     ) -> Self {
         let endpoint = format!("{}/oauth2/token", issuer.trim_end_matches('/'));
-        Self { remote, mint, wishes, limits, operator, audiences: vec![issuer.to_owned(), endpoint] }
+        Self { remote, mint, wishes, limits, proven, operator, audiences: vec![issuer.to_owned(), endpoint] }
     }
 
     /// Who a program is, or `SIGN_IN_FAILED`.
@@ -112,18 +119,31 @@ impl Clients {
                 }
                 // One that is no account's id asks about nobody.
                 client_id.parse::<ServiceAccountId>().map_err(|_| refusal::sign_in_failed())?;
-                self.remote.authenticate_api_key(call, client_id, secret).await?
+                return self.by_secret(call, client_id, secret).await.map(Client::Account);
             }
             Presented::Assertion { client_id, assertion } => {
                 self.remote.authenticate_assertion(call, client_id, assertion, self.audiences.clone()).await?
             }
         };
-        account(known).map(Client::Account)
+        account(&known).map(Client::Account)
     }
 
     /// Whose API key this is, or `SIGN_IN_FAILED`.
     pub async fn by_key(&self, call: &CallContext, secret: String) -> Result<Account, Status> {
-        account(self.remote.authenticate_api_key(call, String::new(), secret).await?)
+        self.by_secret(call, String::new(), secret).await
+    }
+
+    async fn by_secret(&self, call: &CallContext, client_id: String, secret: String) -> Result<Account, Status> {
+        let key = Proven::key(&client_id, &secret);
+        if let Some(account) = self.proven.account(&key) {
+            return Ok(account);
+        }
+        let asked = (Instant::now(), SystemTime::now());
+        let known = self.remote.authenticate_api_key(call, client_id, secret).await?;
+        let account = account(&known)?;
+        let until = known.expire_time.map(SystemTime::try_from).transpose();
+        self.proven.remember(key, account, asked, until.map_err(|_| refusal::incomplete("an API key"))?);
+        Ok(account)
     }
 
     /// A token for a program.
@@ -146,8 +166,8 @@ impl Clients {
     }
 }
 
-fn account(known: AuthenticateApiKeyResponse) -> Result<Account, Status> {
-    let account = known.service_account.unwrap_or_default();
+fn account(known: &AuthenticateApiKeyResponse) -> Result<Account, Status> {
+    let account = known.service_account.clone().unwrap_or_default();
     let organization = (!account.organization_id.is_empty()).then_some(account.organization_id.as_str());
     let parsed = (
         account.service_account_id.parse::<ServiceAccountId>(),

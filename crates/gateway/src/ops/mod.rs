@@ -9,6 +9,7 @@ pub mod grants;
 pub mod invalidations;
 pub mod mfa;
 pub mod projects;
+pub mod proven;
 pub mod refused;
 pub mod sessions;
 pub mod sign_in;

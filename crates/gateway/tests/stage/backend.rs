@@ -253,6 +253,7 @@ impl ServiceAccountService for Backend {
             service_account: Some(ServiceAccount { service_account_id: id, ..ServiceAccount::default() }),
             project_id: self.world.project.to_string(),
             api_key_id: self.world.key.to_string(),
+            expire_time: None,
         }))
     }
 }

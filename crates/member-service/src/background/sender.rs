@@ -90,7 +90,7 @@ pub fn send_for_ever(
 async fn measure(database: &Database) -> Result<(), StoreError> {
     let mut read = database.read(ClusterScope::granted()).await?;
     let depth = outbox::depth(read.connection()).await?;
-    read.finish().await?;
+    read.finish();
     meters::OUTBOX.gauge(meters::NO_LABELS).set(depth.mails as f64);
     let put = depth.oldest.and_then(|id| id.get_timestamp()).map(|at| at.to_unix());
     let put = put.and_then(|(seconds, nanos)| UNIX_EPOCH.checked_add(Duration::new(seconds, nanos)));
@@ -103,7 +103,7 @@ async fn next_look(database: &Database) -> Duration {
     let next = async {
         let mut read = database.read(ClusterScope::granted()).await?;
         let next = outbox::next_due(read.connection()).await?;
-        read.finish().await?;
+        read.finish();
         Ok::<_, StoreError>(next)
     };
     let until = next.await.ok().flatten().and_then(|until| Duration::try_from(until).ok());

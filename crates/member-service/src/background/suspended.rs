@@ -43,6 +43,6 @@ pub async fn end_lingering_for_ever(context: Arc<Context>) {
 async fn lingering(context: &Context) -> Result<Vec<Lingering>, StoreError> {
     let mut read = context.database.read(ClusterScope::granted()).await?;
     let lingering = identity::lingering(read.connection(), AT_ONCE).await?;
-    read.finish().await?;
+    read.finish();
     Ok(lingering)
 }

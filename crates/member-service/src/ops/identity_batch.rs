@@ -21,7 +21,7 @@ pub async fn find_or_create(
     let addresses: Vec<String> = people.iter().map(|(address, _)| address.as_str().to_owned()).collect();
     let mut read = context.database.read(pool).await?;
     let mut found = by_address(identity_batch::people(read.connection(), pool, &addresses).await?);
-    read.finish().await?;
+    read.finish();
     if addresses.iter().all(|address| found.contains_key(address)) {
         return Ok(found);
     }

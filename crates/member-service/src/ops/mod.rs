@@ -70,7 +70,7 @@ impl Context {
 async fn verified(context: &Context, pool: Tenant, people: &[IdentityId]) -> Result<HashSet<IdentityId>, StoreError> {
     let mut read = context.database.read(pool).await?;
     let verified = crate::store::identity::verified(read.connection(), pool, people).await?;
-    read.finish().await?;
+    read.finish();
     Ok(verified)
 }
 

@@ -19,7 +19,7 @@ pub async fn usage(
     let scope = granted.in_organization(head.project_id, organization).scope;
     let mut read = context.database.read(scope).await?;
     let usage = usage::of(read.connection(), organization).await?;
-    read.finish().await?;
+    read.finish();
     Ok(usage)
 }
 

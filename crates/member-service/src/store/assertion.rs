@@ -15,7 +15,7 @@ pub async fn public_key(
     key: ApiKeyId,
 ) -> Result<Option<(String, Authenticated)>, StoreError> {
     let row = sqlx::query!(
-        r#"select k.public_jwk as "public_jwk!", k.last_used_time, k.api_key_id,
+        r#"select k.public_jwk as "public_jwk!", k.last_used_time, k.expire_time, k.api_key_id,
                a.organization_id, a.project_id, a.service_account_id, a.display_name, a.state, a.state_revision, a.revision,
                a.create_time, a.update_time
            from api_key k
@@ -45,6 +45,7 @@ pub async fn public_key(
             project_id: ProjectId::from_uuid(row.project_id),
             api_key_id: ApiKeyId::from_uuid(row.api_key_id),
             last_used_time: row.last_used_time,
+            expire_time: row.expire_time,
         };
         (row.public_jwk, found)
     }))

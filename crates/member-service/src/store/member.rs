@@ -96,11 +96,12 @@ pub async fn find(
     organization: OrganizationId,
     key: &Key,
 ) -> Result<Option<Member>, StoreError> {
-    let (id, email, external_id, identity) = match key {
-        Key::Id(id) => (Some(id.uuid()), None, None, None),
-        Key::Email(email) => (None, Some(email.as_str()), None, None),
-        Key::ExternalId(external_id) => (None, None, Some(external_id.as_str()), None),
-        Key::Identity(identity) => (None, None, None, Some(identity.uuid())),
+    let (email, external_id, identity) = match key {
+        // Most often, and so by a statement of its own: one index to plan for and to look in.
+        Key::Id(id) => return find_by_id(connection, organization, *id).await,
+        Key::Email(email) => (Some(email.as_str()), None, None),
+        Key::ExternalId(external_id) => (None, Some(external_id.as_str()), None),
+        Key::Identity(identity) => (None, None, Some(identity.uuid())),
     };
     sqlx::query_as!(
         Row,
@@ -108,9 +109,8 @@ pub async fn find(
              state_revision, is_breakglass, trusted_metadata, untrusted_metadata, last_sign_in_time, revision, create_time,
              update_time
          from member
-         where organization_id = $1 and (member_id = $2 or email_address = $3 or external_id = $4 or identity_id = $5)",
+         where organization_id = $1 and (email_address = $2 or external_id = $3 or identity_id = $4)",
         organization.uuid(),
-        id,
         email,
         external_id,
         identity
@@ -119,6 +119,57 @@ pub async fn find(
     .await?
     .map(Member::try_from)
     .transpose()
+}
+
+async fn find_by_id(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    member: MemberId,
+) -> Result<Option<Member>, StoreError> {
+    sqlx::query_as!(
+        Row,
+        "select organization_id, member_id, identity_id, email_address, display_name, external_id, state,
+             state_revision, is_breakglass, trusted_metadata, untrusted_metadata, last_sign_in_time, revision, create_time,
+             update_time
+         from member
+         where organization_id = $1 and member_id = $2",
+        organization.uuid(),
+        member.uuid()
+    )
+    .fetch_optional(connection)
+    .await?
+    .map(Member::try_from)
+    .transpose()
+}
+
+/// A member who may act now: they and their organization are active.
+pub async fn find_open(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    member: MemberId,
+) -> Result<Option<Member>, StoreError> {
+    sqlx::query_as!(
+        Row,
+        "select m.organization_id, m.member_id, m.identity_id, m.email_address, m.display_name, m.external_id, m.state,
+             m.state_revision, m.is_breakglass, m.trusted_metadata, m.untrusted_metadata, m.last_sign_in_time, m.revision,
+             m.create_time, m.update_time
+         from member m join head h on h.organization_id = m.organization_id
+         where m.organization_id = $1 and m.member_id = $2 and m.state = 'ACTIVE' and h.state = 'ACTIVE'",
+        organization.uuid(),
+        member.uuid()
+    )
+    .fetch_optional(connection)
+    .await?
+    .map(Member::try_from)
+    .transpose()
+}
+
+/// Which of these people, of those who are members here, have proven their addresses.
+pub async fn proven(connection: &mut PgConnection, people: &[IdentityId]) -> Result<HashSet<IdentityId>, StoreError> {
+    let people: Vec<Uuid> = people.iter().map(|id| id.uuid()).collect();
+    let rows =
+        sqlx::query_scalar!(r#"select proven_members($1) as "identity_id!""#, &people).fetch_all(connection).await?;
+    Ok(rows.into_iter().map(IdentityId::from_uuid).collect())
 }
 
 /// Which members a list shows.

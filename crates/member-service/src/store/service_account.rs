@@ -334,6 +334,7 @@ pub struct Authenticated {
     pub project_id: ProjectId,
     pub api_key_id: ApiKeyId,
     pub last_used_time: Option<OffsetDateTime>,
+    pub expire_time: Option<OffsetDateTime>,
 }
 
 /// Looks a presented key up in the tenant that it names. None where it opens nothing, whatever the reason. Whether the tenant is
@@ -344,7 +345,7 @@ pub async fn authenticate(
     presented: &Presented,
 ) -> Result<Option<Authenticated>, StoreError> {
     let row = sqlx::query!(
-        r#"select k.secret_hash, k.last_used_time, k.api_key_id,
+        r#"select k.secret_hash, k.last_used_time, k.expire_time, k.api_key_id,
                a.organization_id, a.project_id, a.service_account_id, a.display_name, a.state, a.state_revision, a.revision,
                a.create_time, a.update_time
            from api_key k
@@ -374,6 +375,7 @@ pub async fn authenticate(
         project_id: ProjectId::from_uuid(row.project_id),
         api_key_id: ApiKeyId::from_uuid(row.api_key_id),
         last_used_time: row.last_used_time,
+        expire_time: row.expire_time,
     }))
 }
 

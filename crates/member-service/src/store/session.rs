@@ -212,45 +212,120 @@ pub enum Standing {
     Foreign,
 }
 
-/// What a refresh token is to its session now. With `lock` the session is held until the transaction ends.
-pub async fn standing(
+/// The refresh tokens of a session.
+struct Hashes {
+    refresh_hash: Vec<u8>,
+    sibling_hash: Option<Vec<u8>>,
+    previous_hash: Option<Vec<u8>>,
+    rotate_time: Option<OffsetDateTime>,
+}
+
+impl Hashes {
+    /// What a token is to the session, if it is not one of those that it had before.
+    fn standing(&self, token: &SecretHash, retry_until: time::Duration) -> Option<Standing> {
+        let is = |hash: &Option<Vec<u8>>| hash.as_deref().is_some_and(|hash| token.matches(hash));
+        if token.matches(&self.refresh_hash) || is(&self.sibling_hash) {
+            return Some(Standing::Current);
+        }
+        // One retry: whoever asks a third time is not the one who lost an answer.
+        is(&self.previous_hash).then(|| {
+            let fresh = self.rotate_time.is_some_and(|time| time + retry_until > OffsetDateTime::now_utc());
+            if fresh && self.sibling_hash.is_none() { Standing::Retried } else { Standing::Used }
+        })
+    }
+}
+
+/// What a refresh token is to its session now, and the session if it goes on.
+pub async fn look(
     connection: &mut PgConnection,
     organization: OrganizationId,
     session: SessionId,
     token: &SecretHash,
     retry_until: time::Duration,
-    lock: bool,
-) -> Result<Standing, StoreError> {
-    if lock {
-        sqlx::query!(
-            "select session_id from session where organization_id = $1 and session_id = $2 for update",
-            organization.uuid(),
-            session.uuid()
-        )
-        .fetch_optional(&mut *connection)
-        .await?;
-    }
+) -> Result<(Standing, Option<Session>), StoreError> {
     let row = sqlx::query!(
-        r#"select refresh_hash, sibling_hash, previous_hash, rotate_time,
-             exists (select 1 from used_token u where u.organization_id = $1 and u.session_id = $2 and u.hash = $3) as "used!"
+        r#"select organization_id, session_id, identity_id, member_id, organization_slug, auth_factors, user_agent, ip_address,
+             last_active_time, expire_time, impersonator, revision, create_time, expire_time > now() as "live!",
+             refresh_hash, sibling_hash, previous_hash, rotate_time
          from session where organization_id = $1 and session_id = $2"#,
+        organization.uuid(),
+        session.uuid()
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(row) = row else { return Ok((Standing::Foreign, None)) };
+    let hashes = Hashes {
+        refresh_hash: row.refresh_hash,
+        sibling_hash: row.sibling_hash,
+        previous_hash: row.previous_hash,
+        rotate_time: row.rotate_time,
+    };
+    let found = Row {
+        organization_id: row.organization_id,
+        session_id: row.session_id,
+        identity_id: row.identity_id,
+        member_id: row.member_id,
+        organization_slug: row.organization_slug,
+        auth_factors: row.auth_factors,
+        user_agent: row.user_agent,
+        ip_address: row.ip_address,
+        last_active_time: row.last_active_time,
+        expire_time: row.expire_time,
+        impersonator: row.impersonator,
+        revision: row.revision,
+        create_time: row.create_time,
+    };
+    let standing = match hashes.standing(token, retry_until) {
+        Some(standing) => standing,
+        None => before(connection, organization, session, token).await?,
+    };
+    let goes_on = row.live && matches!(standing, Standing::Current | Standing::Retried);
+    Ok((standing, if goes_on { Some(found.try_into()?) } else { None }))
+}
+
+/// What a refresh token is to its session now. The session is held until the transaction ends.
+pub async fn lock(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    session: SessionId,
+    token: &SecretHash,
+    retry_until: time::Duration,
+) -> Result<Standing, StoreError> {
+    // Whoever waited here reads the row as it was left to them; what else was written then is seen by the next statement.
+    let hashes = sqlx::query_as!(
+        Hashes,
+        "select refresh_hash, sibling_hash, previous_hash, rotate_time
+         from session where organization_id = $1 and session_id = $2 for update",
+        organization.uuid(),
+        session.uuid()
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    match hashes {
+        None => Ok(Standing::Foreign),
+        Some(hashes) => match hashes.standing(token, retry_until) {
+            Some(standing) => Ok(standing),
+            None => before(connection, organization, session, token).await,
+        },
+    }
+}
+
+/// Whether a token that is none of the session's was once.
+async fn before(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    session: SessionId,
+    token: &SecretHash,
+) -> Result<Standing, StoreError> {
+    let used = sqlx::query_scalar!(
+        r#"select exists (select 1 from used_token where organization_id = $1 and session_id = $2 and hash = $3) as "used!""#,
         organization.uuid(),
         session.uuid(),
         token.as_bytes()
     )
-    .fetch_optional(connection)
+    .fetch_one(connection)
     .await?;
-    let Some(row) = row else { return Ok(Standing::Foreign) };
-    let is = |hash: &Option<Vec<u8>>| hash.as_deref().is_some_and(|hash| token.matches(hash));
-    if token.matches(&row.refresh_hash) || is(&row.sibling_hash) {
-        return Ok(Standing::Current);
-    }
-    if is(&row.previous_hash) {
-        let fresh = row.rotate_time.is_some_and(|time| time + retry_until > OffsetDateTime::now_utc());
-        // One retry: whoever asks a third time is not the one who lost an answer.
-        return Ok(if fresh && row.sibling_hash.is_none() { Standing::Retried } else { Standing::Used });
-    }
-    Ok(if row.used { Standing::Used } else { Standing::Foreign })
+    Ok(if used { Standing::Used } else { Standing::Foreign })
 }
 
 /// When a session ends however busy it is.

@@ -9,7 +9,7 @@ use crate::model::{Room, Usage};
 /// Exact, as of now.
 pub async fn of(connection: &mut PgConnection, organization: OrganizationId) -> Result<Usage, StoreError> {
     let row = sqlx::query!(
-        r#"select (select count(*) from member where organization_id = $1) as "members!",
+        r#"select coalesce((select members from member_count where organization_id = $1), 0) as "members!",
                (select count(*) from invitation where organization_id = $1 and state = 'PENDING' and expire_time > now())
                    as "pending_invitations!",
                (select count(*) from service_account where organization_id = $1) as "service_accounts!""#,
@@ -32,7 +32,7 @@ pub async fn room_for_members(
 ) -> Result<Room, StoreError> {
     let Some(allowed) = limit else { return Ok(Room::any()) };
     let query = sqlx::query_scalar!(
-        r#"select count(*) as "count!" from member where organization_id = $1"#,
+        r#"select coalesce((select members from member_count where organization_id = $1), 0) as "count!""#,
         organization.uuid()
     );
     Ok(Room::of(allowed, query.fetch_one(connection).await?))

@@ -38,7 +38,7 @@ async fn pause(domains: &Domains) -> Duration {
     let next = async {
         let mut read = domains.database.read(ClusterScope::granted()).await?;
         let next = domain::next_due(read.connection()).await?;
-        read.finish().await?;
+        read.finish();
         Ok::<_, StoreError>(next)
     };
     let until = match next.await {

@@ -13,7 +13,7 @@ pub async fn organization(
 ) -> Result<Option<Entry>, StoreError> {
     let mut read = database.read(scope).await?;
     let entry = directory::organization(read.connection(), organization).await?;
-    read.finish().await?;
+    read.finish();
     Ok(entry)
 }
 
@@ -21,7 +21,7 @@ pub async fn organization(
 pub async fn in_force(database: &Database, scope: OrganizationScope) -> Result<Option<Entry>, StoreError> {
     let mut read = database.read(scope).await?;
     let entry = directory::organization(read.connection(), scope.organization_id()).await?;
-    read.finish().await?;
+    read.finish();
     Ok(entry)
 }
 
@@ -33,7 +33,7 @@ pub async fn organizations(
 ) -> Result<Vec<Entry>, StoreError> {
     let mut read = database.read(scope).await?;
     let found = directory::organizations(read.connection(), scope.project_id(), ids).await?;
-    read.finish().await?;
+    read.finish();
     let mut found: HashMap<OrganizationId, Entry> = found.into_iter().map(|e| (e.organization_id, e)).collect();
     Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
 }
@@ -45,6 +45,6 @@ pub async fn organization_by_slug(
 ) -> Result<Option<Entry>, StoreError> {
     let mut read = database.read(scope).await?;
     let entry = directory::organization_by_slug(read.connection(), scope.project_id(), slug).await?;
-    read.finish().await?;
+    read.finish();
     Ok(entry)
 }

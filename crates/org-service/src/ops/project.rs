@@ -52,7 +52,7 @@ pub async fn create(
 pub async fn get(database: &Database, scope: ProjectScope) -> Result<Option<Project>, StoreError> {
     let mut read = database.read(scope).await?;
     let found = project::find(read.connection(), scope.project_id()).await?;
-    read.finish().await?;
+    read.finish();
     Ok(found)
 }
 
@@ -64,7 +64,7 @@ pub async fn list(
 ) -> Result<Listed<Project, ProjectId>, StoreError> {
     let mut read = database.read(scope).await?;
     let rows = project::list(read.connection(), state, page).await?;
-    read.finish().await?;
+    read.finish();
     Ok(Listed::from_rows(rows, page.size, |project| project.project_id))
 }
 

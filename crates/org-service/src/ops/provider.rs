@@ -115,7 +115,7 @@ async fn find(
         Some(owner) => directory::organization(read.connection(), owner).await?,
         None => None,
     };
-    read.finish().await?;
+    read.finish();
     let here = entry.is_some_and(|e| e.project_id == scope.project_id() && e.state == OrganizationState::Active);
     if owner.is_some() && !here {
         return Err(match named {

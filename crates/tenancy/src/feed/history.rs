@@ -34,6 +34,6 @@ pub async fn unfinished(database: &Database) -> Result<bool, StoreError> {
     )
     .fetch_one(read.connection())
     .await?;
-    read.finish().await?;
+    read.finish();
     Ok(ahead)
 }

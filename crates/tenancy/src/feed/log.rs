@@ -67,7 +67,7 @@ pub async fn list(
         let last = last_of_step(read.connection(), organization, before).await?;
         let first_left = last.unwrap_or(LogCursor { revision: 0, ordinal: 0 });
         let found = descending(read.connection(), organization, filter, before, first_left, missing).await?;
-        read.finish().await?;
+        read.finish();
         bytes += weight(&found);
         let full = i64::try_from(found.len()).is_ok_and(|found| found >= missing) || bytes >= page::MAX_BYTES;
         rows.extend(found.into_iter().map(Event::from));
@@ -207,13 +207,13 @@ pub async fn verify_chain(
             // Of the same moment as the end of the events: what is added meanwhile breaks no chain, and what was added behind the
             // head's back does.
             let head = Head::find(read.connection(), organization).await?;
-            read.finish().await?;
+            read.finish();
             if let Some((revision, hash)) = head.map(Head::chain_end) {
                 check.end(revision, &hash);
             }
             break;
         };
-        read.finish().await?;
+        read.finish();
         after = LogCursor::from(last);
         events.iter().for_each(|event| check.feed(event));
     }

@@ -113,6 +113,7 @@ pub fn authenticated(found: &Authenticated) -> AuthenticateApiKeyResponse {
         service_account: Some(service_account(&found.account)),
         project_id: found.project_id.to_string(),
         api_key_id: found.api_key_id.to_string(),
+        expire_time: found.expire_time.map(timestamp),
     }
 }
 

@@ -197,7 +197,7 @@ async fn enter(
         Some(someone) => Some(identity::get(read.connection(), pool, someone).await?.ok_or(SignInError::Failed)?),
         None => identity::by_address(read.connection(), pool, &address).await?.map(|known| known.identity),
     };
-    read.finish().await?;
+    read.finish();
     if person.as_ref().is_some_and(|person| person.state != IdentityState::Active || person.email_address != address) {
         return Err(SignInError::Failed);
     }

@@ -69,12 +69,12 @@ impl Oneself {
         let mut read = context.database.read(granted.scope).await?;
         let session = session::live(read.connection(), organization, self.session).await?;
         let member = member::find(read.connection(), organization, &Key::Id(self.member)).await?;
-        read.finish().await?;
+        read.finish();
         let member = member.filter(|member| member.state == MemberState::Active).ok_or(EnrollError::Ended)?;
         let session = session.filter(|session| session.member_id == self.member).ok_or(EnrollError::Ended)?;
         let mut read = context.database.read(pool).await?;
         let identity = identity::get(read.connection(), pool, member.identity_id).await?;
-        read.finish().await?;
+        read.finish();
         let goes_on =
             |person: &Identity| person.state == IdentityState::Active && !person.outdates(&session.auth_factors);
         let identity = identity.filter(goes_on).ok_or(EnrollError::Ended)?;

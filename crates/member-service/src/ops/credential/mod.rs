@@ -141,6 +141,6 @@ async fn active_member(
     let scope = granted.in_organization(project, organization).scope;
     let mut read = context.database.read(scope).await?;
     let found = member::find(read.connection(), organization, &Key::Identity(identity)).await?;
-    read.finish().await?;
+    read.finish();
     Ok(found.filter(|member| member.state == MemberState::Active))
 }

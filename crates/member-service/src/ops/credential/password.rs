@@ -54,7 +54,7 @@ pub async fn set_password(
     let mut read = context.database.read(granted.scope).await?;
     let head = tenancy::Head::find(read.connection(), organization).await?.ok_or(StoreError::TenantUnknown)?;
     let member = member::find(read.connection(), organization, &Key::Id(member)).await?;
-    read.finish().await?;
+    read.finish();
     active(head.state)?;
     let member = member.ok_or(SetPasswordError::Unknown)?;
     password.fits(&member.email_address)?;

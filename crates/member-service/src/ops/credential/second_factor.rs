@@ -191,7 +191,7 @@ pub async fn use_recovery_code(
     let (id, hash) = (person.identity_id, code.hash(person.identity_id));
     let mut read = context.database.read(pool).await?;
     let known = second_factor::has_code(read.connection(), pool, id, &hash).await?;
-    read.finish().await?;
+    read.finish();
     if !known {
         return Err(SignInError::Failed);
     }

@@ -236,7 +236,7 @@ pub async fn vouched(
     let sign_in = factor.sso_sign_in_id.ok_or(EntryError::Refused)?;
     let mut read = context.database.read(granted.scope).await?;
     let vouching = store::sso::vouched(read.connection(), granted.scope.organization_id(), sign_in).await?;
-    read.finish().await?;
+    read.finish();
     // Nobody comes in by it anywhere else, nor without what it said.
     Ok(Some((*factor, vouching.ok_or(EntryError::Refused)?)))
 }
@@ -249,7 +249,7 @@ async fn found_meanwhile(
     let mut read = context.database.read(granted.scope).await?;
     let key = Key::Email(opened.candidate.address.clone());
     let member = member::find(read.connection(), granted.scope.organization_id(), &key).await?;
-    read.finish().await?;
+    read.finish();
     let active = |member: &Member| member.state == MemberState::Active;
     Ok(member.filter(active).ok_or(EntryError::Refused)?.member_id)
 }

@@ -92,7 +92,7 @@ pub async fn open(
     };
     let mut read = context.database.read(tenant).await?;
     let session = intermediate::open(read.connection(), tenant, presented, TRIES).await?;
-    read.finish().await?;
+    read.finish();
     let Some(session) = session else { return Ok(None) };
     let pool = match (shared, tenant) {
         (true, _) => Some(own),
@@ -109,7 +109,7 @@ pub async fn open(
                     identity::by_address(read.connection(), pool, &session.email_address).await?.map(|k| k.identity)
                 }
             };
-            read.finish().await?;
+            read.finish();
             let gone = session.identity_id.is_some() && identity.is_none();
             // Suspended, or somebody with another address by now: what was proven is theirs no more.
             let able = identity

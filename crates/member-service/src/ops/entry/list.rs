@@ -55,7 +55,7 @@ pub async fn list(
         let limit = room(&rows);
         rows.extend(entrance::of_invited(read.connection(), project, &candidate.address, after, limit).await?);
     }
-    read.finish().await?;
+    read.finish();
     let last = !matches!(page.after, Some(Entrance::Joinable(_)));
     if last && candidate.proven && room(&rows) > 0 {
         rows.extend(joinable(context, granted, project, candidate).await?.map(Entrance::Joinable));
@@ -77,7 +77,7 @@ async fn joinable(
     let mut read = context.database.read(scope).await?;
     let member = member::find(read.connection(), organization, &Key::Email(candidate.address.clone())).await?;
     let invitation = invitation::pending_for(read.connection(), organization, &candidate.address).await?;
-    read.finish().await?;
+    read.finish();
     Ok((member.is_none() && invitation.is_none()).then_some(organization))
 }
 
@@ -103,6 +103,6 @@ pub async fn may_go_anywhere(
     let scope = granted.in_project(project).scope;
     let mut read = context.database.read(scope).await?;
     let invited = entrance::of_invited(read.connection(), project, address, None, 1).await?;
-    read.finish().await?;
+    read.finish();
     Ok(joinable.is_some() || !invited.is_empty())
 }

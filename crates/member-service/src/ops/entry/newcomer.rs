@@ -56,7 +56,7 @@ pub async fn right(
         None => member::find(read.connection(), organization, &Key::Email(candidate.address.clone())).await?,
     };
     let invitation = invitation::pending_for(read.connection(), organization, &candidate.address).await?;
-    read.finish().await?;
+    read.finish();
     Ok(match (member, invitation) {
         (Some(member), _) => (member.state == MemberState::Active).then(|| Right::Member(Box::new(member))),
         (None, _) if !candidate.proven => None,

@@ -76,7 +76,7 @@ pub async fn switch(
         Some(from) => member::find(read.connection(), source.organization_id, &Key::Id(from.member_id)).await?,
         None => None,
     };
-    read.finish().await?;
+    read.finish();
     let active = member.is_some_and(|member| member.state == MemberState::Active);
     // Whoever acts as somebody does so where they were let in to, and nowhere else.
     let from = from.filter(|from| active && from.impersonator.is_none()).ok_or(SwitchError::Ended)?;
@@ -90,7 +90,7 @@ pub async fn switch(
     let mut read = context.database.read(pool).await?;
     let person = identity::get(read.connection(), pool, from.identity_id).await?;
     let member = member::find(read.connection(), target.organization_id, &Key::Identity(from.identity_id)).await?;
-    read.finish().await?;
+    read.finish();
     let goes_on = |person: &Identity| person.state == IdentityState::Active && !person.outdates(&from.auth_factors);
     if !person.as_ref().is_some_and(goes_on) {
         return Err(SwitchError::Ended);

@@ -30,7 +30,7 @@ pub async fn find_or_create(
 ) -> Result<Identity, StoreError> {
     let mut read = context.database.read(pool).await?;
     let found = identity::by_address(read.connection(), pool, address).await?;
-    read.finish().await?;
+    read.finish();
     if let Some(found) = found {
         return verify(context, pool, origin, found.identity, proven).await;
     }

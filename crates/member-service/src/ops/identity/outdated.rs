@@ -23,7 +23,7 @@ pub async fn end_outdated(
     let mut read = context.database.read(granted.scope).await?;
     let organizations =
         identity::organizations_with_sessions(read.connection(), granted.scope.project_id(), id).await?;
-    read.finish().await?;
+    read.finish();
     for organization in organizations {
         let scope = granted.in_organization(organization).scope;
         end_outdated_sessions(context, scope, &granted.origin(), id, before).await?;

@@ -19,14 +19,14 @@ pub async fn get(
 ) -> Result<Option<Identity>, StoreError> {
     let mut read = context.database.read(granted.scope).await?;
     let found = identity::of_project(read.connection(), granted.scope.project_id(), id).await?;
-    read.finish().await?;
+    read.finish();
     Ok(found)
 }
 
 pub async fn lookup(context: &Context, pool: Tenant, address: &EmailAddress) -> Result<Option<Identity>, StoreError> {
     let mut read = context.database.read(pool).await?;
     let found = identity::by_address(read.connection(), pool, address).await?;
-    read.finish().await?;
+    read.finish();
     Ok(found.map(|found| found.identity))
 }
 
@@ -44,7 +44,7 @@ pub async fn memberships(
         Some(person) => Some((person, member::memberships(read.connection(), project, id, page).await?)),
         None => None,
     };
-    read.finish().await?;
+    read.finish();
     Ok(listed)
 }
 
@@ -56,6 +56,6 @@ pub async fn project_of(
 ) -> Result<Option<ProjectId>, StoreError> {
     let mut read = context.database.read(granted.scope).await?;
     let project = identity::project_of(read.connection(), id).await?;
-    read.finish().await?;
+    read.finish();
     Ok(project)
 }

@@ -88,7 +88,7 @@ async fn end_all_sessions(
     let mut read = context.database.read(granted.scope).await?;
     let organizations =
         identity::organizations_with_sessions(read.connection(), granted.scope.project_id(), id).await?;
-    read.finish().await?;
+    read.finish();
     for organization in organizations {
         let scope = granted.in_organization(organization).scope;
         end_sessions(context, scope, &granted.origin(), id).await?;

@@ -171,7 +171,7 @@ async fn look_at_room(
     let mut read = context.database.read(granted.scope).await?;
     let taken = member::find(read.connection(), organization, &Key::Email(address.clone())).await?.is_some();
     let mut room = room_for_members(read.connection(), organization, limit).await?;
-    read.finish().await?;
+    read.finish();
     if taken { Err(AcceptError::EmailTaken) } else { Ok(room.take()?) }
 }
 
@@ -186,7 +186,7 @@ async fn is_theirs(
     let scope = anyone.in_organization(project, organization).scope;
     let mut read = context.database.read(scope).await?;
     let member = member::find(read.connection(), organization, &Key::Id(member)).await?;
-    read.finish().await?;
+    read.finish();
     let theirs = member.is_some_and(|member| member.email_address == invitation.email_address);
     if theirs { Ok(()) } else { Err(AcceptError::ForAnother) }
 }
@@ -216,7 +216,7 @@ async fn look(
         None => false,
     };
     let mut room = room_for_members(read.connection(), organization, limit).await?;
-    read.finish().await?;
+    read.finish();
     let found = found.ok_or(AcceptError::Unknown)?;
     if let Some(once) = once
         && let Some(first) = context.database.kept_answer(granted.scope, once).await?

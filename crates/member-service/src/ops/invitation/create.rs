@@ -147,7 +147,7 @@ async fn look(
     let taken = member::taken(read.connection(), organization, &keys).await?;
     let pending = invitation::pending_of(read.connection(), organization, &keys.email_addresses).await?;
     let mut room = room_for_invitations(read.connection(), organization, entry.limits.max_pending_invitations).await?;
-    read.finish().await?;
+    read.finish();
     active(head.state)?;
     for (at, draft) in drafts.iter().enumerate() {
         let address = draft.email_address.as_str();

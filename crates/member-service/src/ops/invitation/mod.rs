@@ -29,7 +29,7 @@ pub async fn get(
 ) -> Result<Option<Invitation>, StoreError> {
     let mut read = context.database.read(granted.scope).await?;
     let found = invitation::find(read.connection(), granted.scope.organization_id(), id).await?;
-    read.finish().await?;
+    read.finish();
     Ok(found)
 }
 
@@ -41,6 +41,6 @@ pub async fn list(
 ) -> Result<Listed<Invitation, InvitationId>, StoreError> {
     let mut read = context.database.read(granted.scope).await?;
     let listed = invitation::list(read.connection(), granted.scope.organization_id(), state, page).await?;
-    read.finish().await?;
+    read.finish();
     Ok(listed)
 }

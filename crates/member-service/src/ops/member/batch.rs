@@ -49,7 +49,7 @@ pub async fn create_many(
     let head = Head::find(read.connection(), organization).await?.ok_or(StoreError::TenantUnknown)?;
     let taken = member::taken(read.connection(), organization, &rows.keys(&HashMap::new())).await?;
     let room = room_for_members(read.connection(), organization, limit).await?;
-    read.finish().await?;
+    read.finish();
     active(head.state)?;
     rows.refuse_taken(&taken, &HashMap::new());
     let grantor = Grantor::of(&granted.caller);

@@ -134,7 +134,7 @@ pub(in crate::ops) async fn look(
     let head = Head::find(read.connection(), organization).await?.ok_or(StoreError::TenantUnknown)?;
     let found = member::find(read.connection(), organization, &Key::Email(address.clone())).await?;
     let mut room = room_for_members(read.connection(), organization, limit).await?;
-    read.finish().await?;
+    read.finish();
     active(head.state)?;
     if found.is_some() { Err(CreateError::EmailTaken) } else { Ok(room.take()?) }
 }

@@ -39,7 +39,7 @@ pub async fn with_those_of_domain(
     let organization = granted.scope.organization_id();
     let mut read = context.database.read(granted.scope).await?;
     let member = member::find(read.connection(), organization, &Key::Id(member)).await?;
-    read.finish().await?;
+    read.finish();
     match member {
         Some(member) => settle(context, granted, policy, &member, held).await,
         None => Ok(held),
@@ -74,7 +74,7 @@ pub async fn review_some(
     let Some(entry) = context.remote.organization(granted.into(), organization).await? else { return Ok(None) };
     let mut read = context.database.read(granted.scope).await?;
     let members = member::of_domain(read.connection(), organization, domain, after, AT_ONCE).await?;
-    read.finish().await?;
+    read.finish();
     let subjects: Vec<Actor> = members.iter().map(|member| Actor::Member(member.member_id)).collect();
     let held = context.remote.roles(granted.into(), organization, &subjects).await?;
     for (member, held) in members.iter().zip(held) {

@@ -1,14 +1,16 @@
 //! Reading members, with the roles that authz-service says they hold now.
 
+use std::collections::HashSet;
+
 use access::Granted;
 use tenancy::{
-    Actor, IdentityId, MemberId, OrganizationScope, StoreError,
+    Actor, IdentityId, MemberId, OrganizationScope, Read, StoreError,
     page::{Listed, Page},
 };
 
 use crate::{
     model::{Member, MemberWithRoles, RolesRead},
-    ops::{Context, verified},
+    ops::Context,
     remote::RemoteError,
     store::member::{self, Filter, Key},
 };
@@ -38,9 +40,9 @@ pub async fn get(
 ) -> Result<MemberWithRoles, ReadError> {
     let mut read = context.database.read(granted.scope).await?;
     let member = member::find(read.connection(), granted.scope.organization_id(), key).await?;
-    read.finish().await?;
-    let member = member.ok_or(ReadError::Unknown)?;
-    complete(context, granted, vec![member]).await?.pop().ok_or(ReadError::Unknown)
+    let found = proven(&mut read, vec![member.ok_or(ReadError::Unknown)?]).await?;
+    read.finish();
+    complete(context, granted, found).await?.pop().ok_or(ReadError::Unknown)
 }
 
 /// One page. Filtered by role a page may be short, or empty, and not be the last.
@@ -52,15 +54,15 @@ pub async fn list(
     page: &Page<MemberId>,
 ) -> Result<Listed<MemberWithRoles, MemberId>, ReadError> {
     let Some(role) = &role.0 else {
-        let listed = fetch(context, granted.scope, filter, page).await?;
-        return Ok(Listed { rows: complete(context, granted, listed.rows).await?, next: listed.next });
+        let (found, next) = fetch(context, granted.scope, filter, page).await?;
+        return Ok(Listed { rows: complete(context, granted, found).await?, next });
     };
     let wanted = usize::try_from(page.size).unwrap_or(usize::MAX);
     let (mut rows, mut looked_at, mut after) = (Vec::new(), 0, page.after);
     loop {
-        let listed = fetch(context, granted.scope, filter, &Page { size: AT_ONCE, after }).await?;
-        looked_at += listed.rows.len();
-        for member in complete(context, granted, listed.rows).await? {
+        let (found, next) = fetch(context, granted.scope, filter, &Page { size: AT_ONCE, after }).await?;
+        looked_at += found.members.len();
+        for member in complete(context, granted, found).await? {
             if rows.len() == wanted {
                 return Ok(Listed { rows, next: after });
             }
@@ -69,7 +71,7 @@ pub async fn list(
                 rows.push(member);
             }
         }
-        match listed.next {
+        match next {
             None => return Ok(Listed { rows, next: None }),
             Some(_) if rows.len() == wanted || looked_at >= LOOKED_AT => return Ok(Listed { rows, next: after }),
             Some(_) => {}
@@ -77,31 +79,42 @@ pub async fn list(
     }
 }
 
+/// Members, with those people among them who have proven their addresses.
+struct Found {
+    members: Vec<Member>,
+    proven: HashSet<IdentityId>,
+}
+
+async fn proven(read: &mut Read, members: Vec<Member>) -> Result<Found, StoreError> {
+    let people: Vec<IdentityId> = members.iter().map(|member| member.identity_id).collect();
+    let proven = member::proven(read.connection(), &people).await?;
+    Ok(Found { members, proven })
+}
+
 async fn fetch(
     context: &Context,
     scope: OrganizationScope,
     filter: &Filter,
     page: &Page<MemberId>,
-) -> Result<Listed<Member, MemberId>, StoreError> {
+) -> Result<(Found, Option<MemberId>), StoreError> {
     let mut read = context.database.read(scope).await?;
     let listed = member::list(read.connection(), scope.organization_id(), filter, page).await?;
-    read.finish().await?;
-    Ok(listed)
+    let found = proven(&mut read, listed.rows).await?;
+    read.finish();
+    Ok((found, listed.next))
 }
 
-/// Members with what of them stands elsewhere: their roles in authz-service, and with their identities whether their addresses are
-/// proven.
+/// Members with the roles that authz-service says they hold.
 async fn complete(
     context: &Context,
     granted: &Granted<OrganizationScope>,
-    members: Vec<Member>,
+    found: Found,
 ) -> Result<Vec<MemberWithRoles>, ReadError> {
+    let Found { members, proven } = found;
     let subjects: Vec<Actor> = members.iter().map(|member| Actor::Member(member.member_id)).collect();
-    let people: Vec<IdentityId> = members.iter().map(|member| member.identity_id).collect();
     let roles = context.remote.roles(granted.into(), granted.scope.organization_id(), &subjects).await?;
-    let verified = verified(context, context.pool(granted).await?, &people).await?;
     let complete = |(member, read): (Member, RolesRead)| MemberWithRoles {
-        email_verified: verified.contains(&member.identity_id),
+        email_verified: proven.contains(&member.identity_id),
         member,
         roles: read.roles,
     };

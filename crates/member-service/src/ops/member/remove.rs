@@ -49,7 +49,7 @@ pub async fn remove(
     let mut read = context.database.read(scope).await?;
     let head = Head::find(read.connection(), organization).await?.ok_or(StoreError::TenantUnknown)?;
     let found = member::find(read.connection(), organization, &Key::Id(id)).await?;
-    read.finish().await?;
+    read.finish();
     active(head.state)?;
     // The row goes last: where there is none, authz-service knows already.
     let Some(found) = found else { return Ok(()) };
@@ -73,7 +73,7 @@ pub async fn finish_removal(
 ) -> Result<(), StoreError> {
     let mut read = context.database.read(scope).await?;
     let found = member::find(read.connection(), scope.organization_id(), &Key::Id(id)).await?;
-    read.finish().await?;
+    read.finish();
     if found.is_none() { Ok(()) } else { write(context, scope, origin, None, id).await }
 }
 

@@ -73,7 +73,7 @@ pub async fn suspend(
     }
     let mut read = context.database.read(scope).await?;
     let head = Head::find(read.connection(), organization).await?.ok_or(StoreError::TenantUnknown)?;
-    read.finish().await?;
+    read.finish();
     active(head.state)?;
     let found = get(context, granted, &Key::Id(id)).await?;
     if !etag_matches(etag, found.member.revision) {
@@ -130,7 +130,7 @@ pub async fn finish_suspension(
     let organization: OrganizationId = scope.organization_id();
     let mut read = context.database.read(scope).await?;
     let found = member::find(read.connection(), organization, &Key::Id(id)).await?;
-    read.finish().await?;
+    read.finish();
     if !found.as_ref().is_some_and(overdue) {
         return Ok(());
     }

@@ -30,7 +30,7 @@ pub async fn authenticate_assertion(
     let tenant = granted.in_tenant(head.project_id, named).scope;
     let mut read = context.database.read(tenant).await?;
     let found = assertion::public_key(read.connection(), tenant, presented.key.key).await?;
-    read.finish().await?;
+    read.finish();
     let Some((jwk, found)) = found else { return Ok(None) };
     let Some(proof) = presented.verify(&jwk, audiences, now()) else { return Ok(None) };
     let account = found.account.service_account_id;

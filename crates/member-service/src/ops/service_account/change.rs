@@ -111,7 +111,7 @@ pub async fn finish_deletion(
     let tenant = Tenant::Organization(scope);
     let mut read = context.database.read(tenant).await?;
     let found = service_account::find(read.connection(), tenant, id).await?;
-    read.finish().await?;
+    read.finish();
     if found.is_none() { Ok(()) } else { remove(context, tenant, origin, None, id).await }
 }
 
@@ -127,7 +127,7 @@ pub async fn finish_suspension(
     let overdue = |account: &ServiceAccount| account.state == AccountState::Active && account.state_revision < told;
     let mut read = context.database.read(tenant).await?;
     let found = service_account::find(read.connection(), tenant, id).await?;
-    read.finish().await?;
+    read.finish();
     if !found.as_ref().is_some_and(overdue) {
         return Ok(());
     }
@@ -148,7 +148,7 @@ async fn look(
     let mut read = context.database.read(tenant).await?;
     let head = Head::find(read.connection(), tenant.key()).await?.ok_or(StoreError::TenantUnknown)?;
     let found = service_account::find(read.connection(), tenant, id).await?;
-    read.finish().await?;
+    read.finish();
     active(head.state)?;
     Ok((head, found))
 }

@@ -64,7 +64,7 @@ pub async fn list_keys(
     let mut read = context.database.read(granted.scope).await?;
     let account = service_account::find(read.connection(), granted.scope, id).await?;
     let listed = service_account::list_keys(read.connection(), granted.scope, id, page).await?;
-    read.finish().await?;
+    read.finish();
     if account.is_none() { Err(AccountError::AccountUnknown) } else { Ok(listed) }
 }
 
@@ -116,7 +116,7 @@ pub async fn authenticate(
     };
     let mut read = context.database.read(tenant).await?;
     let found = service_account::authenticate(read.connection(), tenant, presented).await?;
-    read.finish().await?;
+    read.finish();
     let fits = |found: &Authenticated| open && client.is_none_or(|client| client == found.account.service_account_id);
     let Some(found) = found.filter(fits) else { return Ok(None) };
     if let Err(error) = mark_used(context, tenant, &found).await {

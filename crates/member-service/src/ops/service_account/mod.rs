@@ -137,7 +137,7 @@ pub async fn get(
 ) -> Result<ServiceAccount, AccountError> {
     let mut read = context.database.read(granted.scope).await?;
     let found = service_account::find(read.connection(), granted.scope, id).await?;
-    read.finish().await?;
+    read.finish();
     found.ok_or(AccountError::AccountUnknown)
 }
 
@@ -148,7 +148,7 @@ pub async fn list(
 ) -> Result<Listed<ServiceAccount, ServiceAccountId>, AccountError> {
     let mut read = context.database.read(granted.scope).await?;
     let listed = service_account::list(read.connection(), granted.scope, page).await?;
-    read.finish().await?;
+    read.finish();
     Ok(listed)
 }
 

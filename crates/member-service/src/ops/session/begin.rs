@@ -157,11 +157,11 @@ async fn who(
     let mut read = context.database.read(granted.scope).await?;
     let head = Head::find(read.connection(), organization).await?;
     let member = member::find(read.connection(), organization, &Key::Id(member)).await?;
-    read.finish().await?;
+    read.finish();
     let open = head.is_some_and(|head| head.state == OrganizationState::Active);
     let Some(member) = member.filter(|member| open && member.state == MemberState::Active) else { return Ok(None) };
     let mut read = context.database.read(pool).await?;
     let person = identity::get(read.connection(), pool, member.identity_id).await?;
-    read.finish().await?;
+    read.finish();
     Ok(person.filter(|person| person.state == IdentityState::Active).map(|person| (member, person)))
 }

@@ -39,7 +39,7 @@ pub async fn list(
         return Err(EndError::MemberUnknown);
     }
     let listed = session::list(read.connection(), organization, member, page).await?;
-    read.finish().await?;
+    read.finish();
     Ok(listed)
 }
 
@@ -91,9 +91,9 @@ pub async fn end_by_token(
     let granted = granted.in_organization(head.project_id, head.organization_id);
     let id = SessionId::from_uuid(presented.id);
     let mut read = context.database.read(granted.scope).await?;
-    let hash = &presented.hash;
-    let standing = session::standing(read.connection(), head.organization_id, id, hash, Duration::ZERO, false).await?;
-    read.finish().await?;
+    let organization = head.organization_id;
+    let (standing, _) = session::look(read.connection(), organization, id, &presented.hash, Duration::ZERO).await?;
+    read.finish();
     if standing == Standing::Foreign { Ok(()) } else { end(context, &granted, None, id, EndReason::SignedOut).await }
 }
 

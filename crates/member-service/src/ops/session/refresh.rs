@@ -5,22 +5,21 @@
 
 use access::{Granted, Tenant};
 use tenancy::{
-    Actor, ClusterScope, Head, MemberId, OrganizationId, OrganizationScope, OrganizationState, SessionId, StoreError,
+    Actor, ClusterScope, Head, OrganizationScope, SessionId, StoreError,
     event::now,
     secret::{self, Presented, SecretKind},
 };
 use time::Duration;
 
 use crate::{
-    model::{EndReason, Identity, IdentityState, Member, MemberState, MemberWithRoles, Session, SessionGrant},
+    model::{EndReason, Identity, IdentityState, MemberWithRoles, Session, SessionGrant},
     ops::{
         Context, append_session_end,
         member::{ReviewError, still_those_of_domain},
     },
     remote::RemoteError,
     store::{
-        identity,
-        member::{self, Key},
+        identity, member,
         session::{self, Standing},
     },
 };
@@ -57,25 +56,25 @@ pub async fn refresh(
     let organization = head.organization_id;
     let granted = granted.in_organization(head.project_id, organization);
     let id = SessionId::from_uuid(presented.id);
-    let (standing, member) = look(context, granted.scope, id, presented).await?;
+    let (standing, found) = look(context, granted.scope, id, presented).await?;
     if standing == Standing::Used {
         return alarm(context, &granted, id).await;
     }
-    let (member, from) = member.ok_or(RefreshError::Refused)?;
-    let subjects = [Actor::Member(member)];
-    let (roles, limits) = tokio::try_join!(
-        context.remote.roles(Into::into(&granted), organization, &subjects),
-        context.remote.session_limits(Into::into(&granted), organization)
-    )?;
+    let from = found.ok_or(RefreshError::Refused)?;
+    let (member, subjects) = (from.member_id, [Actor::Member(from.member_id)]);
+    let roles = async { Ok(context.remote.roles(Into::into(&granted), organization, &subjects).await?) };
+    let limits = async { Ok(context.remote.session_limits(Into::into(&granted), organization).await?) };
+    let person = async { Ok(person_of(context, context.pool(&granted).await?, &from).await?) };
+    let (roles, limits, person) = tokio::try_join!(roles, limits, person).map_err(|error: RefreshError| error)?;
     // What the organization says now, of a session that began under another rule.
     let limits = limits.filter(|limits| !limits.end(&from, now())).ok_or(RefreshError::Refused)?;
+    let person = person.ok_or(RefreshError::Refused)?;
     let roles = roles.into_iter().next().unwrap_or_default();
     let read = still_those_of_domain(context, &granted, member, roles).await?;
-    let person = person_of(context, context.pool(&granted).await?, &from).await?.ok_or(RefreshError::Refused)?;
 
     let issued = secret::issue(SecretKind::RefreshToken, organization.uuid(), id.uuid());
     let mut tx = context.database.upkeep(granted.scope).await?;
-    let standing = session::standing(tx.connection(), organization, id, &presented.hash, RETRY, true).await?;
+    let standing = session::lock(tx.connection(), organization, id, &presented.hash, RETRY).await?;
     let session = match standing {
         Standing::Current => {
             session::rotate(tx.connection(), granted.scope, id, &presented.hash, &issued.hash, limits).await?
@@ -88,7 +87,7 @@ pub async fn refresh(
         Standing::Foreign => return Err(RefreshError::Refused),
     };
     // As it stands now: a suspension or removal since the first look has the last word.
-    let member = open_member(&mut tx, organization, member).await?.ok_or(RefreshError::Refused)?;
+    let member = member::find_open(tx.connection(), organization, member).await?.ok_or(RefreshError::Refused)?;
     tx.commit().await?;
     Ok(SessionGrant {
         project_id: granted.scope.project_id(),
@@ -108,14 +107,9 @@ pub async fn read(
 ) -> Result<Option<Session>, RefreshError> {
     let granted = granted.in_organization(head.project_id, head.organization_id);
     let id = SessionId::from_uuid(presented.id);
-    let (_, Some((_, from))) = look(context, granted.scope, id, presented).await? else { return Ok(None) };
-    if person_of(context, context.pool(&granted).await?, &from).await?.is_none() {
-        return Ok(None);
-    }
-    let mut read = context.database.read(granted.scope).await?;
-    let session = session::live(read.connection(), head.organization_id, id).await?;
-    read.finish().await?;
-    Ok(session)
+    let (_, Some(found)) = look(context, granted.scope, id, presented).await? else { return Ok(None) };
+    let person = person_of(context, context.pool(&granted).await?, &found).await?;
+    Ok(person.map(|_| found))
 }
 
 /// Whose session it is, if they were not suspended and have no other password since. What is known of them stands with their pool, outside
@@ -123,46 +117,27 @@ pub async fn read(
 async fn person_of(context: &Context, pool: Tenant, session: &Session) -> Result<Option<Identity>, StoreError> {
     let mut read = context.database.read(pool).await?;
     let person = identity::get(read.connection(), pool, session.identity_id).await?;
-    read.finish().await?;
+    read.finish();
     let goes_on = |person: &Identity| person.state == IdentityState::Active && !person.outdates(&session.auth_factors);
     Ok(person.filter(goes_on))
 }
 
-/// What the token is to its session, and whose the session is, if they may be refreshed.
+/// What the token is to its session, and the session, if it may be refreshed.
 async fn look(
     context: &Context,
     scope: OrganizationScope,
     id: SessionId,
     presented: &Presented,
-) -> Result<(Standing, Option<(MemberId, Session)>), RefreshError> {
+) -> Result<(Standing, Option<Session>), RefreshError> {
     let organization = scope.organization_id();
     let mut read = context.database.read(scope).await?;
-    let standing = session::standing(read.connection(), organization, id, &presented.hash, RETRY, false).await?;
-    let live = match standing {
-        Standing::Current | Standing::Retried => session::live(read.connection(), organization, id).await?,
-        Standing::Used | Standing::Foreign => None,
-    };
-    let head = Head::find(read.connection(), organization).await?;
-    let open = head.is_some_and(|head| head.state == OrganizationState::Active);
-    let session = live.filter(|_| open);
+    let (standing, session) = session::look(read.connection(), organization, id, &presented.hash, RETRY).await?;
     let member = match &session {
-        Some(session) => member::find(read.connection(), organization, &Key::Id(session.member_id)).await?,
+        Some(session) => member::find_open(read.connection(), organization, session.member_id).await?,
         None => None,
     };
-    read.finish().await?;
-    let member = member.filter(|member| member.state == MemberState::Active);
-    Ok((standing, member.map(|member| member.member_id).zip(session)))
-}
-
-async fn open_member(
-    tx: &mut tenancy::database::Upkeep,
-    organization: OrganizationId,
-    member: MemberId,
-) -> Result<Option<Member>, StoreError> {
-    let head = Head::find(tx.connection(), organization).await?;
-    let open = head.is_some_and(|head| head.state == OrganizationState::Active);
-    let member = member::find(tx.connection(), organization, &Key::Id(member)).await?;
-    Ok(member.filter(|member| open && member.state == MemberState::Active))
+    read.finish();
+    Ok((standing, session.filter(|_| member.is_some())))
 }
 
 /// A token that was used up is shown again: one of the two who have it stole it, so the session ends for both.

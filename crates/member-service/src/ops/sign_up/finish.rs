@@ -108,7 +108,7 @@ async fn owner(
     let mut read = context.database.read(granted.scope).await?;
     let key = Key::Identity(person.identity_id);
     let found = member::find(read.connection(), granted.scope.organization_id(), &key).await?;
-    read.finish().await?;
+    read.finish();
     Ok(found.map(|member| member.member_id))
 }
 

@@ -95,7 +95,7 @@ pub async fn sign_up(
     let scope = granted.in_project(*project).scope;
     let mut read = context.database.read(scope).await?;
     let begun = founding::find(read.connection(), scope, id).await?;
-    read.finish().await?;
+    read.finish();
     let kept = match begun {
         Some(begun) => begun,
         None => match claim(context, granted, &application).await? {

@@ -113,7 +113,7 @@ async fn bound(
     let tenant = Tenant::Organization(granted.scope);
     let mut read = context.database.read(tenant).await?;
     let linked = provider_account::find(read.connection(), tenant, vouching).await?;
-    read.finish().await?;
+    read.finish();
     let pool = context.pool(&granted).await?;
     let person = person(context, pool, linked).await?;
     let address = person.as_ref().map(|person| &person.email_address).or(vouching.email_address.as_ref());
@@ -138,7 +138,7 @@ async fn person(
     let Some(linked) = linked else { return Ok(None) };
     let mut read = context.database.read(pool).await?;
     let person = identity::get(read.connection(), pool, linked).await?;
-    read.finish().await?;
+    read.finish();
     Ok(person)
 }
 
@@ -155,7 +155,7 @@ async fn free(
     let pool = Tenant::Project(scope);
     let mut read = context.database.read(pool).await?;
     let linked = provider_account::find(read.connection(), pool, vouching).await?;
-    read.finish().await?;
+    read.finish();
     let identity = match person(context, pool, linked).await? {
         Some(person) if person.state == IdentityState::Active => person,
         Some(_) => return Err(SsoError::Failed),
@@ -167,7 +167,7 @@ async fn free(
             let id = linked.unwrap_or_else(IdentityId::new);
             let mut read = context.database.read(pool).await?;
             let taken = identity::by_address(read.connection(), pool, address).await?;
-            read.finish().await?;
+            read.finish();
             if taken.is_some() {
                 return Err(AccountRefused::AddressInUse.into());
             }

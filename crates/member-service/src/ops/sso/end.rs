@@ -94,7 +94,7 @@ async fn take_roles(
     for id in &found {
         members.extend(member::find(read.connection(), ended.tenant, &Key::Id(*id)).await?);
     }
-    read.finish().await?;
+    read.finish();
     for member in &members {
         settle_group_roles(context, &granted, member, Vec::new()).await?;
         let mut tx = context.database.upkeep(granted.scope).await?;

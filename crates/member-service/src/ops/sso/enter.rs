@@ -45,7 +45,7 @@ async fn known(
     let (tenant, pool) = (Tenant::Organization(granted.scope), context.pool(granted).await?);
     let mut read = context.database.read(tenant).await?;
     let linked = provider_account::find(read.connection(), tenant, vouching).await?;
-    read.finish().await?;
+    read.finish();
     let mut read = context.database.read(pool).await?;
     let person = match linked {
         Some(linked) => identity::get(read.connection(), pool, linked).await?,
@@ -55,7 +55,7 @@ async fn known(
         (None, Some(address)) => identity::by_address(read.connection(), pool, address).await?,
         _ => None,
     };
-    read.finish().await?;
+    read.finish();
     let address = person.as_ref().map(|person| &person.email_address).or(vouching.email_address.as_ref());
     let address = address.ok_or(AccountRefused::EmailMissing)?.clone();
     let trusted = trusted(context, granted, vouching, &address).await?;
@@ -97,7 +97,7 @@ pub async fn right(
     };
     let member = member::find(read.connection(), organization, &key).await?;
     let invitation = invitation::pending_for(read.connection(), organization, &address).await?;
-    read.finish().await?;
+    read.finish();
     match member {
         Some(member) if person.is_some() && member.state == MemberState::Active => {
             return Ok(Right::Member(Box::new(member)));
@@ -206,7 +206,7 @@ async fn unused(
     let mut read = context.database.read(granted.scope).await?;
     let key = Key::ExternalId(external_id.clone());
     let found = member::find(read.connection(), granted.scope.organization_id(), &key).await?;
-    read.finish().await?;
+    read.finish();
     Ok(found.is_none().then_some(external_id))
 }
 
@@ -223,7 +223,7 @@ pub async fn remember(
     let found = member::find(read.connection(), organization, &Key::Id(member)).await?;
     let tenant = Tenant::Organization(granted.scope);
     let linked = provider_account::find(read.connection(), tenant, vouching).await?;
-    read.finish().await?;
+    read.finish();
     let member = found.ok_or(EntryError::Refused)?;
     let linked = match linked {
         Some(linked) => linked,

@@ -42,7 +42,7 @@ pub async fn update(
     // What may be granted is asked before the write begins, of the connection as it stands; the write then holds to that.
     let mut read = database.read(scope).await?;
     let seen = connection::find(read.connection(), organization, id).await?.ok_or(ConnectionError::Unknown)?;
-    read.finish().await?;
+    read.finish();
     let then = seen.with(draft.clone(), |path| mask.has(path));
     if seen.is_of_project {
         if !then.group_role_ids.is_empty() {

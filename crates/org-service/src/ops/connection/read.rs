@@ -14,7 +14,7 @@ use crate::{
 pub async fn get(database: &Database, scope: Tenant, id: ConnectionId) -> Result<Option<Connection>, StoreError> {
     let mut read = database.read(scope).await?;
     let found = connection::find(read.connection(), scope.key(), id).await?;
-    read.finish().await?;
+    read.finish();
     Ok(found)
 }
 
@@ -26,6 +26,6 @@ pub async fn list(
 ) -> Result<Listed<Connection, ConnectionId>, StoreError> {
     let mut read = database.read(scope).await?;
     let rows = connection::list(read.connection(), scope.key(), filter, page).await?;
-    read.finish().await?;
+    read.finish();
     Ok(Listed::from_rows(rows, page.size, |connection| connection.connection_id))
 }

@@ -36,7 +36,7 @@ pub async fn open(
     let (organization, id) = (connection.organization_id, connection.connection_id);
     let mut read = database.read(scope).await?;
     let sealed = connection::secret(read.connection(), organization, id, &connection.issuer).await?;
-    read.finish().await?;
+    read.finish();
     let Some(sealed) = sealed else { return Ok(None) };
     let opened = database.sealer().open(PURPOSE, &place(organization, id, &connection.issuer), &sealed);
     let text = opened.ok().and_then(|secret| String::from_utf8(secret).ok());

@@ -59,7 +59,7 @@ pub async fn look_at(
     let organization = scope.organization_id();
     let mut read = domains.database.read(scope).await?;
     let found = domain::find(read.connection(), organization, id).await?;
-    read.finish().await?;
+    read.finish();
     let Some(found) = found else { return Ok(()) };
     let look = domains.names.look(&found.domain).await;
     match note(domains, scope, origin, id, look).await {

@@ -13,7 +13,7 @@ use crate::{
 pub async fn get(database: &Database, scope: OrganizationScope, id: DomainId) -> Result<Option<Domain>, StoreError> {
     let mut read = database.read(scope).await?;
     let found = domain::find(read.connection(), scope.organization_id(), id).await?;
-    read.finish().await?;
+    read.finish();
     Ok(found.map(|found| found.domain))
 }
 
@@ -25,6 +25,6 @@ pub async fn list(
 ) -> Result<Listed<Domain, DomainId>, StoreError> {
     let mut read = database.read(scope).await?;
     let rows = domain::list(read.connection(), scope.organization_id(), filter, page).await?;
-    read.finish().await?;
+    read.finish();
     Ok(Listed::from_rows(rows, page.size, |domain| domain.domain_id))
 }

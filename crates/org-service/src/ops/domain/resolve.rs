@@ -62,6 +62,6 @@ async fn entry(mut read: Read, owner: Option<OrganizationId>) -> Result<Option<E
         Some(owner) => directory::organization(read.connection(), owner).await?,
         None => None,
     };
-    read.finish().await?;
+    read.finish();
     Ok(entry)
 }

@@ -14,7 +14,7 @@ pub async fn due(
 ) -> Result<Vec<(ProjectId, OrganizationId)>, StoreError> {
     let mut read = database.read(scope).await?;
     let due = organization::due_for_purge(read.connection(), limit).await?;
-    read.finish().await?;
+    read.finish();
     Ok(due)
 }
 

@@ -16,7 +16,7 @@ use crate::{
 pub async fn get(database: &Database, scope: OrganizationScope) -> Result<Option<OrganizationView>, StoreError> {
     let mut read = database.read(scope).await?;
     let found = organization::find(read.connection(), scope.organization_id()).await?;
-    read.finish().await?;
+    read.finish();
     Ok(found.map(|found| found.view))
 }
 
@@ -49,7 +49,7 @@ pub async fn lookup(
             owned(&mut read, owner).await?
         }
     };
-    read.finish().await?;
+    read.finish();
     Ok(found.map(|found| found.view))
 }
 
@@ -61,7 +61,7 @@ pub async fn get_several(
 ) -> Result<Result<Vec<OrganizationView>, usize>, StoreError> {
     let mut read = database.read(scope).await?;
     let found = organization::find_several(read.connection(), scope.project_id(), organizations).await?;
-    read.finish().await?;
+    read.finish();
     let mut views: HashMap<_, _> =
         found.into_iter().map(|found| (found.view.organization.organization_id, found.view)).collect();
     Ok(organizations.iter().enumerate().map(|(at, id)| views.remove(id).ok_or(at)).collect())
@@ -82,7 +82,7 @@ pub async fn list(
 ) -> Result<Listed<OrganizationView, Cursor>, StoreError> {
     let mut read = database.read(scope).await?;
     let rows = organization::list(read.connection(), scope.project_id(), filter, page).await?;
-    read.finish().await?;
+    read.finish();
     let views = rows.into_iter().map(|found| found.view).collect();
     Ok(Listed::from_rows(views, page.size, |view: &OrganizationView| Cursor::behind(&view.organization, filter)))
 }
