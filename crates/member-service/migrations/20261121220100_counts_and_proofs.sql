@@ -7,7 +7,7 @@ create table member_count (
 );
 call protect_tenant_table('member_count', 'select, insert, update, delete');
 
-create function count_members() returns trigger language plpgsql as $$
+create function count_members() returns trigger language plpgsql set search_path from current as $$
 begin
     if tg_op = 'INSERT' then
         insert into member_count as c (organization_id, project_id, members)
@@ -29,22 +29,22 @@ create trigger member_is_counted_no_more after delete on member referencing old 
 select set_config('guildhall.scope', 'cluster', true);
 insert into member_count select organization_id, project_id, count(*) from member group by organization_id, project_id;
 
--- Which of these people have proven their addresses, of those who are members of the organization that asks. It stands with their
+-- Which of these people have proven their addresses, of those who are members of the organization in whose scope it is asked. It stands with their
 -- identities, which in a shared pool are behind the organization's wall: the wall is opened for this one question.
-create function proven_members(people uuid[]) returns setof uuid language plpgsql as $$
+create function proven_members(organization_id uuid, people uuid[]) returns setof uuid
+language plpgsql set search_path from current as $$
 declare
-    own_scope text := current_setting('guildhall.scope');
-    organization uuid := current_setting('guildhall.organization_id');
     project uuid := current_setting('guildhall.project_id');
 begin
-    if own_scope <> 'organization' then
-        raise exception 'it is asked in the scope of an organization';
+    if current_setting('guildhall.scope') <> 'organization'
+        or current_setting('guildhall.organization_id')::uuid is distinct from $1 then
+        raise exception 'it is asked in the scope of the organization';
     end if;
     perform set_config('guildhall.scope', 'project', true);
     return query
         select i.identity_id from identity i
-        where i.organization_id in (project, organization) and i.identity_id = any (people) and i.email_verified
-            and exists (select from member m where m.organization_id = organization and m.identity_id = i.identity_id);
-    perform set_config('guildhall.scope', own_scope, true);
+        where i.organization_id in (project, $1) and i.identity_id = any ($2) and i.email_verified
+            and exists (select from member m where m.organization_id = $1 and m.identity_id = i.identity_id);
+    perform set_config('guildhall.scope', 'organization', true);
 end
 $$;

@@ -142,7 +142,7 @@ async fn find_by_id(
     .transpose()
 }
 
-/// A member who may act now: they and their organization are active.
+/// A member who may act now: they and their organization are active, and the project is not archived.
 pub async fn find_open(
     connection: &mut PgConnection,
     organization: OrganizationId,
@@ -154,7 +154,8 @@ pub async fn find_open(
              m.state_revision, m.is_breakglass, m.trusted_metadata, m.untrusted_metadata, m.last_sign_in_time, m.revision,
              m.create_time, m.update_time
          from member m join head h on h.organization_id = m.organization_id
-         where m.organization_id = $1 and m.member_id = $2 and m.state = 'ACTIVE' and h.state = 'ACTIVE'",
+         where m.organization_id = $1 and m.member_id = $2 and m.state = 'ACTIVE' and h.state = 'ACTIVE'
+             and not exists (select from head p where p.organization_id = h.project_id and p.state <> 'ACTIVE')",
         organization.uuid(),
         member.uuid()
     )
@@ -165,10 +166,19 @@ pub async fn find_open(
 }
 
 /// Which of these people, of those who are members here, have proven their addresses.
-pub async fn proven(connection: &mut PgConnection, people: &[IdentityId]) -> Result<HashSet<IdentityId>, StoreError> {
+pub async fn proven(
+    connection: &mut PgConnection,
+    organization: OrganizationId,
+    people: &[IdentityId],
+) -> Result<HashSet<IdentityId>, StoreError> {
     let people: Vec<Uuid> = people.iter().map(|id| id.uuid()).collect();
-    let rows =
-        sqlx::query_scalar!(r#"select proven_members($1) as "identity_id!""#, &people).fetch_all(connection).await?;
+    let rows = sqlx::query_scalar!(
+        r#"select proven_members(organization_id => $1, people => $2) as "identity_id!""#,
+        organization.uuid(),
+        &people
+    )
+    .fetch_all(connection)
+    .await?;
     Ok(rows.into_iter().map(IdentityId::from_uuid).collect())
 }
 

@@ -40,7 +40,7 @@ pub async fn get(
 ) -> Result<MemberWithRoles, ReadError> {
     let mut read = context.database.read(granted.scope).await?;
     let member = member::find(read.connection(), granted.scope.organization_id(), key).await?;
-    let found = proven(&mut read, vec![member.ok_or(ReadError::Unknown)?]).await?;
+    let found = proven(&mut read, granted.scope, vec![member.ok_or(ReadError::Unknown)?]).await?;
     read.finish();
     complete(context, granted, found).await?.pop().ok_or(ReadError::Unknown)
 }
@@ -85,9 +85,9 @@ struct Found {
     proven: HashSet<IdentityId>,
 }
 
-async fn proven(read: &mut Read, members: Vec<Member>) -> Result<Found, StoreError> {
+async fn proven(read: &mut Read, scope: OrganizationScope, members: Vec<Member>) -> Result<Found, StoreError> {
     let people: Vec<IdentityId> = members.iter().map(|member| member.identity_id).collect();
-    let proven = member::proven(read.connection(), &people).await?;
+    let proven = member::proven(read.connection(), scope.organization_id(), &people).await?;
     Ok(Found { members, proven })
 }
 
@@ -99,7 +99,7 @@ async fn fetch(
 ) -> Result<(Found, Option<MemberId>), StoreError> {
     let mut read = context.database.read(scope).await?;
     let listed = member::list(read.connection(), scope.organization_id(), filter, page).await?;
-    let found = proven(&mut read, listed.rows).await?;
+    let found = proven(&mut read, scope, listed.rows).await?;
     read.finish();
     Ok((found, listed.next))
 }
