@@ -117,6 +117,11 @@ impl Sealer {
         tag(&self.keys[0], purpose, message)
     }
 
+    /// The tag by each key, the current one's first.
+    pub fn tags<'a>(&'a self, purpose: &'a str, message: &'a [u8]) -> impl Iterator<Item = [u8; 32]> + 'a {
+        self.keys.iter().map(move |key| tag(key, purpose, message))
+    }
+
     /// Whether `tag` was made for this use and message, by the current key or an earlier one. In constant time for each key.
     pub fn verify(&self, purpose: &str, message: &[u8], candidate: &[u8]) -> Result<(), NotOurs> {
         use subtle::ConstantTimeEq;

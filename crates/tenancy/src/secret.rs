@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
-use crate::sealing;
+use crate::{Sealer, sealing};
 
 /// What a secret is for. A secret of one kind is nothing to a method that takes another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,17 +80,34 @@ pub struct Presented {
 pub struct Malformed;
 
 pub fn issue(kind: SecretKind, tenant: Uuid, id: Uuid) -> Issued {
-    let random: [u8; RANDOM] = sealing::random();
+    of(kind, tenant, id, &sealing::random())
+}
+
+/// What a secret is traded for: the same whenever it is asked for, so that many who trade one in at once get one, and whoever lost the answer gets
+/// it again. It follows from the whole secret, which the database does not hold, and from the sealing key: there is one for each, the
+/// current one's first.
+pub fn successors(sealer: &Sealer, kind: SecretKind, text: &str) -> Result<Vec<Issued>, Malformed> {
+    let (id, tenant, _) = body(kind, text)?;
+    let purpose = format!("successor of {}", kind.prefix());
+    Ok(sealer.tags(&purpose, text.as_bytes()).map(|random| of(kind, tenant, id, &random)).collect())
+}
+
+fn of(kind: SecretKind, tenant: Uuid, id: Uuid, random: &[u8; RANDOM]) -> Issued {
     let mut bytes = Vec::with_capacity(BODY + CHECKSUM);
     bytes.extend_from_slice(id.as_bytes());
     bytes.extend_from_slice(tenant.as_bytes());
-    bytes.extend_from_slice(&random);
+    bytes.extend_from_slice(random);
     bytes.extend_from_slice(&checksum(kind, &bytes));
     let text = format!("{}{}", kind.prefix(), URL_SAFE_NO_PAD.encode(&bytes));
-    Issued { text: text.into(), hash: hash(&random) }
+    Issued { text: text.into(), hash: hash(random) }
 }
 
 pub fn parse(kind: SecretKind, text: &str) -> Result<Presented, Malformed> {
+    let (id, tenant, hash) = body(kind, text)?;
+    Ok(Presented { tenant, id, hash })
+}
+
+fn body(kind: SecretKind, text: &str) -> Result<(Uuid, Uuid, SecretHash), Malformed> {
     let encoded = text.strip_prefix(kind.prefix()).ok_or(Malformed)?;
     let bytes = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| Malformed)?;
     let (body, sum) = bytes.split_at_checked(BODY).ok_or(Malformed)?;
@@ -98,7 +115,7 @@ pub fn parse(kind: SecretKind, text: &str) -> Result<Presented, Malformed> {
         return Err(Malformed);
     }
     let uuid = |at: usize| Uuid::from_slice(&body[at..at + UUID]).map_err(|_| Malformed);
-    Ok(Presented { id: uuid(0)?, tenant: uuid(UUID)?, hash: hash(&body[2 * UUID..]) })
+    Ok((uuid(0)?, uuid(UUID)?, hash(&body[2 * UUID..])))
 }
 
 /// The part of a secret that may be shown in a list: its kind and the first characters, which are of its id.
@@ -130,6 +147,31 @@ mod tests {
         let presented = parse(SecretKind::RefreshToken, issued.text.expose_secret()).unwrap();
         assert_eq!((presented.tenant, presented.id), (tenant, id));
         assert!(presented.hash.matches(issued.hash.as_bytes()));
+    }
+
+    #[test]
+    fn a_secret_is_traded_for_the_same_next_one_by_who_has_the_key() {
+        let line = |id: &str, byte: u8| {
+            let key = base64::engine::general_purpose::STANDARD.encode([byte; 32]);
+            format!("{id}:{key}\n")
+        };
+        let sealer = Sealer::parse(&line("one", 1)).unwrap();
+        let both = Sealer::parse(&(line("two", 2) + &line("one", 1))).unwrap();
+        let (tenant, id) = (Uuid::now_v7(), Uuid::now_v7());
+        let issued = issue(SecretKind::RefreshToken, tenant, id);
+        let next = |sealer: &Sealer, text: &SecretString| -> Vec<String> {
+            let next = successors(sealer, SecretKind::RefreshToken, text.expose_secret()).unwrap();
+            next.iter().map(|next| next.text.expose_secret().to_owned()).collect()
+        };
+        let first = next(&sealer, &issued.text);
+        assert_eq!((first.len(), &first), (1, &next(&sealer, &issued.text)));
+        let presented = parse(SecretKind::RefreshToken, &first[0]).unwrap();
+        assert_eq!((presented.tenant, presented.id), (tenant, id));
+        let by_both = next(&both, &issued.text);
+        assert!(by_both.len() == 2 && by_both[1] == first[0] && by_both[0] != first[0], "the current key's first");
+        let again = next(&sealer, &first[0].clone().into());
+        assert!(again != first && next(&sealer, &issue(SecretKind::RefreshToken, tenant, id).text) != first);
+        assert!(successors(&sealer, SecretKind::ApiKey, issued.text.expose_secret()).is_err());
     }
 
     #[test]

@@ -111,10 +111,10 @@ impl SessionService for Door {
 
     async fn refresh_session(&self, request: Request<RefreshSessionRequest>) -> Result<Response<SessionGrant>, Status> {
         let granted = self.access.workload(&request)?;
-        let presented = self.presented(&granted, &request.get_ref().refresh_token).await?;
-        let (presented, head) = presented.ok_or_else(refusal::refresh_refused)?;
-        let grant = session::refresh(&self.context, &granted, head, &presented).await.map_err(refusal::refresh)?;
-        Ok(Response::new(convert::grant(&grant)))
+        let token = &request.get_ref().refresh_token;
+        let (presented, head) = self.presented(&granted, token).await?.ok_or_else(refusal::refresh_refused)?;
+        let grant = session::refresh(&self.context, &granted, head, &presented, token).await;
+        Ok(Response::new(convert::grant(&grant.map_err(refusal::refresh)?)))
     }
 
     async fn end_session(&self, request: Request<EndSessionRequest>) -> Result<Response<()>, Status> {

@@ -204,7 +204,7 @@ pub async fn delete_all(connection: &mut PgConnection, organization: Organizatio
 pub enum Standing {
     /// Good for the next.
     Current,
-    /// Traded in moments ago, its successors unused: the answer may have been lost.
+    /// Traded in moments ago, its successor unused: the answer may have been lost, or somebody else of the same browser was quicker.
     Retried,
     /// Used up.
     Used,
@@ -215,7 +215,6 @@ pub enum Standing {
 /// The refresh tokens of a session.
 struct Hashes {
     refresh_hash: Vec<u8>,
-    sibling_hash: Option<Vec<u8>>,
     previous_hash: Option<Vec<u8>>,
     rotate_time: Option<OffsetDateTime>,
 }
@@ -223,14 +222,12 @@ struct Hashes {
 impl Hashes {
     /// What a token is to the session, if it is not one of those that it had before.
     fn standing(&self, token: &SecretHash, retry_until: time::Duration) -> Option<Standing> {
-        let is = |hash: &Option<Vec<u8>>| hash.as_deref().is_some_and(|hash| token.matches(hash));
-        if token.matches(&self.refresh_hash) || is(&self.sibling_hash) {
+        if token.matches(&self.refresh_hash) {
             return Some(Standing::Current);
         }
-        // One retry: whoever asks a third time is not the one who lost an answer.
-        is(&self.previous_hash).then(|| {
+        self.previous_hash.as_deref().is_some_and(|hash| token.matches(hash)).then(|| {
             let fresh = self.rotate_time.is_some_and(|time| time + retry_until > OffsetDateTime::now_utc());
-            if fresh && self.sibling_hash.is_none() { Standing::Retried } else { Standing::Used }
+            if fresh { Standing::Retried } else { Standing::Used }
         })
     }
 }
@@ -246,7 +243,7 @@ pub async fn look(
     let row = sqlx::query!(
         r#"select organization_id, session_id, identity_id, member_id, organization_slug, auth_factors, user_agent, ip_address,
              last_active_time, expire_time, impersonator, revision, create_time, expire_time > now() as "live!",
-             refresh_hash, sibling_hash, previous_hash, rotate_time
+             refresh_hash, previous_hash, rotate_time
          from session where organization_id = $1 and session_id = $2"#,
         organization.uuid(),
         session.uuid()
@@ -254,12 +251,8 @@ pub async fn look(
     .fetch_optional(&mut *connection)
     .await?;
     let Some(row) = row else { return Ok((Standing::Foreign, None)) };
-    let hashes = Hashes {
-        refresh_hash: row.refresh_hash,
-        sibling_hash: row.sibling_hash,
-        previous_hash: row.previous_hash,
-        rotate_time: row.rotate_time,
-    };
+    let hashes =
+        Hashes { refresh_hash: row.refresh_hash, previous_hash: row.previous_hash, rotate_time: row.rotate_time };
     let found = Row {
         organization_id: row.organization_id,
         session_id: row.session_id,
@@ -283,31 +276,30 @@ pub async fn look(
     Ok((standing, if goes_on { Some(found.try_into()?) } else { None }))
 }
 
-/// What a refresh token is to its session now. The session is held until the transaction ends.
+/// What a refresh token is to its session now, and the hash of the one that is good now. The session is held until the transaction ends.
 pub async fn lock(
     connection: &mut PgConnection,
     organization: OrganizationId,
     session: SessionId,
     token: &SecretHash,
     retry_until: time::Duration,
-) -> Result<Standing, StoreError> {
+) -> Result<(Standing, Vec<u8>), StoreError> {
     // Whoever waited here reads the row as it was left to them; what else was written then is seen by the next statement.
     let hashes = sqlx::query_as!(
         Hashes,
-        "select refresh_hash, sibling_hash, previous_hash, rotate_time
+        "select refresh_hash, previous_hash, rotate_time
          from session where organization_id = $1 and session_id = $2 for update",
         organization.uuid(),
         session.uuid()
     )
     .fetch_optional(&mut *connection)
     .await?;
-    match hashes {
-        None => Ok(Standing::Foreign),
-        Some(hashes) => match hashes.standing(token, retry_until) {
-            Some(standing) => Ok(standing),
-            None => before(connection, organization, session, token).await,
-        },
-    }
+    let Some(hashes) = hashes else { return Ok((Standing::Foreign, Vec::new())) };
+    let standing = match hashes.standing(token, retry_until) {
+        Some(standing) => standing,
+        None => before(connection, organization, session, token).await?,
+    };
+    Ok((standing, hashes.refresh_hash))
 }
 
 /// Whether a token that is none of the session's was once.
@@ -343,7 +335,7 @@ pub async fn latest_time(
     .await?)
 }
 
-/// Trades the presented token for the next, and puts off the session's end as the limits allow. Its sibling, if it has one, and the one before it are used up.
+/// Trades the presented token for the next, and puts off the session's end as the limits allow. The one before it is used up.
 pub async fn rotate(
     connection: &mut PgConnection,
     scope: OrganizationScope,
@@ -356,18 +348,16 @@ pub async fn rotate(
     sqlx::query_as!(
         Row,
         "with before as (
-             select rotation, refresh_hash, sibling_hash, previous_hash from session where organization_id = $1 and session_id = $3
+             select rotation, previous_hash from session where organization_id = $1 and session_id = $3
          ), remembered as (
              insert into used_token (organization_id, project_id, session_id, hash, rotation)
-             select $1, $2, $3, h.hash, before.rotation
-             from before, unnest(array[refresh_hash, sibling_hash, previous_hash]) as h (hash)
-             where h.hash is not null and h.hash <> $4
+             select $1, $2, $3, previous_hash, rotation from before where previous_hash is not null
              on conflict do nothing
          ), forgotten as (
              delete from used_token u using before
              where u.organization_id = $1 and u.session_id = $3 and u.rotation < before.rotation - $7
          )
-         update session set refresh_hash = $5, sibling_hash = null, previous_hash = $4, rotate_time = $6, rotation = rotation + 1,
+         update session set refresh_hash = $5, previous_hash = $4, rotate_time = $6, rotation = rotation + 1,
              last_active_time = $6, latest_time = least(latest_time, create_time + make_interval(secs => $8)),
              expire_time = least(latest_time, create_time + make_interval(secs => $8), $6::timestamptz + make_interval(secs => $9))
          where organization_id = $1 and session_id = $3
@@ -382,27 +372,6 @@ pub async fn rotate(
         REMEMBERED,
         limits.lifetime.as_seconds_f64(),
         limits.idle_timeout.as_seconds_f64()
-    )
-    .fetch_one(connection)
-    .await?
-    .try_into()
-}
-
-/// Gives a second successor beside the one that may have been lost: whichever is used first ends the other.
-pub async fn add_sibling(
-    connection: &mut PgConnection,
-    organization: OrganizationId,
-    session: SessionId,
-    next: &SecretHash,
-) -> Result<Session, StoreError> {
-    sqlx::query_as!(
-        Row,
-        "update session set sibling_hash = $3 where organization_id = $1 and session_id = $2
-         returning organization_id, session_id, identity_id, member_id, organization_slug, auth_factors, user_agent, ip_address,
-             last_active_time, expire_time, impersonator, revision, create_time",
-        organization.uuid(),
-        session.uuid(),
-        next.as_bytes()
     )
     .fetch_one(connection)
     .await?

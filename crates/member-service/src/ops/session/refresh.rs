@@ -46,12 +46,13 @@ impl From<ReviewError> for RefreshError {
     }
 }
 
-/// `head` is what is known of the organization that the token names.
+/// `head` is what is known of the organization that the token names; `presented` is what `token` says.
 pub async fn refresh(
     context: &Context,
     granted: &Granted<ClusterScope>,
     head: Head,
     presented: &Presented,
+    token: &str,
 ) -> Result<SessionGrant, RefreshError> {
     let organization = head.organization_id;
     let granted = granted.in_organization(head.project_id, organization);
@@ -72,14 +73,20 @@ pub async fn refresh(
     let roles = roles.into_iter().next().unwrap_or_default();
     let read = still_those_of_domain(context, &granted, member, roles).await?;
 
-    let issued = secret::issue(SecretKind::RefreshToken, organization.uuid(), id.uuid());
+    let successors = secret::successors(context.database.sealer(), SecretKind::RefreshToken, token);
+    let mut successors = successors.map_err(|_| RefreshError::Refused)?.into_iter();
     let mut tx = context.database.upkeep(granted.scope).await?;
-    let standing = session::lock(tx.connection(), organization, id, &presented.hash, RETRY).await?;
-    let session = match standing {
+    let (standing, current) = session::lock(tx.connection(), organization, id, &presented.hash, RETRY).await?;
+    let (session, issued) = match standing {
         Standing::Current => {
-            session::rotate(tx.connection(), granted.scope, id, &presented.hash, &issued.hash, limits).await?
+            let issued = successors.next().ok_or(RefreshError::Refused)?;
+            let next = &issued.hash;
+            (session::rotate(tx.connection(), granted.scope, id, &presented.hash, next, limits).await?, issued)
         }
-        Standing::Retried => session::add_sibling(tx.connection(), organization, id, &issued.hash).await?,
+        // The same answer again. None of a key that was dropped since: then they sign in anew.
+        Standing::Retried => {
+            (from, successors.find(|issued| issued.hash.matches(&current)).ok_or(RefreshError::Refused)?)
+        }
         Standing::Used => {
             drop(tx);
             return alarm(context, &granted, id).await;
