@@ -263,6 +263,24 @@ async fn a_suspended_person_is_out_everywhere() {
 
 /// Begun at the same moment as the suspension, or left by one that crashed.
 #[tokio::test]
+async fn a_session_that_another_password_left_is_refreshed_by_nobody() {
+    let cluster = Cluster::shared().await;
+    let project = cluster.project().await;
+    let acme = project.organization("acme").await;
+    let grace = acme.join("grace", &["member"]).await;
+    let identity = identity_of(&acme, &grace.id).await.parse::<tenancy::IdentityId>().unwrap().uuid().to_string();
+    sqlx::query("update member.identity set sessions_from = now() where identity_id = $1::uuid")
+        .bind(identity)
+        .execute(&mut superuser(cluster).await)
+        .await
+        .unwrap();
+    let refresh = json!({"refresh_token": grace.tokens.refresh});
+    let method = "AuthenticationService/RefreshSession";
+    project.anyone().refused(method, refresh, Code::Unauthenticated, "REFRESH_TOKEN_REFUSED").await;
+    acme.sign_in(&grace.email, &grace.password).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_session_that_a_suspension_left_is_ended_by_the_sweep() {
     let cluster = Cluster::shared().await;
     let project = cluster.project().await;
@@ -274,6 +292,14 @@ async fn a_session_that_a_suspension_left_is_ended_by_the_sweep() {
         .execute(&mut superuser(cluster).await)
         .await
         .unwrap();
+    // Until then nobody goes on with it, and the password opens nothing, at the service's own door neither.
+    let refresh = json!({"refresh_token": grace.tokens.refresh});
+    let method = "AuthenticationService/RefreshSession";
+    project.anyone().refused(method, refresh, Code::Unauthenticated, "REFRESH_TOKEN_REFUSED").await;
+    let verify = json!({"organization_id": acme.id, "project_id": project.id, "email_address": grace.email,
+        "password": grace.password});
+    let gateway = cluster.workload("gateway", "member-service");
+    gateway.refused("CredentialService/VerifyPassword", verify, Code::Unauthenticated, "SIGN_IN_FAILED").await;
     let begun = Instant::now();
     while grace.caller.try_call("AuthenticationService/WhoAmI", json!({})).await.is_ok() {
         assert!(begun.elapsed() < Duration::from_secs(15), "the session lives on");

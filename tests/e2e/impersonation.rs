@@ -144,6 +144,15 @@ async fn nobody_comes_to_more_than_they_hold_by_acting_as_somebody() {
     refused(id(&admin), token(&support), "GRANT_EXCEEDS_GRANTOR").await;
     act_as(cluster, &member.id, &support.tokens.access, &[]).await.token();
     act_as(cluster, &admin.id, &owner.tokens.access, &[]).await.token();
+    // A token that is good for some things is not good for this, whatever they are.
+    let narrowed = [
+        ("grant_type", EXCHANGE),
+        ("subject_token", &support.tokens.access),
+        ("subject_token_type", ACCESS_TOKEN),
+        ("scope", "guildhall.member:impersonate"),
+    ];
+    let narrowed = post(cluster, "token", &narrowed).await.token();
+    act_as(cluster, &member.id, &narrowed, &[]).await.is(400, "invalid_request");
     // An owner, by an owner.
     let second = acme.join("second", &["owner"]).await;
     act_as(cluster, &owner.id, &second.tokens.access, &[]).await.token();
