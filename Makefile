@@ -1,6 +1,6 @@
 # Thin: each line is a command that one could type.
 
-.PHONY: up test check fmt lint doc deny reference sqlx sqlx-check bench proof k8s upgrade image
+.PHONY: up test check fmt lint doc deny reference sqlx sqlx-check bench proof fuzz k8s upgrade image
 
 # Builds everything and starts it; Ctrl-C stops it. `make up ARGS=--reset` starts anew.
 up:
@@ -59,6 +59,12 @@ proof:
 	GUILDHALL_PROOF_STEPS=$(STEPS) cargo test --release --locked --package engine --test oracle changed_and_rebuilt
 	cargo build --workspace --bins --locked
 	GUILDHALL_PROOF_CHECKS=$(CHECKS) cargo test --locked --package e2e --test e2e replicas::storm -- --nocapture
+
+# libFuzzer on each target of fuzz/, or on TARGET alone, TIME seconds each. `test` does the same briefly without it.
+TIME ?= 600
+TARGET ?=
+fuzz:
+	./deploy/check/fuzz $(TIME) $(TARGET)
 
 # This version follows the last release under load, or FROM=<commit>; see tests/e2e/upgrade.rs.
 upgrade:

@@ -55,6 +55,7 @@ fn services_do_not_depend_on_services() {
         ("local-postgres", &[]),
         ("outdated", &[]),
         ("meters", &[]),
+        ("seeds", &[]),
         ("tls", &["meters"]),
         ("channel", &["meters", "tls"]),
         ("runtime", &["api", "channel", "meters", "tls"]),

@@ -11,6 +11,8 @@
 mod authorize;
 mod caller;
 mod directory;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod granted;
 mod invalidations;
 mod layer;

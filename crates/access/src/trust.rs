@@ -41,7 +41,7 @@ pub(crate) enum Signer {
 }
 
 impl Signer {
-    fn all() -> impl Iterator<Item = Self> {
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
         [Self::Access].into_iter().chain(Service::ALL.map(Self::Workload))
     }
 

@@ -27,6 +27,8 @@ mod condition;
 mod cycle;
 mod data;
 mod derivation;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod id;
 mod name;
 mod permission;

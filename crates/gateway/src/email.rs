@@ -9,11 +9,10 @@ pub const MAX_CHARACTERS: usize = 254;
 pub fn canonical(address: &str) -> String {
     let folded = fold(address);
     let Some((local, domain)) = folded.rsplit_once('@') else { return folded };
-    let domain = domain.trim_end_matches('.');
-    match url::Host::parse(domain) {
-        Ok(host) => format!("{local}@{host}"),
-        Err(_) => format!("{local}@{domain}"),
-    }
+    // As member-service reads names: what a URL would make of one more (an address of numbers, `%61`) is none of its business here.
+    let ascii = idna::domain_to_ascii(domain);
+    let domain = ascii.as_deref().unwrap_or(domain).trim_end_matches('.');
+    format!("{local}@{domain}")
 }
 
 /// As member-service folds, until nothing changes any more: what was composed may have a lower case, and what was put in lower case may
@@ -53,10 +52,13 @@ mod tests {
             "ada@acme.test.",
             "\u{ff41}da@acme.test",
             "ada@ACME\u{3002}test",
+            "ada@acme.test\u{3002}",
         ] {
             assert_eq!(canonical(spelling), "ada@acme.test", "{spelling:?}");
         }
         assert_eq!(canonical("ada@b\u{fc}cher.test"), canonical("ada@xn--bcher-kva.test"));
+        // Nobody registers a name that ends in a number; but member-service takes it.
+        assert_eq!(canonical("ada@b\u{fc}cher.0x7f"), canonical("ada@xn--bcher-kva.0x7f"));
         assert_ne!(canonical("ada@acme.test"), canonical("adb@acme.test"));
         // In lower case it composes anew.
         assert_eq!(canonical("J\u{30c}@x.test"), canonical("\u{1f0}@x.test"));

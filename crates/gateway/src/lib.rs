@@ -11,6 +11,8 @@ mod edge;
 mod email;
 mod face;
 mod forward;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod grpc;
 mod http;
 mod json;

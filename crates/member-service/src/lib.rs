@@ -5,6 +5,8 @@
 
 mod background;
 mod config;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod grpc;
 mod hashing;
 mod mail;

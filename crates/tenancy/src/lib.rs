@@ -9,6 +9,8 @@ pub mod database;
 mod erasure;
 pub mod event;
 pub mod feed;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod gather;
 mod head;
 mod heads;

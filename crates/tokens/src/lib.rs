@@ -10,6 +10,8 @@
 
 mod algorithm;
 mod claims;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod jwk;
 mod private;
 mod public;

@@ -50,17 +50,21 @@ impl Default for Imports {
 
 /// What has been read of a stream.
 #[derive(Default)]
-struct Read {
-    import: Import,
-    messages: usize,
+pub(crate) struct Read {
+    pub(crate) import: Import,
+    pub(crate) messages: usize,
     bytes: usize,
     /// Over the hashes of the messages: the request's body, as far as a retry is concerned.
-    digest: [u8; 32],
-    violations: Violations,
+    pub(crate) digest: [u8; 32],
+    pub(crate) violations: Violations,
 }
 
 impl Read {
-    fn take(&mut self, message: &ImportOrganizationRequest, first: &ImportOrganizationRequest) -> Result<(), Status> {
+    pub(crate) fn take(
+        &mut self,
+        message: &ImportOrganizationRequest,
+        first: &ImportOrganizationRequest,
+    ) -> Result<(), Status> {
         let (at, encoded) = (self.messages, message.encode_to_vec());
         self.messages += 1;
         self.bytes += encoded.len();

@@ -7,7 +7,7 @@ mod catalog;
 mod convert;
 mod events;
 mod group;
-mod import;
+pub(crate) mod import;
 mod lists;
 mod outlet;
 mod question;

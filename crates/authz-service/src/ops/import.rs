@@ -69,7 +69,7 @@ pub enum TranslationError {
 
 /// The names of an import, and what they stand for here.
 #[derive(Default)]
-struct Names {
+pub(crate) struct Names {
     roles: HashMap<RoleId, RoleId>,
     /// Of the project that the records came from.
     templates: HashMap<RoleId, RoleKey>,
@@ -88,11 +88,9 @@ pub async fn translate(
     import: Import,
 ) -> Result<Translated, TranslationError> {
     let owners = Owners { tenant: scope.organization_id(), project: scope.project_id() };
-    let mut names = Names { subjects: import.subjects, ..Names::default() };
-    import.records.iter().for_each(|(message, record)| names.declare(*message, record));
+    let (names, records) = Names::of(import);
     let keys: Vec<String> = names.templates.values().map(ToString::to_string).collect();
-    let bound: HashSet<Subject> = import
-        .records
+    let bound: HashSet<Subject> = records
         .iter()
         .filter_map(
             |(_, record)| if let Record::Binding(new) = record { Some(names.subject(new.subject)) } else { None },
@@ -104,27 +102,12 @@ pub async fn translate(
     let there = store::binding::of_subjects(read.connection(), owners.tenant, &bound).await?;
     read.finish();
     let of_project = |role: &Role| role.organization_id.is_none();
-    names.here = roles.into_iter().filter(of_project).map(|role| (role.key, role.role_id)).collect();
-    let mut there: HashMap<Subject, Vec<Binding>> = there.into_iter().fold(HashMap::new(), |mut all, binding| {
+    let here = roles.into_iter().filter(of_project).map(|role| (role.key, role.role_id)).collect();
+    let there = there.into_iter().fold(HashMap::<_, Vec<_>>::new(), |mut all, binding| {
         all.entry(binding.subject).or_default().push(binding);
         all
     });
-
-    let mut translated = Translated { edits: Vec::new(), messages: Vec::new() };
-    for (message, record) in import.records {
-        let Some(edit) = names.edit(message, record) else { continue };
-        if let Edit::CreateBinding(new) = &edit
-            && let Some(alike) = there.get_mut(&new.subject)
-            && let Some(at) = alike.iter().position(|binding| is_alike(binding, new))
-        {
-            // Each stands for one record.
-            alike.swap_remove(at);
-            continue;
-        }
-        translated.edits.push(edit);
-        translated.messages.push(message);
-    }
-    if names.faults.is_empty() { Ok(translated) } else { Err(TranslationError::Faults(names.faults)) }
+    names.translate(records, here, there)
 }
 
 fn is_alike(binding: &Binding, new: &NewBinding) -> bool {
@@ -136,6 +119,38 @@ fn is_alike(binding: &Binding, new: &NewBinding) -> bool {
 }
 
 impl Names {
+    /// What the records call each other, and the records.
+    pub(crate) fn of(import: Import) -> (Self, Vec<(usize, Record)>) {
+        let mut names = Self { subjects: import.subjects, ..Self::default() };
+        import.records.iter().for_each(|(message, record)| names.declare(*message, record));
+        (names, import.records)
+    }
+
+    /// `here`: the project's roles by their keys. `there`: the bindings that are there already.
+    pub(crate) fn translate(
+        mut self,
+        records: Vec<(usize, Record)>,
+        here: HashMap<String, RoleId>,
+        mut there: HashMap<Subject, Vec<Binding>>,
+    ) -> Result<Translated, TranslationError> {
+        self.here = here;
+        let mut translated = Translated { edits: Vec::new(), messages: Vec::new() };
+        for (message, record) in records {
+            let Some(edit) = self.edit(message, record) else { continue };
+            if let Edit::CreateBinding(new) = &edit
+                && let Some(alike) = there.get_mut(&new.subject)
+                && let Some(at) = alike.iter().position(|binding| is_alike(binding, new))
+            {
+                // Each stands for one record.
+                alike.swap_remove(at);
+                continue;
+            }
+            translated.edits.push(edit);
+            translated.messages.push(message);
+        }
+        if self.faults.is_empty() { Ok(translated) } else { Err(TranslationError::Faults(self.faults)) }
+    }
+
     fn declare(&mut self, message: usize, record: &Record) {
         let twice = match record {
             Record::Template { id, key } => self.templates.insert(*id, key.clone()).is_some().then_some("role.role_id"),

@@ -30,9 +30,9 @@
 //!
 //! An input that is not given is *missing*, and an expression that needs it is neither true nor false. `&&` and `||` are decided by
 //! one side wherever one side decides, whatever is missing or fails on the other; every other operator fails if a side fails, and
-//! else misses what its sides miss. So an outcome of true, false or failure stands whatever would have been given.
-//! `has(context.name)` asks whether an input is given, and is never missing itself. A field within an input that is not there is a
-//! failure, as in CEL, and `has` tells.
+//! else misses what its sides miss. So an outcome of true, false or failure stands whatever would have been given: but for an
+//! expression that asks just that, by `has(context.name)`, which is true or false and never missing itself. A field within an input
+//! that is not there is a failure, as in CEL, and `has` tells.
 
 #[cfg(test)]
 mod conformity;
@@ -128,6 +128,11 @@ impl Meter {
     /// What one evaluation may take.
     fn granted(&self) -> u32 {
         u32::try_from(self.0.get()).unwrap_or(u32::MAX).min(MAX_STEPS)
+    }
+
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn left(&self) -> u64 {
+        self.0.get()
     }
 
     fn spend(&self, steps: u32) {

@@ -169,6 +169,11 @@ impl Call {
 }
 
 impl Call {
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn binding(&self) -> &Binding {
+        &self.0.binding
+    }
+
     /// The one message of a call.
     pub(super) fn whole(&self, bytes: &[u8]) -> Result<DynamicMessage, Status> {
         self.0.whole(bytes)

@@ -10,6 +10,8 @@ mod answer;
 mod call;
 pub mod fields;
 mod frames;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod lines;
 mod message;
 #[cfg(test)]
@@ -18,6 +20,8 @@ mod query;
 mod routes;
 mod template;
 mod tree;
+#[cfg(any(test, fuzzing))]
+mod written;
 
 pub use call::{Call, Unroutable, route};
 pub use routes::{Binding, Body as BodyRule, Routes};

@@ -4,19 +4,19 @@
 use std::sync::LazyLock;
 
 use http::{Request, header};
-use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use proptest::prelude::*;
 use prost_reflect::{
     DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage as _, Value, prost::Message as _,
     prost_types,
 };
-use serde_json::Value as Json;
 use tonic::body::Body;
 
 use super::{
     call::{Call, find},
     fields::{is_plain, is_text, leaf},
     routes::{Binding, Body as BodyRule, Routes},
+    written::written,
 };
 
 static ROUTES: LazyLock<Routes> = LazyLock::new(|| Routes::of_the_contracts().unwrap());
@@ -144,48 +144,6 @@ fn set(message: &mut DynamicMessage, names: &[String], text: &str) {
         message.set_field(&field, Value::String(text.to_owned()));
     } else if let Some(inner) = message.get_field_mut(&field).as_message_mut() {
         set(inner, &names[1..], text);
-    }
-}
-
-/// The verb, path with query, and body that say the message.
-fn written(binding: &Binding, message: &DynamicMessage) -> (String, Vec<u8>) {
-    let escaped = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-    let json = serde_json::to_value(message).unwrap();
-    let mut path = String::new();
-    for (at, segment) in binding.template.segments.iter().enumerate() {
-        let variable = binding.template.variables.iter().find(|variable| variable.from == at);
-        let value = variable.map(|variable| {
-            let field = variable.field.iter().map(|name| snake_to_camel(name));
-            escaped(field.fold(&json, |json, name| &json[name]).as_str().unwrap())
-        });
-        path = format!("{path}/{}", value.unwrap_or_else(|| segment.text().to_owned()));
-    }
-    if !binding.template.verb.is_empty() {
-        path = format!("{path}:{}", binding.template.verb);
-    }
-    if matches!(binding.body, BodyRule::Whole) {
-        return (path, json.to_string().into_bytes());
-    }
-    let mut query = Vec::new();
-    flat(String::new(), &json, &mut query);
-    let query: Vec<String> = query.iter().map(|(name, value)| format!("{name}={}", escaped(value))).collect();
-    (format!("{path}?{}", query.join("&")), Vec::new())
-}
-
-fn snake_to_camel(name: &str) -> String {
-    let mut parts = name.split('_');
-    let first = parts.next().unwrap().to_owned();
-    parts.fold(first, |all, part| all + &part[..1].to_uppercase() + &part[1..])
-}
-
-fn flat(name: String, json: &Json, query: &mut Vec<(String, String)>) {
-    match json {
-        Json::Object(entries) => entries.iter().for_each(|(key, json)| {
-            flat(if name.is_empty() { key.clone() } else { format!("{name}.{key}") }, json, query);
-        }),
-        Json::Array(items) => items.iter().for_each(|item| flat(name.clone(), item, query)),
-        Json::String(text) => query.push((name, text.clone())),
-        other => query.push((name, other.to_string())),
     }
 }
 

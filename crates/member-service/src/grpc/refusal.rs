@@ -1,5 +1,7 @@
 //! What each failure of an operation is to its caller.
 
+use std::time::Duration;
+
 use access::store;
 use api::access::v1::ErrorReason;
 use runtime::{Refusal, Violations, internal};
@@ -12,6 +14,7 @@ use time::OffsetDateTime;
 use tonic::{Code, Status};
 
 use crate::{
+    hashing::HashError,
     model::{AccountRefused, LimitReached, MAX_LIVE_KEYS, NotInvitable, SecondFactor, SignInMethod, Unmet},
     ops::{
         NotActive,
@@ -206,6 +209,19 @@ pub fn accept(error: AcceptError) -> Status {
     }
 }
 
+/// Also of a flood of sign-ins: they are told to come again, and everybody else is served.
+fn hash(error: &HashError) -> Status {
+    match error {
+        HashError::Full => {
+            let message = "too many wait for a password to be checked";
+            Refusal::new(Code::ResourceExhausted, ErrorReason::Overloaded, message)
+                .retry_after(Duration::from_millis(500))
+                .into()
+        }
+        error => internal(error),
+    }
+}
+
 pub fn set_password(error: SetPasswordError) -> Status {
     match error {
         SetPasswordError::Unknown => missing("member"),
@@ -215,7 +231,7 @@ pub fn set_password(error: SetPasswordError) -> Status {
                 .into()
         }
         SetPasswordError::NotActive(error) => not_active(error),
-        SetPasswordError::Hash(error) => internal(&error),
+        SetPasswordError::Hash(error) => hash(&error),
         SetPasswordError::Remote(error) => error.into_status(),
         SetPasswordError::Store(error) => store(error),
     }
@@ -232,7 +248,7 @@ pub fn sign_in(error: SignInError) -> Status {
         }
         SignInError::OrganizationRequired => access::invalid_field("organization_id", &error),
         SignInError::Unreadable => internal(&error),
-        SignInError::Hash(error) => internal(&error),
+        SignInError::Hash(error) => hash(&error),
         SignInError::Remote(error) => error.into_status(),
         SignInError::Store(error) => store(error),
     }
@@ -325,7 +341,7 @@ pub fn sign_up(error: SignUpError) -> Status {
         SignUpError::Weak(weak) => set_password(SetPasswordError::Weak(weak)),
         SignUpError::Unmet(unmet) => self::unmet(unmet),
         SignUpError::Create(error) => create(error),
-        SignUpError::Hash(error) => internal(&error),
+        SignUpError::Hash(error) => hash(&error),
         SignUpError::Remote(error) => error.into_status(),
         SignUpError::Store(error) => store(error),
     }

@@ -61,7 +61,7 @@ pub async fn set_password(
     let entry = context.remote.organization(granted.into(), organization).await?.ok_or(SetPasswordError::Unknown)?;
     let asks_everybody = entry.policy.sign_in.needs_second_factor;
     let is_short = password.is_short();
-    let hash = context.hasher.hash(password.into_text()).await?;
+    let hash = context.hasher.hash(&context.hasher.place()?, password.into_text()).await?;
 
     let mut tx = context.database.write(pool, &granted.origin(), once).await?;
     if let Some(()) = tx.first_answer()? {
@@ -98,9 +98,11 @@ pub async fn verify_password(
     address: Option<EmailAddress>,
     password: String,
 ) -> Result<Proven, SignInError> {
+    // Before the try is counted: whom we have no time for has not tried.
+    let place = context.hasher.place()?;
     let target = entrance.target(context, granted).await?;
     let Some(address) = address else {
-        context.hasher.verify(String::new(), None).await?;
+        context.hasher.verify(&place, String::new(), None).await?;
         return Err(SignInError::Failed);
     };
     let (pool, address_tag) = (target.pool, tag(context, target.pool, &address));
@@ -123,7 +125,7 @@ pub async fn verify_password(
     let former = hash.clone().filter(|hash| !context.hasher.is_ours(hash)).map(|hash| (hash, form.clone()));
     let tried =
         if fits && hash.as_deref().is_some_and(|hash| !context.hasher.is_argon2id(hash)) { password } else { form };
-    let right = context.hasher.verify(tried, hash.as_deref().filter(|_| fits)).await?;
+    let right = context.hasher.verify(&place, tried, hash.as_deref().filter(|_| fits)).await?;
 
     // Asked also after a wrong password, so that the answer takes as long.
     let someone = identity.as_ref().map_or_else(IdentityId::new, |identity| identity.identity_id);
@@ -134,7 +136,7 @@ pub async fn verify_password(
     let able = identity.filter(|identity| identity.state == IdentityState::Active && right && target.open);
     let identity = able.ok_or(SignInError::Failed)?;
     let rehashed = match former {
-        Some((checked, password)) => Some((checked, context.hasher.hash(password).await?)),
+        Some((checked, password)) => Some((checked, context.hasher.hash(&place, password).await?)),
         None => None,
     };
     let mut tx = context.database.upkeep(pool).await?;

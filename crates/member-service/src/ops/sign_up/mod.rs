@@ -135,17 +135,19 @@ async fn claim(
 ) -> Result<Claim, SignUpError> {
     let opened = open(context, granted, application.project, &application.secret).await?;
     let opened = opened.filter(|opened| !opened.is_bound() && opened.candidate.proven).ok_or(SignUpError::Refused)?;
+    // Before the try is counted.
+    let place = application.password.is_some().then(|| context.hasher.place()).transpose()?;
     if !try_once(context, &opened).await? {
         return Err(SignUpError::Refused);
     }
     let identity = opened.candidate.identity.as_ref();
-    let password_hash = match &application.password {
-        Some(password) if identity.is_none_or(|identity| !identity.has_password) => {
+    let password_hash = match application.password.as_ref().zip(place.as_ref()) {
+        Some((password, place)) if identity.is_none_or(|identity| !identity.has_password) => {
             password.fits(&opened.candidate.address)?;
             if password.is_short() {
                 return Err(WeakPassword::Alone.into());
             }
-            Some(context.hasher.hash(password.text().to_owned()).await?)
+            Some(context.hasher.hash(place, password.text().to_owned()).await?)
         }
         _ => None,
     };
