@@ -83,6 +83,8 @@ enum Topic {
     Get,
     /// Minting and refreshing.
     Tokens,
+    /// Signing in by password, and believing tokens.
+    SignIn,
 }
 
 fn main() -> ExitCode {

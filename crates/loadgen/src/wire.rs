@@ -43,6 +43,14 @@ impl Call {
         Ok(call)
     }
 
+    /// With one more header.
+    pub fn with(mut self, name: &'static str, value: &str) -> Result<Self, Failure> {
+        let value = HeaderValue::try_from(value)
+            .map_err(|error| Failure::Unmeasurable(format!("{name}: not a header's value: {error}")))?;
+        self.headers.insert(name, value);
+        Ok(self)
+    }
+
     /// A form, as OAuth 2 takes it. The values are ours and need no escaping.
     pub fn form(address: SocketAddr, path: &str, fields: &[(&str, &str)]) -> Result<Self, Failure> {
         let body = fields.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&");

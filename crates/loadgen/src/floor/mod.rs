@@ -1,6 +1,7 @@
 //! What anything built of the same parts costs at least, on this machine and in this run.
 
 pub mod empty;
+pub mod hashing;
 pub mod proxy;
 pub mod signing;
 pub mod sink;

@@ -15,7 +15,7 @@ impl Bound {
 }
 
 /// The paths that have a budget, by the keys of their figures, with what each is.
-pub const BUDGETS: [(&str, Bound, &str); 12] = [
+pub const BUDGETS: [(&str, Bound, &str); 13] = [
     ("check_in_process_p50_ns", Bound::AtMost(200.0), "Check in process, median"),
     ("check_in_process_p99_ns", Bound::AtMost(1_000.0), "Check in process, p99"),
     ("check_grpc_of_floor", Bound::AtLeast(0.80), "Check over gRPC, of an empty RPC's rate"),
@@ -23,6 +23,7 @@ pub const BUDGETS: [(&str, Bound, &str); 12] = [
     ("visibility_p99_ms", Bound::AtMost(250.0), "a binding seen by another replica, p99"),
     ("mint_of_floor", Bound::AtLeast(0.70), "client_credentials, of an empty RPC and a signature"),
     ("refresh_of_transaction", Bound::AtLeast(0.70), "refresh, of a write transaction of six round trips"),
+    ("sign_in_of_argon2", Bound::AtLeast(0.90), "sign-in by password, of bare Argon2id"),
     ("forward_of_direct", Bound::AtLeast(0.45), "through the gateway, of direct"),
     ("get_of_select", Bound::AtLeast(0.70), "get by id, of a read transaction"),
     ("list_growth", Bound::AtMost(1.3), "a page of 100k, of the same of 1k"),
