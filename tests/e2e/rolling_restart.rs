@@ -19,8 +19,9 @@ use tokio::task::JoinHandle;
 
 use crate::name_server::NameServer;
 
-pub const SERVICES: [&str; 3] = ["org-service", "member-service", "authz-service"];
-pub const VARIABLES: [&str; 3] = ["GUILDHALL_ORG_URL", "GUILDHALL_MEMBER_URL", "GUILDHALL_AUTHZ_URL"];
+/// member-service first: it tells the others what was revoked, and one that has nobody to tell it believes no token at first.
+pub const SERVICES: [&str; 3] = ["member-service", "org-service", "authz-service"];
+pub const VARIABLES: [&str; 3] = ["GUILDHALL_MEMBER_URL", "GUILDHALL_ORG_URL", "GUILDHALL_AUTHZ_URL"];
 const CALLERS: usize = 4;
 /// Between two calls of a caller.
 const PAUSE: Duration = Duration::from_millis(20);

@@ -4,7 +4,7 @@ use api::access::v1::ErrorReason;
 use runtime::{Refusal, Violations, internal};
 use std::time::Duration;
 use tenancy::StoreError;
-use tonic::{Code, Status};
+use tonic::{Code, Status, metadata::MetadataValue};
 
 /// One bad field.
 pub fn invalid_field(field: &'static str, description: impl std::fmt::Display) -> Status {
@@ -58,9 +58,12 @@ pub fn credential_revoked() -> Status {
     Refusal::new(Code::Unauthenticated, ErrorReason::CredentialRevoked, "the credential was revoked").into()
 }
 
-/// There is no news of revocations: a token might be revoked without our knowing.
+/// There is no news of revocations: a token might be revoked without our knowing. Said before anything is done.
 pub fn revocations_unknown() -> Status {
-    Refusal::unavailable("the list of revoked credentials").retry_after(Duration::from_secs(1)).into()
+    let refusal = Refusal::unavailable("the list of revoked credentials").retry_after(Duration::from_secs(1));
+    let mut status = Status::from(refusal);
+    status.metadata_mut().insert(runtime::NOT_BEGUN, MetadataValue::from_static("1"));
+    status
 }
 
 pub(crate) fn wrong_audience(method: &api::Method) -> Status {

@@ -19,7 +19,7 @@ use crate::address::Origin;
 use crate::answer::{Answer, Ticket};
 use crate::connect::chain;
 use crate::gather::Load;
-use crate::{Channel, Inner, PUSHBACK, timeout};
+use crate::{Channel, Inner, NOT_BEGUN, PUSHBACK, timeout};
 
 /// Of a call that a server may have begun.
 const ATTEMPTS: u32 = 3;
@@ -117,6 +117,13 @@ impl Inner {
                         true => ticket.failed(),
                         false => ticket.answered(),
                     }
+                    // It knows too little yet to take any call; another replica may.
+                    if own && response.headers().contains_key(NOT_BEGUN) && load.is_there() && free < FREE_ATTEMPTS {
+                        free += 1;
+                        meters::RETRIES.count();
+                        sleep(pause.mul_f64(0.5 + rand::random::<f64>())).await;
+                        continue;
+                    }
                     if !own || !asked.repeatable || !load.is_there() {
                         return Ok(self.answer(response, ticket, place));
                     }
@@ -150,6 +157,9 @@ impl Inner {
 
     fn answer(&self, response: Response<Incoming>, ticket: Ticket, place: OwnedSemaphorePermit) -> Response<Body> {
         let lost = is_grpc(response.headers()).then_some(self.lost);
+        let mut response = response;
+        // Said to us: whoever is told of it further up must not take it for theirs.
+        response.headers_mut().remove(NOT_BEGUN);
         response.map(|inner| Body::new(Answer::new(inner, lost, ticket, place)))
     }
 }

@@ -43,6 +43,9 @@ pub use gather::gathered;
 /// "Do not ask again": set on an UNAVAILABLE answer by whoever has asked again in vain, so that nobody above does so once more and
 /// retries stay in one layer. As gRPC's retry design has it (gRFC A6): a negative value forbids.
 pub const PUSHBACK: http::HeaderName = http::HeaderName::from_static("grpc-retry-pushback-ms");
+/// "I have not looked at it": set on an UNAVAILABLE answer by a replica that knows too little yet to take any call. Another may be asked,
+/// whatever the call does.
+pub const NOT_BEGUN: &str = "guildhall-not-begun";
 
 /// How a channel behaves.
 #[derive(Clone, Debug)]

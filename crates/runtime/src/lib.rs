@@ -49,6 +49,7 @@ mod shutdown;
 mod statements;
 mod telemetry;
 
+pub use ::channel::NOT_BEGUN;
 pub use answer::{Wire, answer, http_status, status_json};
 pub use call::{CallContext, RequestId, TraceContext};
 pub use channel::{Channel, ChannelError, ChannelOptions, connect};
