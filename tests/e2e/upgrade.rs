@@ -36,7 +36,7 @@ async fn no_call_fails_while_one_version_follows_another() {
     }
 
     // Then the services, each beside one of before; and a gateway that calls both.
-    let before = [access.org, access.member, access.authz];
+    let before = [access.member, access.org, access.authz];
     let mut lists = Vec::new();
     let mut replicas = Vec::new();
     for (service, before) in SERVICES.into_iter().zip(before) {
