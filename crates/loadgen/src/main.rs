@@ -77,6 +77,8 @@ enum Topic {
     Forward,
     /// A write seen at another replica.
     Visibility,
+    /// Organizations taken into memory.
+    Loads,
     /// Pages of long lists.
     Lists,
     /// A member by id.

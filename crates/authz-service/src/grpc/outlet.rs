@@ -1,10 +1,12 @@
-//! A stream that a task fills no faster than it is read.
+//! A stream that a task fills no faster than it is read, and no longer than its reader may read it.
 
 use std::{future::Future, time::Duration};
 
+use access::{Access, Granted};
 use api::access::v1::ErrorReason;
-use futures::stream;
+use futures::{FutureExt as _, future::BoxFuture, stream};
 use runtime::{CallContext, Refusal};
+use tenancy::OrganizationScope;
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout_at},
@@ -13,6 +15,8 @@ use tonic::{Code, Response, Status, codegen::BoxStream};
 
 /// How many messages wait to be read.
 const WAITING: usize = 64;
+/// No message is let out that was not asked for the reader's right within this time before.
+const ASK_RIGHT: Duration = Duration::from_secs(1);
 
 /// Where a task puts the messages of its stream.
 #[derive(Debug)]
@@ -66,11 +70,31 @@ fn too_late(message: &'static str) -> Status {
     Refusal::new(Code::DeadlineExceeded, ErrorReason::DeadlineExceeded, message).into()
 }
 
-/// The stream that `fill` fills, in a task of its own. What `fill` holds is let go before its refusal waits to be read.
-pub fn stream<T, F>(call: &CallContext, patience: Duration, fill: impl FnOnce(Outlet<T>) -> F) -> Response<BoxStream<T>>
+/// Asks again for the right that a stream began with. `self_id` is whom the request named by its rule's `self_field`.
+pub fn right(
+    access: &Access,
+    granted: &Granted<OrganizationScope>,
+    self_id: Option<&str>,
+) -> impl FnMut() -> BoxFuture<'static, Result<(), Status>> + Send + use<> {
+    let (access, granted, self_id) = (access.clone(), granted.clone(), self_id.map(str::to_owned));
+    move || {
+        let (access, granted, self_id) = (access.clone(), granted.clone(), self_id.clone());
+        async move { access.not_taken_back(&granted, self_id.as_deref()).await }.boxed()
+    }
+}
+
+/// The stream that `fill` fills, in a task of its own. What `fill` holds is let go before its refusal waits to be read. Once `right`
+/// refuses, that is the stream's end: what was made before and not read stays unread.
+pub fn stream<T, F, R>(
+    call: &CallContext,
+    patience: Duration,
+    right: impl FnMut() -> R + Send + 'static,
+    fill: impl FnOnce(Outlet<T>) -> F,
+) -> Response<BoxStream<T>>
 where
     T: Send + 'static,
     F: Future<Output = Result<(), Ended>> + Send + 'static,
+    R: Future<Output = Result<(), Status>> + Send + 'static,
 {
     let (sender, receiver) = mpsc::channel(WAITING);
     let filled = fill(Outlet { sender: sender.clone(), deadline: call.deadline(), patience });
@@ -80,14 +104,26 @@ where
         }
     };
     runtime::spawn_in_call(task);
-    Response::new(Box::pin(stream::unfold(receiver, |mut receiver| async {
-        receiver.recv().await.map(|message| (message, receiver))
+    let reading = Some((receiver, right, Instant::now()));
+    Response::new(Box::pin(stream::unfold(reading, |reading| async {
+        let (mut receiver, mut right, mut asked) = reading?;
+        let message = receiver.recv().await?;
+        if asked.elapsed() >= ASK_RIGHT {
+            if let Err(status) = right().await {
+                return Some((Err(status), None));
+            }
+            asked = Instant::now();
+        }
+        Some((message, Some((receiver, right, asked))))
     })))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::future::{Ready, ready};
+
     use futures::StreamExt as _;
+    use tokio::time::sleep;
 
     use super::*;
 
@@ -95,8 +131,15 @@ mod tests {
 
     /// Numbers without end, and the number of those that were sent.
     fn numbers(call: &CallContext) -> (BoxStream<usize>, mpsc::Receiver<(usize, Ended)>) {
+        numbers_while(call, || ready(Ok(())))
+    }
+
+    fn numbers_while(
+        call: &CallContext,
+        right: impl FnMut() -> Ready<Result<(), Status>> + Send + 'static,
+    ) -> (BoxStream<usize>, mpsc::Receiver<(usize, Ended)>) {
         let (tell, told) = mpsc::channel(1);
-        let answer = stream(call, PATIENCE, |outlet| async move {
+        let answer = stream(call, PATIENCE, right, |outlet| async move {
             for number in 0.. {
                 if let Err(ended) = outlet.send(number).await {
                     let _ = tell.send((number, ended)).await;
@@ -130,6 +173,24 @@ mod tests {
         assert!(matches!(told.recv().await.unwrap().1, Ended::Refused(_)));
         assert!(begun.elapsed() < PATIENCE);
         drop(stream);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_lost_the_right_reads_nothing_more_however_slowly_they_read() {
+        let gone = Instant::now() + Duration::from_secs(20);
+        let right = move || ready(if Instant::now() < gone { Ok(()) } else { Err(Status::permission_denied("gone")) });
+        let (mut stream, mut told) = numbers_while(&CallContext::background(), right);
+        let ended = loop {
+            // Slow enough to read for hours, quick enough never to be left.
+            sleep(Duration::from_secs(3)).await;
+            match stream.next().await.unwrap() {
+                Ok(_) => assert!(Instant::now() < gone, "read after the right was gone"),
+                Err(status) => break status,
+            }
+        };
+        assert_eq!(ended.code(), Code::PermissionDenied);
+        assert!(stream.next().await.is_none());
+        assert!(matches!(told.recv().await.unwrap().1, Ended::Left));
     }
 
     #[tokio::test]

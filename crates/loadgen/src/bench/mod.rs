@@ -7,6 +7,7 @@ mod forward;
 mod get;
 mod idle;
 mod lists;
+mod loads;
 mod sign_in;
 mod tokens;
 mod visibility;
@@ -113,6 +114,9 @@ pub async fn all(topics: &[Topic], run: &mut Run<'_>) -> Result<(), Failure> {
     }
     if wanted(Topic::Visibility) {
         visibility::measure(&house, run).await?;
+    }
+    if wanted(Topic::Loads) {
+        loads::measure(&house, run).await?;
     }
     if wanted(Topic::SignIn) {
         sign_in::measure(&house, run).await?;
