@@ -3,7 +3,8 @@
 use std::str::FromStr;
 
 use api::org::v1::{
-    OrganizationState as State, ResolveOrganizationRequest, directory_service_client::DirectoryServiceClient,
+    OrganizationEntry, OrganizationState as State, ResolveOrganizationRequest,
+    directory_service_client::DirectoryServiceClient,
 };
 use runtime::{CallContext, Channel};
 use tenancy::{Database, Head, OrganizationId, OrganizationState, ProjectId};
@@ -27,6 +28,22 @@ impl Directory {
         Self { org: DirectoryServiceClient::new(org), onward }
     }
 
+    /// Asks for the organization. None where there is none.
+    pub(crate) async fn ask(
+        &self,
+        call: &CallContext,
+        organization: OrganizationId,
+    ) -> Result<Option<OrganizationEntry>, Status> {
+        let me = Caller::Workload { service: self.onward.service(), on_behalf_of: None };
+        let request = ResolveOrganizationRequest { organization_id: organization.to_string() };
+        let request = self.onward.request(&me, call, Service::Org, request)?;
+        match self.org.clone().resolve_organization(request).await {
+            Ok(entry) => Ok(Some(entry.into_inner())),
+            Err(status) if status.code() == Code::NotFound => Ok(None),
+            Err(status) => Err(status),
+        }
+    }
+
     /// Asks for the organization and takes it up. None where there is none.
     pub(crate) async fn admit(
         &self,
@@ -34,14 +51,7 @@ impl Directory {
         database: &Database,
         organization: OrganizationId,
     ) -> Result<Option<Head>, Status> {
-        let me = Caller::Workload { service: self.onward.service(), on_behalf_of: None };
-        let request = ResolveOrganizationRequest { organization_id: organization.to_string() };
-        let request = self.onward.request(&me, call, Service::Org, request)?;
-        let entry = match self.org.clone().resolve_organization(request).await {
-            Ok(entry) => entry.into_inner(),
-            Err(status) if status.code() == Code::NotFound => return Ok(None),
-            Err(status) => return Err(status),
-        };
+        let Some(entry) = self.ask(call, organization).await? else { return Ok(None) };
         let project = ProjectId::from_str(&entry.project_id).map_err(|error| runtime::internal(&error))?;
         let state = match entry.state() {
             State::Active => OrganizationState::Active,
