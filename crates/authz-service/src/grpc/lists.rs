@@ -4,7 +4,10 @@
 use std::{fmt::Write as _, sync::Arc, thread, time::Duration};
 
 use access::Granted;
-use api::authz::v1::{ListResourcesRequest, ListResourcesResponse, ListSubjectsRequest, ListSubjectsResponse};
+use api::{
+    Addressed as _,
+    authz::v1::{ListResourcesRequest, ListResourcesResponse, ListSubjectsRequest, ListSubjectsResponse},
+};
 use engine::{Circumstances, Context, Listed, Meter, ResourceRef, Snapshot, SubjectId, TypeName};
 use prost::Message;
 use serde::{Serialize, de::DeserializeOwned};
@@ -178,6 +181,8 @@ impl Server {
         request: Request<ListResourcesRequest>,
     ) -> Result<Response<BoxStream<ListResourcesResponse>>, Status> {
         let granted = self.access.organization(&request).await?;
+        let oneself = request.get_ref().self_id().map(str::to_owned);
+        let lost = outlet::lost(self.access.clone(), granted.clone(), oneself);
         let mut asked = request.into_inner();
         let cursor = std::mem::take(&mut asked.cursor);
         let mut faults = Vec::new();
@@ -193,7 +198,7 @@ impl Server {
         declared(&list.state.engine, [(Some(&permission), None)])?;
         declared_type(&list.state.engine, of_type.as_str())?;
         let subject = SubjectId::from(subject);
-        Ok(outlet::stream(&granted.call, PATIENCE, move |outlet| {
+        Ok(outlet::stream(&granted.call, PATIENCE, lost, move |outlet| {
             let find = move |engine: &Snapshot, given: Circumstances<'_>, after: Option<&ResourceRef>, limit: usize| {
                 engine.list_resources(&subject, &permission, of_type.as_str(), given, after, limit)
             };
@@ -212,6 +217,8 @@ impl Server {
         request: Request<ListSubjectsRequest>,
     ) -> Result<Response<BoxStream<ListSubjectsResponse>>, Status> {
         let granted = self.access.organization(&request).await?;
+        let oneself = request.get_ref().self_id().map(str::to_owned);
+        let lost = outlet::lost(self.access.clone(), granted.clone(), oneself);
         let mut asked = request.into_inner();
         let cursor = std::mem::take(&mut asked.cursor);
         let mut faults = Vec::new();
@@ -224,7 +231,7 @@ impl Server {
         let terms = Terms { consistency, cursor: &cursor, context, contextual };
         let list = List::<SubjectId>::open(self, &granted, fingerprint(&asked), terms).await?;
         declared(&list.state.engine, [(Some(&permission), place.as_ref())])?;
-        Ok(outlet::stream(&granted.call, PATIENCE, move |outlet| {
+        Ok(outlet::stream(&granted.call, PATIENCE, lost, move |outlet| {
             let find = move |engine: &Snapshot, given: Circumstances<'_>, after: Option<&SubjectId>, limit: usize| {
                 engine.list_subjects(&permission, place.as_ref(), given, after, limit)
             };

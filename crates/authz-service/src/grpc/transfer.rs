@@ -42,7 +42,8 @@ impl Server {
         let heads = self.heads(granted.scope).await?;
         let mut export = Export::open(self.database(), granted.scope).await.map_err(access::store)?;
         let server = self.clone();
-        Ok(outlet::stream(&granted.call, PATIENCE, |outlet| async move {
+        let lost = outlet::lost(self.access.clone(), granted.clone(), None);
+        Ok(outlet::stream(&granted.call, PATIENCE, lost, |outlet| async move {
             let _place = place;
             let tokens = server.tokens(&heads);
             let revision = export.revision().token(server.sealer());
