@@ -52,13 +52,15 @@ bench:
 	./target/release/guildhall-loadgen bench $(ARGS)
 
 # Long runs of what `test` does briefly. The engine against its reference: a million steps of random histories, or STEPS of them. Three
-# processes in a storm, until 100,000 answers have been judged, or CHECKS of them.
+# processes in a storm, until 100,000 answers have been judged, or CHECKS of them. Every attack by everybody at every door, 3 times or ATTACKS.
 STEPS ?= 1000000
 CHECKS ?= 100000
+ATTACKS ?= 3
 proof:
 	GUILDHALL_PROOF_STEPS=$(STEPS) cargo test --release --locked --package engine --test oracle changed_and_rebuilt
 	cargo build --workspace --bins --locked
 	GUILDHALL_PROOF_CHECKS=$(CHECKS) cargo test --locked --package e2e --test e2e replicas::storm -- --nocapture
+	GUILDHALL_PROOF_ATTACKS=$(ATTACKS) cargo test --locked --package e2e --test attacks foreign:: -- --nocapture
 
 # libFuzzer on each target of fuzz/, or on TARGET alone, TIME seconds each. `test` does the same briefly without it.
 TIME ?= 600

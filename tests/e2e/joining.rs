@@ -239,3 +239,48 @@ async fn an_organization_with_people_of_its_own_lets_in_by_its_domain_too() {
     assert_eq!(text(&identity, "pool.organization_id"), acme.id);
     assert_eq!(identity["email_verified"], true);
 }
+
+/// A domain vouches for people where its record says so, and for as long: not where it was only claimed, not where another was first, and
+/// not after the record is gone, whoever stands at the door by then.
+#[tokio::test]
+async fn a_claim_that_is_not_proven_comes_second_or_went_stale_opens_nothing() {
+    let (cluster, server) = cluster().await;
+    let project = cluster.project().await;
+    let (acme, domain, verified) = with_domain(&project, server, "acme").await;
+    let policy = json!({"email_jit_provisioning": "EMAIL_JIT_PROVISIONING_POLICY_RESTRICTED", "allowed_email_domains": [domain]});
+    let (late, elsewhere) =
+        (project.organization("late").await, cluster.project().await.organization("elsewhere").await);
+    for organization in [&late, &elsewhere] {
+        // Claimed, with the same policy, and not proven.
+        let claimed = claim(organization, &domain, "DOMAIN_PURPOSE_EMAIL").await;
+        settings(organization, policy.clone()).await;
+        assert_eq!(text(&claimed, "state"), "DOMAIN_STATE_PENDING");
+        let eve = format!("{}@{domain}", unique("eve"));
+        let token = somebody(&organization.project, &eve).await;
+        let choices = choices(&organization.project, &token, 50).await;
+        assert!(choices.iter().all(|(_, id)| *id != organization.id), "{choices:?}");
+        let entered = select(organization, &token);
+        organization.project.anyone().refused(SELECT, entered, Code::Unauthenticated, "SIGN_IN_FAILED").await;
+        assert!(member(organization, &eve).await.is_none());
+    }
+    // Proven beside another's, it stays the other's.
+    let second = json!({"organization_id": late.id});
+    let second = late.owner().caller.call("DomainService/ListDomains", second).await["domains"][0].clone();
+    let (name, one, other) = (
+        text(&verified, "challenge.record_name"),
+        text(&verified, "challenge.record_value"),
+        text(&second, "challenge.record_value"),
+    );
+    server.set(&name, &[&one, &other]);
+    let look = late.owner().caller.try_call("DomainService/VerifyDomain", about(&second)).await;
+    assert!(look.is_err() || text(&look.unwrap(), "state") != "DOMAIN_STATE_VERIFIED", "verified twice");
+    let eve = format!("{}@{domain}", unique("eve"));
+    let token = somebody(&project, &eve).await;
+    project.anyone().refused(SELECT, select(&late, &token), Code::Unauthenticated, "SIGN_IN_FAILED").await;
+    // Whoever stood at the door when the record went is not let in by what it said before.
+    server.remove(&name);
+    becomes(&acme, &verified, "DOMAIN_STATE_FAILED").await;
+    project.anyone().refused(SELECT, select(&acme, &token), Code::Unauthenticated, "SIGN_IN_FAILED").await;
+    assert!(choices(&project, &token, 50).await.is_empty());
+    assert!(member(&acme, &eve).await.is_none());
+}

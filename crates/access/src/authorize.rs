@@ -267,9 +267,9 @@ impl Access {
                     && granted.method.audience != Audience::Project
                     && !deleted_too;
                 if *project != known.project {
-                    // Of one that nobody has org-service is asked, and that takes its time: so it is of another project's.
+                    // Nobody's, for which it is taken, would have been asked for at org-service.
                     if let Some(directory) = &self.directory {
-                        directory.ask(&granted.call, organization).await?;
+                        directory.miss(&granted.call).await?;
                     }
                     return Err(missing());
                 }

@@ -28,12 +28,13 @@ impl Directory {
         Self { org: DirectoryServiceClient::new(org), onward }
     }
 
+    /// Takes as long as it takes to learn of an organization that there is none.
+    pub(crate) async fn miss(&self, call: &CallContext) -> Result<(), Status> {
+        self.ask(call, OrganizationId::new()).await.map(|_| ())
+    }
+
     /// Asks for the organization. None where there is none.
-    pub(crate) async fn ask(
-        &self,
-        call: &CallContext,
-        organization: OrganizationId,
-    ) -> Result<Option<OrganizationEntry>, Status> {
+    async fn ask(&self, call: &CallContext, organization: OrganizationId) -> Result<Option<OrganizationEntry>, Status> {
         let me = Caller::Workload { service: self.onward.service(), on_behalf_of: None };
         let request = ResolveOrganizationRequest { organization_id: organization.to_string() };
         let request = self.onward.request(&me, call, Service::Org, request)?;

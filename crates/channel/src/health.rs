@@ -79,7 +79,7 @@ mod tests {
         let health = Health::default();
         (0..FAILURES).for_each(|_| _ = health.failed());
         health.eject();
-        health.until.store(1, Relaxed);
+        health.until.store(0, Relaxed);
         assert!(!health.is_ejected() && health.failed());
         let second = health.eject();
         assert!(second >= FIRST_EJECTION.mul_f64(1.5), "{second:?}");
