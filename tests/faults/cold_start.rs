@@ -1,0 +1,153 @@
+//! Three authz-services start at once, with nothing in memory, while questions wait at every one of them. The database has at most twice the
+//! work that it has when they are warm: of those who ask about one organization, one has it read.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
+use testkit::{
+    Cluster,
+    caller::{Caller, text},
+    http,
+};
+use tokio::{task::JoinSet, time::sleep};
+
+const ORGANIZATIONS: usize = 6;
+/// So that reading one takes its time.
+const BINDINGS: usize = 1500;
+/// Callers that wait for an answer, at each process.
+const CALLERS: usize = 24;
+const PAUSE: Duration = Duration::from_millis(100);
+/// As long is looked at when they are warm as when they are cold. Shorter, and what a process does once when it starts is all there is to see.
+const WINDOW: Duration = Duration::from_secs(8);
+/// What servers tell the statistics late.
+const TOLD: Duration = Duration::from_millis(1500);
+
+/// What the database has done: transactions, and milliseconds that it was busy with statements.
+#[derive(Clone, Copy, Debug)]
+struct Work {
+    transactions: i64,
+    busy: f64,
+}
+
+async fn work(database: &mut PgConnection) -> Work {
+    sleep(TOLD).await;
+    let statement =
+        "select xact_commit + xact_rollback, active_time from pg_stat_database where datname = current_database()";
+    let (transactions, busy) = sqlx::query_as(statement).fetch_one(database).await.unwrap();
+    Work { transactions, busy }
+}
+
+impl Work {
+    fn since(self, before: Self) -> Self {
+        Self { transactions: self.transactions - before.transactions, busy: self.busy - before.busy }
+    }
+}
+
+struct Load {
+    over: AtomicBool,
+    answered: AtomicUsize,
+}
+
+async fn ask(load: Arc<Load>, caller: Caller, questions: Arc<Vec<Value>>, first: usize) {
+    for n in first.. {
+        if load.over.load(Ordering::Relaxed) {
+            return;
+        }
+        let question = questions[n % questions.len()].clone();
+        if let Ok(answer) = caller.try_call("AuthorizationService/Check", question).await {
+            assert_eq!(answer["allowed"], true, "{answer}");
+            load.answered.fetch_add(1, Ordering::Relaxed);
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// How often a process has read an organization as a whole.
+async fn loads(admin: SocketAddr) -> usize {
+    let request = format!("GET /metrics HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n");
+    let (_, _, body) = http::send(admin, &request).await;
+    let line = body.lines().find(|line| line.starts_with("guildhall_snapshots_loads"));
+    line.and_then(|line| line.split_whitespace().last()?.parse().ok()).unwrap_or(0)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_that_start_at_once_under_load_ask_no_more_than_twice_of_the_database() {
+    let cluster = Cluster::start().await;
+    let project = cluster.project().await;
+    let account = &project.account;
+    let catalog = json!({"catalog": {"resource_types": [{"name": "document", "verbs": ["read"]}]}});
+    account.call("CatalogService/UpdateCatalog", catalog).await;
+    let role = json!({"role": {"key": "reader", "display_name": "Reader", "permissions": ["document:read"]}});
+    let role = text(&account.call("RoleService/CreateRole", role).await, "role_id");
+    let mut questions = Vec::new();
+    for n in 0..ORGANIZATIONS {
+        let made = json!({"organization": {"display_name": format!("cold-{n}")}});
+        let id = text(&account.call("OrganizationService/CreateOrganization", made).await, "organization_id");
+        let member = json!({"organization_id": id, "member": {"email_address": format!("cold-{n}@acme.test")}});
+        let member = text(&account.call("MemberService/CreateMember", member).await, "member_id");
+        for some in 0..BINDINGS / 500 {
+            let change = |n: usize| {
+                json!({"create_binding": {"subject": {"member_id": member}, "role_id": role,
+                "resource": {"type": "document", "id": format!("{some}-{n}")}}})
+            };
+            let changes: Vec<Value> = (0..500).map(change).collect();
+            account.call("BindingService/ApplyChanges", json!({"organization_id": id, "changes": changes})).await;
+        }
+        questions.push(json!({"organization_id": id, "subject": {"member_id": member}, "permission": "document:read",
+            "resource": {"type": "document", "id": "0-7"}, "consistency": {"fully_consistent": true}}));
+    }
+    let questions = Arc::new(questions);
+    let mut replicas = Vec::new();
+    for _ in 0..3 {
+        replicas.push(cluster.authz_replica(cluster.database_address(), &[]).await);
+    }
+    let load = Arc::new(Load { over: AtomicBool::default(), answered: AtomicUsize::default() });
+    let mut callers = JoinSet::new();
+    for replica in &replicas {
+        for n in 0..CALLERS {
+            let caller = cluster.bearer_at(replica.address, Some(&project.token));
+            callers.spawn(ask(load.clone(), caller, questions.clone(), n));
+        }
+    }
+    let mut database = PgConnection::connect(&cluster.access().database_url).await.unwrap();
+    // Until all is warm.
+    sleep(Duration::from_secs(2)).await;
+    let answered = || load.answered.load(Ordering::Relaxed);
+    let (before, count) = (work(&mut database).await, answered());
+    sleep(WINDOW).await;
+    let (warm, warm_answers) = (work(&mut database).await.since(before), answered() - count);
+
+    for replica in &mut replicas {
+        replica.end().await;
+    }
+    let before = work(&mut database).await;
+    let (begun, count) = (Instant::now(), answered());
+    futures::future::join_all(replicas.iter_mut().map(|replica| replica.start_again())).await;
+    let ready = begun.elapsed();
+    sleep(WINDOW.saturating_sub(ready)).await;
+    let (cold, cold_answers) = (work(&mut database).await.since(before), answered() - count);
+    load.over.store(true, Ordering::Relaxed);
+    while let Some(ended) = callers.join_next().await {
+        ended.unwrap();
+    }
+    let mut read = Vec::new();
+    for replica in &replicas {
+        read.push(loads(replica.admin).await);
+    }
+    let told = format!(
+        "warm {warm:?} for {warm_answers} answers, cold {cold:?} for {cold_answers} answers, ready after {ready:?}, snapshots read {read:?}"
+    );
+    println!("{told}");
+    assert!(warm_answers > 200 && cold_answers > 100, "{told}");
+    assert!(cold.transactions <= 2 * warm.transactions && cold.busy <= 2.0 * warm.busy, "{told}");
+    // The project's own row counts as one more.
+    assert!(read.iter().all(|read| (1..=ORGANIZATIONS + 1).contains(read)), "{told}");
+}
