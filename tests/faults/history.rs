@@ -119,6 +119,8 @@ pub struct Finally {
     pub log: Vec<Logged>,
     /// Whose chain, in which service, and whether it is whole.
     pub chains: Vec<(String, String, bool)>,
+    /// The organizations whose logs were read.
+    pub logs: BTreeSet<String>,
     /// Which kinds of things were looked for, all of them.
     pub looked: BTreeSet<Kind>,
 }

@@ -151,7 +151,10 @@ fn a_log_that_says_otherwise_is_found() {
         event(remove(5, Outcome::Acknowledged), "member.removed"),
     ];
     let judged = |log| {
-        judge(&Noted { operations: operations.clone(), ..Noted::default() }, &Finally { log, ..Finally::default() })
+        judge(
+            &Noted { operations: operations.clone(), ..Noted::default() },
+            &Finally { log, logs: ["org_1".to_owned()].into(), ..Finally::default() },
+        )
     };
     assert!(judged(vec![line("member.created", 1), line("member.removed", 2)]).is_empty());
     one(&judged(vec![line("member.created", 1)]), "0 times");

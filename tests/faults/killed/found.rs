@@ -66,21 +66,19 @@ impl Scene {
             }
             houses.insert(id, state);
         }
-        // Deleted ones are not listed, and have a chain all the same.
-        let noted = self.history.all();
-        let known =
-            noted.operations.iter().filter_map(|done| done.event.as_ref()).map(|event| event.organization.clone());
-        let known: BTreeSet<String> = known.chain(houses.keys().cloned()).collect();
-        let parts = stream::iter(known).map(|id| {
-            let listed = houses.contains_key(&id);
-            async move { self.of_one(&id, listed).await }
+        let parts = stream::iter(houses.into_keys()).map(async |id: String| {
+            let mut part = self.logged(&id).await;
+            part.found = self.things_of(&id).await;
+            part
         });
         let parts: Vec<Finally> = parts.buffer_unordered(AT_ONCE).collect().await;
         for part in parts {
             finally.found.extend(part.found);
             finally.log.extend(part.log);
             finally.chains.extend(part.chains);
+            finally.logs.extend(part.logs);
         }
+        let noted = self.history.all();
         // Of a session that nobody was told of, nobody knows whether it should be there; nor of those who are only part of the scenery.
         let told: BTreeSet<&Thing> =
             noted.operations.iter().flat_map(|done| &done.effects).map(|effect| &effect.thing).collect();
@@ -91,29 +89,53 @@ impl Scene {
         finally
     }
 
-    async fn of_one(&self, id: &str, listed: bool) -> Finally {
+    /// The logs of the organizations that were deleted: nobody reads them before they are brought back.
+    pub async fn of_deleted(&self) -> Finally {
         let mut finally = Finally::default();
-        if listed {
-            finally.found.extend(self.people_of(id).await);
-            let invitations = self.all("InvitationService/ListInvitations", of(id), "invitations").await;
-            for one in &invitations {
-                let state = match text(one, "state").as_str() {
-                    "INVITATION_STATE_PENDING" => Live,
-                    "INVITATION_STATE_ACCEPTED" => Spent,
-                    _ => continue,
-                };
-                finally.found.push(found(Invitation, &text(one, "email_address"), &text(one, "invitation_id"), state));
-            }
-            let accounts = self.all("ServiceAccountService/ListServiceAccounts", of(id), "service_accounts").await;
-            for one in &accounts {
-                let state = if text(one, "state") == "SERVICE_ACCOUNT_STATE_SUSPENDED" { Suspended } else { Live };
-                let (name, id) = (text(one, "display_name"), text(one, "service_account_id"));
-                finally.found.push(found(ServiceAccount, &name, &id, state));
-            }
-            let sessions = self.all("SessionService/ListSessions", of(id), "sessions").await;
-            let session = |one| found(Session, &text(one, "session_id"), &text(one, "session_id"), Live);
-            finally.found.extend(sessions.iter().map(session));
+        for one in self
+            .all(
+                "OrganizationService/ListOrganizations",
+                json!({"state": "ORGANIZATION_STATE_DELETED"}),
+                "organizations",
+            )
+            .await
+        {
+            let id = text(&one, "organization_id");
+            let request = json!({"organization_id": id, "request_id": format!("back-{id}")});
+            self.insist("OrganizationService/UndeleteOrganization", request).await;
+            let part = self.logged(&id).await;
+            finally.log.extend(part.log);
+            finally.chains.extend(part.chains);
+            finally.logs.extend(part.logs);
         }
+        finally
+    }
+
+    async fn things_of(&self, id: &str) -> Vec<Found> {
+        let mut all = self.people_of(id).await;
+        let invitations = self.all("InvitationService/ListInvitations", of(id), "invitations").await;
+        for one in &invitations {
+            let state = match text(one, "state").as_str() {
+                "INVITATION_STATE_PENDING" => Live,
+                "INVITATION_STATE_ACCEPTED" => Spent,
+                _ => continue,
+            };
+            all.push(found(Invitation, &text(one, "email_address"), &text(one, "invitation_id"), state));
+        }
+        let accounts = self.all("ServiceAccountService/ListServiceAccounts", of(id), "service_accounts").await;
+        for one in &accounts {
+            let state = if text(one, "state") == "SERVICE_ACCOUNT_STATE_SUSPENDED" { Suspended } else { Live };
+            let (name, id) = (text(one, "display_name"), text(one, "service_account_id"));
+            all.push(found(ServiceAccount, &name, &id, state));
+        }
+        let sessions = self.all("SessionService/ListSessions", of(id), "sessions").await;
+        let session = |one| found(Session, &text(one, "session_id"), &text(one, "session_id"), Live);
+        all.extend(sessions.iter().map(session));
+        all
+    }
+
+    async fn logged(&self, id: &str) -> Finally {
+        let mut finally = Finally { logs: [id.to_owned()].into(), ..Finally::default() };
         for event in self.all("EventService/ListEvents", of(id), "events").await {
             let (kind, service) = (text(&event, "kind"), text(&event, "service"));
             if !WRITERS.iter().any(|(prefix, writer)| kind.starts_with(prefix) && service == *writer) {

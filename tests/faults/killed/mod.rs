@@ -24,7 +24,7 @@ use testkit::{
 use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
-    history::{History, Kind, Outcome, Thing},
+    history::{History, Kind, Noted, Outcome, Thing},
     judge::judge,
     pen::{Dice, Ended, Pen, Question, look},
 };
@@ -181,13 +181,15 @@ async fn whatever_is_killed_what_was_answered_holds() {
 
     scene.mend().await;
     let (begun, noted) = (Instant::now(), scene.history.all());
-    let faults = loop {
+    let mut faults = loop {
         let faults = judge(&noted, &scene.finally().await);
         if faults.is_empty() || begun.elapsed() > MENDED_WITHIN {
             break faults;
         }
         sleep(Duration::from_secs(2)).await;
     };
+    let mended = begun.elapsed();
+    faults.extend(judge(&Noted { looks: Vec::new(), wrong: Vec::new(), ..noted.clone() }, &scene.of_deleted().await));
     let count = |outcome| noted.operations.iter().filter(|done| done.outcome == outcome).count();
     let sent: usize = noted.operations.iter().map(|done| done.attempts).sum();
     let told = format!(
@@ -196,7 +198,7 @@ async fn whatever_is_killed_what_was_answered_holds() {
         count(Outcome::Acknowledged),
         count(Outcome::Unknown),
         noted.looks.len(),
-        begun.elapsed(),
+        mended,
         noted.failures,
     );
     println!("{told}");

@@ -45,6 +45,7 @@ pub struct House {
     gateway: SocketAddr,
     _replicas: Vec<Replica>,
     pub account: Caller,
+    project: String,
     token: String,
     pub acme: String,
     /// Their address and password. What they hold is given and taken.
@@ -111,12 +112,24 @@ impl House {
         let project = cluster.project().await;
         let acme = project.organization("acme").await;
         let guest = acme.join("guest", &[]).await;
-        let (account, token) = (project.account.clone(), project.token.clone());
+        let (account, token, id) = (project.account.clone(), project.token.clone(), project.id.clone());
         let (owner, acme_id) = (acme.owner().tokens.access.clone(), acme.id.clone());
         let guest = [guest.id, guest.email, guest.password];
         let replicas = vec![org, member, authz, front];
         let stalls = Stalls::watch();
-        Self { ways, stalls, gateway, _replicas: replicas, account, token, acme: acme_id, guest, owner, cluster }
+        Self {
+            ways,
+            stalls,
+            gateway,
+            _replicas: replicas,
+            account,
+            project: id,
+            token,
+            acme: acme_id,
+            guest,
+            owner,
+            cluster,
+        }
     }
 
     /// Who may see it.
@@ -125,7 +138,7 @@ impl House {
             "binding": {"subject": {"member_id": self.guest[0]}, "role_id": "admin"}});
         let binding = text(&self.account.call("BindingService/CreateBinding", binding).await, "binding_id");
         let request = json!({"email_address": self.guest[1], "password": self.guest[2], "organization_id": self.acme});
-        let anyone = self.cluster.anyone();
+        let anyone = self.cluster.anyone().with("guildhall-project-id", &self.project);
         let signed = anyone.call("AuthenticationService/SignInWithPassword", request).await;
         (binding, text(&signed, "access_token"))
     }
