@@ -52,13 +52,17 @@ bench:
 	./target/release/guildhall-loadgen bench $(ARGS)
 
 # Long runs of what `test` does briefly. The engine against its reference: a million steps of random histories, or STEPS of them. Three
-# processes in a storm, until 100,000 answers have been judged, or CHECKS of them.
+# processes in a storm, until 100,000 answers have been judged, or CHECKS of them. Processes killed in the middle of writes 200 times, or
+# KILLS times. Every kind of bad network on every way between two processes; on a machine that does nothing else.
 STEPS ?= 1000000
 CHECKS ?= 100000
+KILLS ?= 200
 proof:
 	GUILDHALL_PROOF_STEPS=$(STEPS) cargo test --release --locked --package engine --test oracle changed_and_rebuilt
 	cargo build --workspace --bins --locked
 	GUILDHALL_PROOF_CHECKS=$(CHECKS) cargo test --locked --package e2e --test e2e replicas::storm -- --nocapture
+	GUILDHALL_PROOF_KILLS=$(KILLS) cargo test --locked --package e2e --test faults killed -- --nocapture
+	GUILDHALL_PROOF_LINKS=1 cargo test --locked --package e2e --test faults links -- --nocapture
 
 # This version follows the last release under load, or FROM=<commit>; see tests/e2e/upgrade.rs.
 upgrade:

@@ -143,7 +143,7 @@ async fn what_ends_by_the_calendar_ends_when_it_says_so() {
 
     // Half an hour on: the access token is over, the session is not, and neither is the window.
     clock.set(30 * MINUTE);
-    refused(who(&ada.caller).await, "CREDENTIAL_INVALID");
+    refused(who(&ada.caller).await, "UNAUTHENTICATED");
     let refresh = json!({"refresh_token": ada.tokens.refresh});
     let refreshed = told(&project.anyone(), "AuthenticationService/RefreshSession", &refresh).await.unwrap();
     let now = cluster.bearer(&text(&refreshed, "access_token"));
@@ -157,7 +157,7 @@ async fn what_ends_by_the_calendar_ends_when_it_says_so() {
 
     // And back: what was refused as over is good again for as long as it had, and a token of the time to come is none.
     clock.set(0);
-    refused(who(&now).await, "CREDENTIAL_INVALID");
+    refused(who(&now).await, "UNAUTHENTICATED");
     who(&ada.caller).await.unwrap();
     let young = secret().await;
     assert!(may(&young, "document:read").await && !may(&young, "document:write").await);
@@ -260,7 +260,7 @@ async fn one_clock_that_is_wrong_makes_no_token_good_for_longer() {
     let anyone = cluster.bearer_at(slow.address, None).with("guildhall-project-id", &project.id);
     if let Ok(signed) = told(&anyone, "AuthenticationService/SignInWithPassword", &ahead).await {
         let early = cluster.bearer(&text(&signed, "access_token"));
-        refused(who(&early).await, "CREDENTIAL_INVALID");
+        refused(who(&early).await, "UNAUTHENTICATED");
     }
     who(&owner.caller).await.unwrap();
 }

@@ -13,3 +13,4 @@ mod killed;
 mod links;
 mod pen;
 mod stall;
+mod vanished;
