@@ -26,7 +26,7 @@ const BINDINGS: usize = 1500;
 const CALLERS: usize = 24;
 const PAUSE: Duration = Duration::from_millis(100);
 /// As long is looked at when they are warm as when they are cold. Shorter, and what a process does once when it starts is all there is to see.
-const WINDOW: Duration = Duration::from_secs(8);
+const WINDOW: Duration = Duration::from_secs(5);
 const LAG: (&str, &str) = ("GUILDHALL_REVOCATION_LAG", "60");
 /// What servers tell the statistics late.
 const TOLD: Duration = Duration::from_millis(1500);

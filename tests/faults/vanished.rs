@@ -35,6 +35,7 @@ async fn connections_to_a_database_that_vanished_are_not_waited_for() {
     let told = [
         ("GUILDHALL_DATABASE_URL", url.as_str()),
         ("GUILDHALL_DATABASE_CONNECTIONS", &few),
+        ("GUILDHALL_DATABASE_WAIT", "1"),
         ("GUILDHALL_REVOCATION_LAG", "120"),
     ];
     let replica = cluster.replica("org-service", free_port(Ipv4Addr::LOCALHOST.into()), &told).await;
@@ -57,7 +58,11 @@ async fn connections_to_a_database_that_vanished_are_not_waited_for() {
     way.half_open();
     let gone = Instant::now();
     while !read(&caller, &about).await {
-        assert!(gone.elapsed() < IDLE_WITHIN, "idle connections that nobody is behind are waited for");
+        assert!(
+            gone.elapsed() < IDLE_WITHIN,
+            "idle connections that nobody is behind are waited for: {}",
+            replica.log()
+        );
         sleep(Duration::from_millis(50)).await;
     }
     let idle = gone.elapsed();
@@ -78,7 +83,11 @@ async fn connections_to_a_database_that_vanished_are_not_waited_for() {
     lock.rollback().await.unwrap();
     let gone = Instant::now();
     while !read(&caller, &about).await {
-        assert!(gone.elapsed() < AT_WORK_WITHIN, "connections at work that nobody is behind are waited for");
+        assert!(
+            gone.elapsed() < AT_WORK_WITHIN,
+            "connections at work that nobody is behind are waited for: {}",
+            replica.log()
+        );
         sleep(Duration::from_millis(50)).await;
     }
     println!("answered again after {idle:?} where they were idle, {:?} where they were at work", gone.elapsed());

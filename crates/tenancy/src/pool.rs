@@ -126,13 +126,16 @@ impl Pool {
         drop(waiting);
         match acquired {
             Ok(acquired) => {
-                self.note();
+                if acquired.is_ok() {
+                    self.note();
+                }
                 acquired
             }
             Err(_) => {
                 self.gauges.timeouts.increment(1);
-                if Moment::from_nanoseconds(self.got.load(Ordering::Relaxed)).age() > STUCK_AFTER.max(2 * self.patience)
-                {
+                let got = Moment::from_nanoseconds(self.got.load(Ordering::Relaxed));
+                let full = self.inner.load().size() >= self.most;
+                if full && got.age() > STUCK_AFTER.max(2 * self.patience) {
                     self.suspect().await;
                 }
                 Err(self.reach.judge(StoreError::Busy).await)

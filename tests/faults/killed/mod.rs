@@ -32,7 +32,7 @@ use crate::{
 const VICTIMS: [&str; 5] = ["org-service", "member-service", "authz-service", "gateway", "postgres"];
 /// Between two deaths so many writes are acknowledged, however slow the machine is.
 const PROGRESS: usize = 6;
-const PROGRESS_WITHIN: Duration = Duration::from_secs(60);
+const PROGRESS_WITHIN: Duration = Duration::from_secs(300);
 /// In the end, what was lost between services is mended: by feeds within a second, by the sweep of prospects within half a minute of the
 /// last start of member-service.
 const MENDED_WITHIN: Duration = Duration::from_secs(90);

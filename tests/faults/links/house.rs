@@ -163,7 +163,23 @@ impl House {
 
     /// As HTTP and JSON: a gRPC client would keep the deadline itself, and the installation's would not be seen.
     pub async fn ask(&self, token: &str, path: &str, body: Option<&Value>, deadline: Duration) -> Answer {
-        let (gateway, millis) = (self.gateway, deadline.as_millis());
+        self.ask_at(self.gateway, token, path, body, deadline).await
+    }
+
+    /// The same of the first installation, which nothing is wrong with.
+    pub async fn control(&self, deadline: Duration) -> Answer {
+        self.ask_at(self.cluster.access().gateway, &self.token, "/effectiveSettings", None, deadline).await
+    }
+
+    async fn ask_at(
+        &self,
+        gateway: SocketAddr,
+        token: &str,
+        path: &str,
+        body: Option<&Value>,
+        deadline: Duration,
+    ) -> Answer {
+        let millis = deadline.as_millis();
         let (verb, body) = body.map_or(("GET", String::new()), |body| ("POST", body.to_string()));
         let request = format!(
             "{verb} {}{path} HTTP/1.1\r\nHost: {gateway}\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
