@@ -150,10 +150,14 @@ impl Seen {
 
     /// Holds what each took beside the control.
     fn judge(&mut self, house: &House, control: &[Answer], usual: Duration) {
+        let (Some(from), Some(to)) =
+            (self.timed.iter().map(|timed| timed.sent).min(), self.timed.iter().map(|timed| timed.ended).max())
+        else {
+            return;
+        };
+        let slow = control.iter().map(Answer::took).max().unwrap_or_default().saturating_sub(usual);
+        let stall = WAKES * (house.stalls.worst(from, to) + slow);
         for Timed { what, sent, ended, may } in std::mem::take(&mut self.timed) {
-            let meanwhile = control.iter().filter(|answer| answer.sent <= ended && answer.ended >= sent);
-            let slow = meanwhile.map(Answer::took).max().unwrap_or_default().saturating_sub(usual);
-            let stall = WAKES * (house.stalls.worst(sent, ended) + slow);
             let (took, late) = (ended - sent, (ended - sent).saturating_sub(may));
             if late > self.latest {
                 (self.latest, self.stalled) = (late, stall);
