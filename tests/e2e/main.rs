@@ -25,7 +25,6 @@ mod epochs;
 mod escalation;
 mod event_log;
 mod factors;
-mod faults;
 mod feed_lag;
 mod given_up;
 mod grpc_web;

@@ -34,6 +34,12 @@ pub fn store(error: StoreError) -> Status {
             tracing::warn!(error = %runtime::Chain(&error), "the database cannot be reached");
             Refusal::unavailable("the database").into()
         }
+        StoreError::Full(_) => {
+            tracing::error!(error = %runtime::Chain(&error), "the database has no room left");
+            Refusal::new(Code::Unavailable, ErrorReason::Unavailable, "the database has no room left")
+                .retry_after(Duration::from_secs(5))
+                .into()
+        }
         StoreError::RequestIdReused => Refusal::new(
             Code::InvalidArgument,
             ErrorReason::RequestIdReused,

@@ -25,6 +25,8 @@ pub struct Verified {
     pub caller: Caller,
     /// None for a workload token.
     pub claims: Option<AccessClaims>,
+    /// Seconds since 1970: before it, by a clock that was set back, it is no token yet.
+    pub begins_at: u64,
     /// Seconds since 1970.
     pub expires_at: u64,
 }
@@ -37,7 +39,7 @@ pub struct Verifier {
     issuer: String,
     audience: String,
     /// Verified tokens by the SHA-256 of their whole text, each with the keys that it was verified by. A hit is still checked for its
-    /// expiry, and counts for nothing once the keys are others: with a key fall the tokens that it signed.
+    /// times, and counts for nothing once the keys are others: with a key fall the tokens that it signed.
     cache: moka::sync::Cache<[u8; 32], (Arc<Verified>, [u8; 32])>,
 }
 
@@ -74,7 +76,9 @@ impl Verifier {
                 verified
             }
         };
-        if now() >= verified.expires_at + LEEWAY.as_secs() { Err(Refused) } else { Ok(verified) }
+        let (now, leeway) = (now(), LEEWAY.as_secs());
+        let is_over = now >= verified.expires_at.saturating_add(leeway);
+        if is_over || verified.begins_at > now + leeway { Err(Refused) } else { Ok(verified) }
     }
 
     /// An access token, whomever it is meant for: to say what it is worth, or to end it. It is no credential here.
@@ -87,7 +91,7 @@ impl Verifier {
         let Known { signer: Signer::Access, key } = keys.get(token.kid()).ok_or(Refused)? else { return Err(Refused) };
         let claims = self.access_claims(&token, key, None)?;
         let caller = access_caller(&claims).ok_or(Refused)?;
-        Ok(Verified { caller, expires_at: claims.exp, claims: Some(claims) })
+        Ok(Verified { caller, begins_at: claims.iat.max(claims.nbf), expires_at: claims.exp, claims: Some(claims) })
     }
 
     fn access_claims(
@@ -109,7 +113,8 @@ impl Verifier {
             (Signer::Access, ACCESS_TYPE) => {
                 let claims = self.access_claims(&token, key, Some(&self.audience))?;
                 let caller = access_caller(&claims).ok_or(Refused)?;
-                Verified { caller, expires_at: claims.exp, claims: Some(claims) }
+                let begins_at = claims.iat.max(claims.nbf);
+                Verified { caller, begins_at, expires_at: claims.exp, claims: Some(claims) }
             }
             (Signer::Workload(service), WORKLOAD_TYPE) => {
                 let expected = Expected {
@@ -126,7 +131,8 @@ impl Verifier {
                     return Err(Refused);
                 }
                 let on_behalf_of = actor.map(|actor| Served { actor, impersonator });
-                Verified { caller: Caller::Workload { service, on_behalf_of }, expires_at: claims.exp, claims: None }
+                let (begins_at, expires_at) = (claims.iat.max(claims.nbf), claims.exp);
+                Verified { caller: Caller::Workload { service, on_behalf_of }, begins_at, expires_at, claims: None }
             }
             _ => return Err(Refused),
         };

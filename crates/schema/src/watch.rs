@@ -43,6 +43,7 @@ pub async fn watch(database: Database, migrations: Migrations, reachable: Condit
 fn told(error: &StoreError) -> &'static str {
     match error {
         StoreError::Busy | StoreError::TimedOut | StoreError::Unreachable(_) => "the database cannot be reached",
+        StoreError::Full(_) => "the database has no room left",
         StoreError::Database(_) => "the database refuses this service; the log says why",
         StoreError::RequestIdReused | StoreError::TenantUnknown | StoreError::NotText | StoreError::Corrupt(_) => {
             "the database answers nonsense"

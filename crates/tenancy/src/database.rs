@@ -60,6 +60,9 @@ pub enum StoreError {
     /// The database cannot be reached.
     #[error("the database cannot be reached")]
     Unreachable(#[source] sqlx::Error),
+    /// The database is there and has no room for what was to be written. What is there can be read.
+    #[error("the database has no room left")]
+    Full(#[source] sqlx::Error),
     #[error("the request_id was used with another body")]
     RequestIdReused,
     #[error("no such organization")]
@@ -82,6 +85,7 @@ impl StoreError {
         match self {
             Self::Database(source) => Self::Database(told(source)),
             Self::Unreachable(source) => Self::Unreachable(told(source)),
+            Self::Full(source) => Self::Full(told(source)),
             Self::Corrupt(what) => Self::Corrupt(what),
             Self::Busy => Self::Busy,
             Self::TimedOut => Self::TimedOut,
@@ -100,6 +104,10 @@ impl From<sqlx::Error> for StoreError {
             sqlx::Error::Database(ref e) if e.code().is_some_and(|c| c.starts_with("57P") || c.starts_with("08")) => {
                 Self::Unreachable(error)
             }
+            // disk_full.
+            sqlx::Error::Database(ref e) if e.code().is_some_and(|c| c == "53100") => Self::Full(error),
+            // Out of memory, or of connections: it is there and lets nobody in.
+            sqlx::Error::Database(ref e) if e.code().is_some_and(|c| c.starts_with("53")) => Self::Unreachable(error),
             // query_canceled: nobody cancels our statements but the server, by their timeout.
             sqlx::Error::Database(ref e) if e.code().is_some_and(|c| c == "57014") => Self::TimedOut,
             sqlx::Error::Database(ref e) if e.code().is_some_and(|c| c == "22021") => Self::NotText,

@@ -60,6 +60,7 @@ impl HeadReader {
             }
             Err(_) => {
                 drop(held.map(PoolConnection::detach));
+                pool.suspect().await;
                 Err(StoreError::silent())
             }
         }
@@ -94,6 +95,7 @@ async fn within(
         Err(_) => {
             // Somebody's answer may still be on its way there: nobody else may use it.
             drop(held.map(PoolConnection::detach));
+            pool.suspect().await;
             (None, Err(StoreError::silent()))
         }
     }

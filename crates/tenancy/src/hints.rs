@@ -127,7 +127,7 @@ impl Database {
     }
 
     async fn listener_of(&self, channel: &str) -> Result<PgListener, sqlx::Error> {
-        let mut listener = PgListener::connect_with(self.pool().patient()).await?;
+        let mut listener = PgListener::connect_with(&self.pool().patient()).await?;
         // It is opened anew by the loop above, which says so.
         listener.eager_reconnect(false);
         listener.listen(channel).await?;

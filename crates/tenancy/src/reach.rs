@@ -36,7 +36,7 @@ impl Reach {
         }
     }
 
-    async fn is_there(&self) -> bool {
+    pub async fn is_there(&self) -> bool {
         // Who comes meanwhile waits for the one that tries.
         let mut last = self.last.lock().await;
         if let Some((when, there)) = *last

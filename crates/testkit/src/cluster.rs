@@ -204,6 +204,11 @@ impl Cluster {
         self.signal(name, Signal::SIGKILL)
     }
 
+    /// SIGQUIT: to PostgreSQL an immediate stop, as by `pg_ctl stop -m immediate`. The pid that it had.
+    pub fn quit(&self, name: &str) -> u32 {
+        self.signal(name, Signal::SIGQUIT)
+    }
+
     /// A child stands still and does not notice, until it is told to go on.
     pub fn stop(&self, name: &str) {
         self.signal(name, Signal::SIGSTOP);

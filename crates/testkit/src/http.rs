@@ -13,6 +13,11 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Sends one request and returns status, head and body as they came.
 pub async fn send(address: SocketAddr, request: &str) -> (u16, String, String) {
+    try_send(address, request).await.unwrap_or_else(|error| panic!("{address}: {error}"))
+}
+
+/// The same of a server that may be away.
+pub async fn try_send(address: SocketAddr, request: &str) -> std::io::Result<(u16, String, String)> {
     let exchange = async {
         let mut stream = TcpStream::connect(address).await?;
         stream.write_all(request.as_bytes()).await?;
@@ -20,15 +25,13 @@ pub async fn send(address: SocketAddr, request: &str) -> (u16, String, String) {
         stream.read_to_end(&mut answer).await?;
         std::io::Result::Ok(String::from_utf8_lossy(&answer).into_owned())
     };
-    let answer = timeout(DEADLINE, exchange)
-        .await
-        .unwrap_or_else(|_| panic!("{address} did not answer in time"))
-        .unwrap_or_else(|error| panic!("{address}: {error}"));
+    let answer = timeout(DEADLINE, exchange).await??;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or_else(|| panic!("no status in {head:?}"));
+    let status = head.split(' ').nth(1).and_then(|s| s.parse().ok());
+    let status = status.ok_or_else(|| std::io::Error::other(format!("no status in {head:?}")))?;
     let body =
         if head.to_ascii_lowercase().contains("transfer-encoding: chunked") { unchunk(body) } else { body.to_owned() };
-    (status, head.to_owned(), body)
+    Ok((status, head.to_owned(), body))
 }
 
 fn unchunk(mut body: &str) -> String {
@@ -56,9 +59,14 @@ pub async fn get(address: SocketAddr, path: impl Display) -> (u16, Value) {
 }
 
 pub async fn post_form(address: SocketAddr, path: &str, form: &[(&str, &str)]) -> (u16, Value) {
+    try_post_form(address, path, form).await.unwrap_or_else(|error| panic!("{address}: {error}"))
+}
+
+/// The same at a server that may be away.
+pub async fn try_post_form(address: SocketAddr, path: &str, form: &[(&str, &str)]) -> std::io::Result<(u16, Value)> {
     let encoded: Vec<String> = form.iter().map(|(name, value)| format!("{}={}", escape(name), escape(value))).collect();
     let body = encoded.join("&");
-    let (status, _, body) = send(
+    let (status, _, body) = try_send(
         address,
         &format!(
             "POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
@@ -66,8 +74,8 @@ pub async fn post_form(address: SocketAddr, path: &str, form: &[(&str, &str)]) -
             body.len()
         ),
     )
-    .await;
-    (status, json(&body))
+    .await?;
+    Ok((status, json(&body)))
 }
 
 fn escape(text: &str) -> String {

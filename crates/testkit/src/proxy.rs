@@ -8,14 +8,33 @@ use tokio::{
 };
 
 /// A network between somebody and a server, which can be cut without either being told: what is sent meanwhile is held back, connections
-/// stay open and new ones are taken, and nothing comes. It can also be slow, and break off what goes through it.
+/// stay open and new ones are taken, and nothing comes. It can also be slow, break off or reset what goes through it, and lose one end of it.
 #[derive(Debug)]
 pub struct Proxy {
     pub address: SocketAddr,
     cut: watch::Sender<bool>,
     delay: watch::Sender<Duration>,
     broken: watch::Sender<()>,
+    reset: watch::Sender<bool>,
+    halved: watch::Sender<()>,
     task: JoinHandle<()>,
+}
+
+/// What a connection of it is told.
+#[derive(Clone)]
+struct Weather {
+    is_cut: watch::Receiver<bool>,
+    delayed: watch::Receiver<Duration>,
+    breaks: watch::Receiver<()>,
+    resets: watch::Receiver<bool>,
+    halves: watch::Receiver<()>,
+}
+
+/// How a connection ends.
+enum End {
+    Over,
+    Reset,
+    Halved,
 }
 
 impl Proxy {
@@ -25,21 +44,21 @@ impl Proxy {
         let (cut, is_cut) = watch::channel(false);
         let (delay, delayed) = watch::channel(Duration::ZERO);
         let (broken, breaks) = watch::channel(());
+        let (reset, resets) = watch::channel(false);
+        let (halved, halves) = watch::channel(());
+        let weather = Weather { is_cut, delayed, breaks, resets, halves };
         let task = tokio::spawn(async move {
             // They end with the proxy.
             let mut connections = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
-                let (is_cut, delayed, mut breaks) = (is_cut.clone(), delayed.clone(), breaks.clone());
-                breaks.mark_unchanged();
-                connections.spawn(async move {
-                    tokio::select! {
-                        ended = join(client, server, is_cut, delayed) => ended,
-                        _ = breaks.changed() => Ok(()),
-                    }
-                });
+                let mut weather = weather.clone();
+                weather.breaks.mark_unchanged();
+                weather.halves.mark_unchanged();
+                connections.spawn(join(client, server, weather));
+                while connections.try_join_next().is_some() {}
             }
         });
-        Self { address, cut, delay, broken, task }
+        Self { address, cut, delay, broken, reset, halved, task }
     }
 
     pub fn cut(&self, cut: bool) {
@@ -55,6 +74,17 @@ impl Proxy {
     pub fn break_off(&self) {
         self.broken.send_replace(());
     }
+
+    /// Every connection is reset, at both its ends, and each new one at once: RST, as from a machine that knows of none.
+    pub fn reset(&self, reset: bool) {
+        self.reset.send_replace(reset);
+    }
+
+    /// Of every connection that is open now the server sees the end, and the client nothing: what it sends is taken, and no word comes, as from a
+    /// machine that lost its power. New connections are whole.
+    pub fn half_open(&self) {
+        self.halved.send_replace(());
+    }
 }
 
 impl Drop for Proxy {
@@ -63,21 +93,38 @@ impl Drop for Proxy {
     }
 }
 
-async fn join(
-    client: TcpStream,
-    server: SocketAddr,
-    is_cut: watch::Receiver<bool>,
-    delayed: watch::Receiver<Duration>,
-) -> io::Result<()> {
-    let server = TcpStream::connect(server).await?;
+async fn join(mut client: TcpStream, server: SocketAddr, mut weather: Weather) -> io::Result<()> {
+    if *weather.resets.borrow() {
+        return client.set_zero_linger();
+    }
+    let mut server = TcpStream::connect(server).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
-    let (from_client, to_client) = client.into_split();
-    let (from_server, to_server) = server.into_split();
-    tokio::select! {
-        ended = pass(from_client, to_server, is_cut.clone(), delayed.clone()) => ended,
-        ended = pass(from_server, to_client, is_cut, delayed) => ended,
+    let end = {
+        let (from_client, to_client) = client.split();
+        let (from_server, to_server) = server.split();
+        let (is_cut, delayed) = (&weather.is_cut, &weather.delayed);
+        tokio::select! {
+            _ = pass(from_client, to_server, is_cut.clone(), delayed.clone()) => End::Over,
+            _ = pass(from_server, to_client, is_cut.clone(), delayed.clone()) => End::Over,
+            _ = weather.breaks.changed() => End::Over,
+            _ = weather.resets.wait_for(|reset| *reset) => End::Reset,
+            _ = weather.halves.changed() => End::Halved,
+        }
+    };
+    match end {
+        End::Over => {}
+        End::Reset => {
+            client.set_zero_linger()?;
+            server.set_zero_linger()?;
+        }
+        End::Halved => {
+            drop(server);
+            // Until the proxy goes, or resets it too.
+            let _ = weather.resets.wait_for(|reset| *reset).await;
+        }
     }
+    Ok(())
 }
 
 async fn pass(

@@ -242,7 +242,7 @@ mod tests {
     use super::*;
 
     fn token(caller: Caller) -> Verified {
-        Verified { caller, claims: None, expires_at: u64::MAX }
+        Verified { caller, claims: None, begins_at: 0, expires_at: u64::MAX }
     }
 
     fn member() -> (Verified, ProjectId, SessionId) {

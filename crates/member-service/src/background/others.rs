@@ -214,9 +214,11 @@ fn scope(event: &Event) -> Option<OrganizationScope> {
 /// The same event comes again, unless it is one that can never be applied: then it must not hold up the rest.
 fn later(event: &Event, error: &StoreError) -> Applied {
     match error {
-        StoreError::Busy | StoreError::TimedOut | StoreError::Unreachable(_) | StoreError::Database(_) => {
-            Applied::Later
-        }
+        StoreError::Busy
+        | StoreError::TimedOut
+        | StoreError::Unreachable(_)
+        | StoreError::Full(_)
+        | StoreError::Database(_) => Applied::Later,
         // The organization was never heard of here, so nothing here belongs to it.
         StoreError::TenantUnknown => Applied::Done,
         StoreError::RequestIdReused | StoreError::NotText | StoreError::Corrupt(_) => {

@@ -3,16 +3,24 @@
 //! A client that disconnects drops its call's future at whatever await it stands. In the middle of a transaction that leaves a
 //! connection nobody answers for, and between the steps of a write that spans services it leaves half of it. So what is dropped before
 //! its end goes on from where it stands, in a task of its own. Most calls are not dropped and need none.
+//!
+//! One that stands still, because whom it waits for is gone without a word, does not do so for ever, and with it what it holds, such as its
+//! tenant's turn to write: after a time that no call needs it is let go where it stands. Where that may be, this process may also die.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::{Request, Response};
 use tonic::body::Body;
 use tower::{Layer, Service};
 
 use crate::current::spawn_in_call;
+
+/// From the moment that its caller has gone. Each of its statements is ended by the database within ten seconds, each onward call by its own
+/// deadline.
+const ENDS_WITHIN: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy)]
 pub struct DetachLayer {
@@ -80,7 +88,9 @@ impl<F: Future + Send + 'static> Drop for DetachFuture<F> {
     fn drop(&mut self) {
         if let Some(call) = self.call.take().filter(|_| self.detach) {
             spawn_in_call(async move {
-                call.await;
+                if tokio::time::timeout(ENDS_WITHIN, call).await.is_err() {
+                    tracing::error!("a call that nobody waits for stands still, and is let go");
+                }
             });
         }
     }

@@ -1,0 +1,16 @@
+//! What may happen to an installation, done to real processes on purpose: deaths, bad networks, a database without connections or room,
+//! clocks that jump, everybody starting at once.
+
+#![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
+
+mod clock;
+mod cold_start;
+mod exhausted;
+mod full_disk;
+mod history;
+mod judge;
+mod killed;
+mod links;
+mod pen;
+mod stall;
+mod vanished;
