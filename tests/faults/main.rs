@@ -1,5 +1,5 @@
 //! What may happen to an installation, done to real processes on purpose: deaths, bad networks, a database without connections or room,
-//! clocks that jump, everybody starting at once.
+//! clocks that jump, everybody starting at once, ten times too many calls.
 
 #![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
@@ -11,6 +11,7 @@ mod history;
 mod judge;
 mod killed;
 mod links;
+mod overload;
 mod pen;
 mod stall;
 mod vanished;

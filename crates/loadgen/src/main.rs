@@ -43,6 +43,9 @@ enum Command {
         /// Small data and short moments: whether everything runs, and no figures to go by.
         #[arg(long)]
         quick: bool,
+        /// Where `scale` ends.
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        organizations: Option<u32>,
         /// Where the figures go.
         #[arg(long, value_name = "FILE", default_value = "target/bench.json")]
         output: PathBuf,
@@ -87,13 +90,21 @@ enum Topic {
     Tokens,
     /// Signing in by password, and believing tokens.
     SignIn,
+    /// Ten times too many calls, for four minutes.
+    Overload,
+    /// The same as a platform grows to a million organizations; only when asked for.
+    Scale,
 }
 
 fn main() -> ExitCode {
     let outcome = tokio::runtime::Runtime::new().map_err(Failure::system("cannot start")).and_then(|runtime| {
         runtime.block_on(async {
             match Arguments::parse().command {
-                Command::Bench { topics, quick, output, seed } => bench(&topics, quick, &output, seed).await,
+                Command::Bench { topics, quick, organizations, output, seed } => {
+                    let mut plan = if quick { Plan::QUICK } else { Plan::FULL };
+                    plan.organizations = organizations.map_or(plan.organizations, |some| some as usize);
+                    bench(&topics, plan, quick, &output, seed).await
+                }
                 Command::Weigh { seed, members, groups, roles, resources, bindings } => {
                     bench::engine::weigh(seed, Size { members, groups, roles, resources, bindings })
                 }
@@ -112,8 +123,7 @@ fn main() -> ExitCode {
     }
 }
 
-async fn bench(topics: &[Topic], quick: bool, output: &std::path::Path, seed: u64) -> Result<(), Failure> {
-    let plan = if quick { Plan::QUICK } else { Plan::FULL };
+async fn bench(topics: &[Topic], plan: Plan, quick: bool, output: &std::path::Path, seed: u64) -> Result<(), Failure> {
     let mut report = Report::default();
     let progress = Progress::new();
     let measured = bench::all(topics, &mut Run { plan, report: &mut report, progress: &progress, seed }).await;
@@ -125,6 +135,7 @@ async fn bench(topics: &[Topic], quick: bool, output: &std::path::Path, seed: u6
         let _ = writeln!(out, "in doubt: {doubt}");
     }
     report.write(output, machine(quick, seed))?;
+    report.plot(&output.with_extension("svg"))?;
     measured
 }
 

@@ -128,11 +128,22 @@ pub async fn fill(
     seed: u64,
     size: crate::data::world::Size,
 ) -> Result<(OrganizationId, World), Failure> {
+    catalog(house).await?;
+    let project = project(house)?;
+    let world = World::make(seed, size)?;
+    let mut database = house.database().await?;
+    let organization = crowd::organizations(&mut database, project, seed, 1).await?.remove(0);
+    store::write(&mut database, project, organization, &world).await?;
+    crowd::settle(&mut database).await?;
+    Ok((OrganizationId::from_uuid(organization), world))
+}
+
+/// Has the demo project know the types that are asked about.
+pub async fn catalog(house: &House) -> Result<(), Failure> {
     let types: Vec<_> = types()
         .into_iter()
         .map(|of| json!({"name": of.name, "parent_types": of.parent_types, "verbs": of.verbs}))
         .collect();
-    let project = project(house)?;
     house
         .cluster
         .bearer(&house.token().await?)
@@ -141,13 +152,8 @@ pub async fn fill(
         .map_err(|refused| Failure::Refused {
             path: "CatalogService/UpdateCatalog".to_owned(),
             why: format!("{refused:?}"),
-        })?;
-    let world = World::make(seed, size)?;
-    let mut database = house.database().await?;
-    let organization = crowd::organizations(&mut database, project, seed, 1).await?.remove(0);
-    store::write(&mut database, project, organization, &world).await?;
-    crowd::settle(&mut database).await?;
-    Ok((OrganizationId::from_uuid(organization), world))
+        })
+        .map(drop)
 }
 
 pub fn project(house: &House) -> Result<Uuid, Failure> {

@@ -8,6 +8,8 @@ mod get;
 mod idle;
 mod lists;
 mod loads;
+mod overload;
+mod scale;
 mod sign_in;
 mod tokens;
 mod visibility;
@@ -49,6 +51,8 @@ pub struct Plan {
     pub many: usize,
     /// How often a write is looked for at another replica.
     pub writes: usize,
+    /// How many there are in the end, where they grow.
+    pub organizations: usize,
 }
 
 impl Plan {
@@ -62,6 +66,7 @@ impl Plan {
         few: 1_000,
         many: 100_000,
         writes: 200,
+        organizations: 1_000_000,
     };
     /// Whether everything runs; the figures are of small data and short moments.
     pub const QUICK: Self = Self {
@@ -73,6 +78,7 @@ impl Plan {
         few: 100,
         many: 2_000,
         writes: 10,
+        organizations: 2_000,
     };
 }
 
@@ -99,7 +105,7 @@ pub async fn all(topics: &[Topic], run: &mut Run<'_>) -> Result<(), Failure> {
     if wanted(Topic::Idle) {
         idle::measure(&house, run).await?;
     }
-    if wanted(Topic::Check) || wanted(Topic::Forward) || wanted(Topic::Tokens) {
+    if [Topic::Check, Topic::Forward, Topic::Tokens, Topic::Overload].into_iter().any(wanted) {
         let ground = check::Ground::lay(&house, run).await?;
         if wanted(Topic::Check) {
             check::measure(&house, &ground, run).await?;
@@ -111,12 +117,19 @@ pub async fn all(topics: &[Topic], run: &mut Run<'_>) -> Result<(), Failure> {
         if wanted(Topic::Tokens) {
             tokens::mint(&house, &ground, run).await?;
         }
+        if wanted(Topic::Overload) {
+            overload::measure(&house, &ground, run).await?;
+        }
     }
     if wanted(Topic::Visibility) {
         visibility::measure(&house, run).await?;
     }
     if wanted(Topic::Loads) {
         loads::measure(&house, run).await?;
+    }
+    // Half an hour and tens of gigabytes: when it is asked for.
+    if topics.contains(&Topic::Scale) {
+        scale::measure(&house, run, run.plan.organizations).await?;
     }
     if wanted(Topic::SignIn) {
         sign_in::measure(&house, run).await?;

@@ -7,4 +7,5 @@ pub mod copy;
 pub mod crowd;
 pub mod id;
 pub mod store;
+pub mod town;
 pub mod world;

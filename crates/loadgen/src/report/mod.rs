@@ -1,7 +1,8 @@
-//! What a run found: a table for people, and JSON for machines.
+//! What a run found: a table and a plot for people, and JSON for machines.
 
 mod budget;
 mod json;
+mod plot;
 mod table;
 
 use std::collections::BTreeMap;
