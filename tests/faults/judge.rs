@@ -148,11 +148,17 @@ fn logged(operations: &[Operation], finally: &Finally) -> Vec<String> {
         let mut latest: Option<(i64, &Operation)> = None;
         for (revision, operation) in operations {
             if let Some((earlier, other)) = latest
+                && operation.outcome == Outcome::Acknowledged
                 && operation.ended < other.sent
             {
+                let when = |operation: &Operation| {
+                    let Operation { method, request_id, sent, ended, attempts, .. } = operation;
+                    format!("{method} {request_id} ({sent:?} to {ended:?} in {attempts} attempts)")
+                };
                 faults.push(format!(
-                    "in the log of {organization} in {service}, {} {} has revision {revision}, behind {earlier} of {} {}, which was sent later",
-                    operation.method, operation.request_id, other.method, other.request_id
+                    "in the log of {organization} in {service}, {} has revision {revision}, behind {earlier} of {}, which was sent later",
+                    when(operation),
+                    when(other)
                 ));
             }
             if latest.is_none_or(|(_, other)| other.sent < operation.sent) {

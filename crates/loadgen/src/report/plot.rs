@@ -32,7 +32,8 @@ impl Report {
         if curves.is_empty() {
             return Ok(false);
         }
-        draw(file, curves).map_err(|error| Failure::Unmeasurable(format!("cannot draw {}: {error}", file.display())))?;
+        draw(file, curves)
+            .map_err(|error| Failure::Unmeasurable(format!("cannot draw {}: {error}", file.display())))?;
         Ok(true)
     }
 
@@ -62,7 +63,8 @@ fn draw(file: &Path, curves: Vec<(String, &str, RGBColor, Curve)>) -> Result<(),
     for (name, quantile, colour, curve) in curves {
         let width = if quantile == "p50" { 3 } else { 1 };
         let style = colour.stroke_width(width);
-        let dots = curve.iter().map(|point| Circle::new(*point, if quantile == "p999" { 4 } else { 2 }, style.filled()));
+        let dots =
+            curve.iter().map(|point| Circle::new(*point, if quantile == "p999" { 4 } else { 2 }, style.filled()));
         chart.draw_series(dots)?;
         chart
             .draw_series(LineSeries::new(curve.iter().copied(), style))?

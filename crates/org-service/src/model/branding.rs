@@ -2,7 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{Fault, Source, names::is_disruptive, text};
+use super::{
+    Fault, Source,
+    names::is_disruptive,
+    text,
+    web_uri::{PlainHttp, web_uri},
+};
 
 text! {
     /// An absolute `https` URI.
@@ -77,22 +82,10 @@ impl LogoUri {
         if text.len() > URI {
             return Err(Fault("must be at most 2,048 characters"));
         }
-        // Spaces and line breaks, which the parser would drop or mend, have no place in a URI.
-        let plain = text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'<' | b'>' | b'\\' | b'`'));
-        let url = url::Url::parse(text).ok().filter(|_| plain && written_with_host(text));
-        match url {
-            Some(url) if !url.username().is_empty() || url.password().is_some() => {
-                Err(Fault("must not hold a user name or password"))
-            }
-            Some(url) if url.host_str().is_some_and(|host| !host.is_empty()) => Ok(Self(text.to_owned())),
-            _ => Err(Fault("must be an absolute https:// URI in ASCII")),
-        }
+        let good = web_uri(text, PlainHttp::Nowhere).is_some();
+        let fault = Fault("must be an absolute https:// URI in ASCII, without a user name or password");
+        if good { Ok(Self(text.to_owned())) } else { Err(fault) }
     }
-}
-
-/// The parser also takes `https:host` and `https:///host`, which others read as something else.
-fn written_with_host(text: &str) -> bool {
-    text.strip_prefix("https://").is_some_and(|rest| !rest.starts_with('/'))
 }
 
 impl Color {

@@ -11,7 +11,12 @@ use x509_cert::{
     der::{DecodePem as _, EncodePem as _, pem::LineEnding},
 };
 
-use super::{Fault, RoleReference, names::is_disruptive, text};
+use super::{
+    Fault, RoleReference,
+    names::is_disruptive,
+    text,
+    web_uri::{PlainHttp, web_uri},
+};
 
 text! {
     /// What people see on the button: 1 to 128 characters without control characters.
@@ -204,16 +209,9 @@ fn plain(text: &str, most: usize) -> bool {
     !text.is_empty() && text.chars().take(most + 1).count() <= most && !text.chars().any(is_disruptive)
 }
 
-/// An absolute URI with a host, written so that every reader finds the same host in it.
-fn web_uri(text: &str, allow_http: bool) -> Option<Url> {
-    let written = |scheme: &str| text.strip_prefix(scheme).is_some_and(|rest| !rest.starts_with('/'));
-    let graphic = text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'<' | b'>' | b'\\' | b'`'));
-    if !graphic || !(written("https://") || (allow_http && written("http://"))) {
-        return None;
-    }
-    let url = Url::parse(text).ok()?;
-    let clean = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
-    (clean && url.host_str().is_some_and(|host| !host.is_empty())).then_some(url)
+fn of_provider(text: &str, allow_http: bool) -> Option<Url> {
+    let plain = if allow_http { PlainHttp::Anywhere } else { PlainHttp::Nowhere };
+    web_uri(text, plain).filter(|url| url.fragment().is_none())
 }
 
 impl ConnectionName {
@@ -230,7 +228,7 @@ impl Issuer {
             return Err(Fault("must be 1 to 2,048 characters"));
         }
         match kind {
-            ConnectionKind::Oidc => match web_uri(text, allow_http) {
+            ConnectionKind::Oidc => match of_provider(text, allow_http) {
                 Some(url) if url.query().is_none() => Ok(Self(text.to_owned())),
                 _ => Err(Fault("must be an absolute https:// URI in ASCII, without user name, query and fragment")),
             },
@@ -262,7 +260,7 @@ impl ClientSecret {
 
 impl SignInUri {
     pub fn parse(text: &str) -> Result<Self, Fault> {
-        let good = text.len() <= URI && web_uri(text, false).is_some();
+        let good = text.len() <= URI && of_provider(text, false).is_some();
         let fault = Fault("must be an absolute https:// URI in ASCII of at most 2,048 characters");
         if good { Ok(Self(text.to_owned())) } else { Err(fault) }
     }

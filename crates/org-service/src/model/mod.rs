@@ -15,6 +15,7 @@ mod redirect_uri;
 mod role_reference;
 mod settings;
 mod slug;
+mod web_uri;
 
 pub use branding::{Branding, BrandingInForce, Color, LogoUri, SenderName};
 pub use connection::{
