@@ -21,7 +21,7 @@ use tonic::body::Body;
 use tower::service_fn;
 
 /// What a service may hear of a call, whoever made it.
-const KNOWN: [&str; 12] = [
+const KNOWN: [&str; 13] = [
     "authorization",
     "content-length",
     "content-type",
@@ -33,6 +33,7 @@ const KNOWN: [&str; 12] = [
     "tracestate",
     "user-agent",
     "x-forwarded-for",
+    "x-internal-prompt",
     "x-request-id",
 ];
 
@@ -95,6 +96,9 @@ impl Ear {
         for name in headers.keys() {
             if !KNOWN.contains(&name.as_str()) {
                 fault(format!("{name} was heard"));
+            }
+            if name == "x-internal-prompt" && headers[name] != "1" {
+                fault(format!("{name} is not the gateway's own"));
             }
             if headers.get_all(name).iter().count() > 1 {
                 fault(format!("{name} was heard twice"));

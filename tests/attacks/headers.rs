@@ -18,12 +18,13 @@ use crate::{
     world::{Tenant, Who},
 };
 
-const NAMES: [&str; 34] = [
+const NAMES: [&str; 35] = [
     "x-internal-caller",
     "x-internal-scope",
     "x-internal-actor",
     "x-internal-organization-id",
     "x-internal-token",
+    "x-internal-prompt",
     "x-guildhall-actor",
     "x-guildhall-scope",
     "guildhall-scope",

@@ -121,6 +121,7 @@ async fn a_declaration_that_could_be_taken_for_something_else_is_refused() {
         "org_id",
         "project_id",
         "epoch",
+        "project_epoch",
         "sid",
         "SUB",
         "email",

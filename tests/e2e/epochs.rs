@@ -13,6 +13,8 @@ use testkit::{
 };
 use tokio::time::sleep;
 
+use crate::oauth::robot_of;
+
 const WITHIN: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(20);
 const SERVICES: [(&str, &str); 4] = [
@@ -169,6 +171,63 @@ async fn roles_that_were_taken_are_in_no_token_that_is_believed() {
     account.call("BindingService/DeleteBinding", unbind(&binding)).await;
     doors.none_believe("a group lost a role", &tokens.access, &acme.id).await;
     doors.all_believe(&refreshed(&acme, &tokens).await.access, &acme.id).await;
+}
+
+#[tokio::test]
+async fn permissions_that_a_role_lost_are_listed_in_no_token_that_is_believed() {
+    let project = Cluster::shared().await.project().await;
+    let (acme, doors) = (project.organization("acme").await, Doors::of(&project).await);
+    let account = &project.account;
+    let all = json!(["guildhall.organization:read", "guildhall.member:read", "guildhall.role:read"]);
+    let less = json!(["guildhall.organization:read"]);
+    let ada = acme.join("ada", &["member"]).await;
+    for owner in [json!({"organization_id": acme.id}), json!({})] {
+        let of = |mut request: Value| {
+            request.as_object_mut().unwrap().extend(owner.as_object().unwrap().clone());
+            request
+        };
+        let key = if owner == json!({}) { "of-project" } else { "of-acme" };
+        let role = json!({"key": key, "display_name": "Reader", "permissions": all});
+        let made = account.call("RoleService/CreateRole", of(json!({"role": role}))).await;
+        let update = |field: &str, value: &Value| {
+            of(json!({"role": {"role_id": made["role_id"], field: value}, "update_mask": field}))
+        };
+        let robot = robot_of(&acme).await;
+        for subject in [json!({"member_id": ada.id}), json!({"service_account_id": robot.id})] {
+            let binding = json!({"subject": subject, "role_id": made["role_id"]});
+            let request = json!({"organization_id": acme.id, "binding": binding});
+            account.call("BindingService/CreateBinding", request).await;
+        }
+        let plain = acme.again(&ada).await.tokens;
+        let listing = async |grant: Value| {
+            let mut request = json!({"permissions": all});
+            request.as_object_mut().unwrap().extend(grant.as_object().unwrap().clone());
+            text(&project.anyone().call("TokenService/ExchangeToken", request).await, "access_token")
+        };
+        let of_robot = json!({"client_id": robot.id, "client_secret": robot.secret});
+        let tokens = [
+            listing(json!({"refresh_token": {"refresh_token": plain.refresh}})).await,
+            listing(json!({"token_exchange": {"subject_token": plain.access}})).await,
+            listing(json!({"client_credentials": of_robot.clone()})).await,
+        ];
+        let unlisted = robot.token(project.cluster).await;
+        // Its name is nobody's right.
+        account.call("RoleService/UpdateRole", update("displayName", &json!("Readers"))).await;
+        sleep(WITHIN).await;
+        for token in &tokens {
+            doors.all_believe(token, &acme.id).await;
+        }
+        account.call("RoleService/UpdateRole", update("permissions", &less)).await;
+        for token in &tokens {
+            doors.none_believe(key, token, &acme.id).await;
+        }
+        doors.all_believe(&plain.access, &acme.id).await;
+        doors.all_believe(&unlisted, &acme.id).await;
+        // What is asked for again is what is held now, and is believed.
+        account.call("RoleService/UpdateRole", update("permissions", &all)).await;
+        let token = listing(json!({"client_credentials": of_robot})).await;
+        doors.all_believe(&token, &acme.id).await;
+    }
 }
 
 #[tokio::test]

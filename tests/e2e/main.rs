@@ -69,6 +69,7 @@ mod replicas;
 mod restore;
 mod revocation;
 mod rolling_restart;
+mod sealing_keys;
 mod service_accounts;
 mod session_policy;
 mod sessions;

@@ -243,11 +243,11 @@ async fn deadlines(cluster: &Cluster, clock: &Clock) {
 async fn no_clock_makes_a_deadline_or_a_token_longer() {
     let (Some(clock), Some(wrong)) = (Clock::make(), Clock::make()) else { return };
     let cluster = Cluster::start_with(&clock.told()).await;
-    deadlines(&cluster, &clock).await;
-    let slow = cluster.replica("gateway", free_port(Ipv4Addr::LOCALHOST.into()), &wrong.told()).await;
     let project = cluster.project().await;
     let acme = project.organization("acme").await;
     let owner = acme.owner();
+    deadlines(&cluster, &clock).await;
+    let slow = cluster.replica("gateway", free_port(Ipv4Addr::LOCALHOST.into()), &wrong.told()).await;
     let about = json!({"organization_id": acme.id});
     let by_slow = cluster.bearer_at(slow.address, Some(&owner.tokens.access));
     told(&by_slow, "OrganizationService/GetOrganization", &about).await.unwrap();

@@ -98,6 +98,7 @@ fn access(choices: &mut Choices<'_>) {
         amr: Vec::new(),
         acr: None,
         epoch: 0,
+        project_epoch: 0,
         act: acts.then(|| ActClaims { sub: act_sub.unwrap_or_default(), sid: act_sid.unwrap_or_default() }),
         permissions: Vec::new(),
     };

@@ -70,6 +70,7 @@ fn claims() -> AccessClaims {
         amr: Vec::new(),
         acr: None,
         epoch: 0,
+        project_epoch: 0,
         act: None,
         permissions: Vec::new(),
     }

@@ -10,7 +10,7 @@ use access::{AccessOptions, Ring};
 use api::member::v1::SessionGrant;
 use serde::Serialize;
 use serde_json::Value;
-use tenancy::{ApiKeyId, OrganizationId, ProjectId, ServiceAccountId};
+use tenancy::{ApiKeyId, MemberId, OrganizationId, ProjectId, ServiceAccountId};
 use tokens::{ACCESS_TYPE, AccessClaims, ActClaims, Algorithm};
 use tonic::Status;
 
@@ -49,6 +49,8 @@ pub struct Terms {
     /// None: the installation's.
     pub audience: Option<String>,
     pub permissions: Vec<String>,
+    /// Where they are an organization's: what they were read at.
+    pub held_at: Option<HeldAt>,
     /// It expires then at the latest. Seconds since 1970.
     pub not_after: Option<u64>,
     pub act: Option<ActClaims>,
@@ -60,8 +62,15 @@ impl Terms {
     /// Those of a token about which nothing was asked.
     pub fn of(algorithm: Algorithm, lifetime: Duration) -> Self {
         let (permissions, custom) = (Vec::new(), Vec::new());
-        Self { algorithm, lifetime, audience: None, permissions, not_after: None, act: None, custom }
+        Self { algorithm, lifetime, audience: None, permissions, held_at: None, not_after: None, act: None, custom }
     }
+}
+
+/// An organization's revision in authz-service, and its project's.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct HeldAt {
+    pub epoch: i64,
+    pub project_epoch: i64,
 }
 
 /// Those of a caller who belongs to no project.
@@ -152,6 +161,7 @@ impl Mint {
             amr: Vec::new(),
             acr: None,
             epoch: 0,
+            project_epoch: 0,
             act: None,
             permissions: Vec::new(),
         }
@@ -160,11 +170,18 @@ impl Mint {
     /// What makes the token too large is left out, what a verifier can do without first: the project's own claims from the last on, then the
     /// roles, which are for display. What was asked for is never left out.
     fn sign(&self, kind: &'static str, mut claims: AccessClaims, terms: Terms) -> Result<Minted, Status> {
-        let Terms { algorithm, lifetime, audience, permissions, not_after, act, mut custom } = terms;
+        let Terms { algorithm, lifetime, audience, permissions, held_at, not_after, act, mut custom } = terms;
         claims.aud = audience.unwrap_or(claims.aud);
         let exp = claims.iat + lifetime.min(outdated::LONGEST_LIFE).as_secs();
         claims.exp = not_after.map_or(exp, |time| time.min(exp));
         (claims.permissions, claims.act) = (permissions, act);
+        if let Some(HeldAt { epoch, project_epoch }) = held_at {
+            // Roles and permissions may have been read one after the other: the token is as old as the older. A service account's says
+            // nothing of roles.
+            let says_roles = claims.sub.parse::<MemberId>().is_ok();
+            claims.epoch = if says_roles { claims.epoch.min(epoch) } else { epoch };
+            claims.project_epoch = project_epoch;
+        }
         let expires_in = claims.exp.saturating_sub(claims.iat).try_into().unwrap_or(i32::MAX);
         let key = self.keys.signer(algorithm).ok_or_else(|| runtime::internal(&NoKey { algorithm }))?;
         loop {

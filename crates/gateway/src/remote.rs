@@ -4,7 +4,7 @@ use access::{Caller, Onward, Service};
 use api::{
     access::v1::ErrorReason,
     authz::v1::{
-        BatchCheckRequest, CheckQuestion, Consistency, Subject,
+        BatchCheckRequest, BatchCheckResponse, CheckQuestion, Consistency, Subject,
         authorization_service_client::AuthorizationServiceClient, consistency, subject,
     },
     member::v1::{
@@ -29,7 +29,7 @@ use runtime::{CallContext, Channel};
 use tenancy::{Actor, OrganizationId, ProjectId, SessionId};
 use tonic::{Code, Request, Status};
 
-use crate::refusal;
+use crate::{mint::HeldAt, refusal};
 
 /// The connections to the services.
 #[derive(Debug, Clone)]
@@ -49,6 +49,13 @@ pub struct Remote {
     authorization: AuthorizationServiceClient<Channel>,
     sso: SsoServiceClient<Channel>,
     onward: Onward,
+}
+
+/// Which of some permissions somebody holds, in their order.
+#[derive(Debug)]
+pub struct Holds {
+    pub each: Vec<bool>,
+    pub at: HeldAt,
 }
 
 pub const MYSELF: Caller = Caller::Workload { service: Service::Gateway, on_behalf_of: None };
@@ -312,11 +319,12 @@ impl Remote {
         organization: OrganizationId,
         who: &Actor,
         permissions: &[String],
-    ) -> Result<Vec<bool>, Status> {
+    ) -> Result<Holds, Status> {
+        let none = || Holds { each: vec![false; permissions.len()], at: HeldAt::default() };
         let subject = match who {
             Actor::Member(id) => subject::Subject::MemberId(id.to_string()),
             Actor::ServiceAccount(id) => subject::Subject::ServiceAccountId(id.to_string()),
-            Actor::Operator | Actor::Workload(_) | Actor::Anonymous => return Ok(vec![false; permissions.len()]),
+            Actor::Operator | Actor::Workload(_) | Actor::Anonymous => return Ok(none()),
         };
         let subject = Some(Subject { subject: Some(subject) });
         let question = |permission: &String| CheckQuestion {
@@ -332,11 +340,13 @@ impl Remote {
         };
         let request = self.onward.request(&MYSELF, call, Service::Authz, message)?;
         match self.authorization.clone().batch_check(request).await {
-            Ok(answer) => Ok(answer.into_inner().results.iter().map(|result| result.allowed).collect()),
+            Ok(answer) => {
+                let BatchCheckResponse { results, epoch, project_epoch, .. } = answer.into_inner();
+                let each = results.iter().map(|result| result.allowed).collect();
+                Ok(Holds { each, at: HeldAt { epoch, project_epoch } })
+            }
             Err(status) => match refusal::reason(&status) {
-                Some(ErrorReason::UnknownPermission | ErrorReason::InvalidFields | ErrorReason::NotFound) => {
-                    Ok(vec![false; permissions.len()])
-                }
+                Some(ErrorReason::UnknownPermission | ErrorReason::InvalidFields | ErrorReason::NotFound) => Ok(none()),
                 _ => Err(refusal::of_our_call(status)),
             },
         }

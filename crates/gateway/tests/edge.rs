@@ -81,6 +81,7 @@ async fn what_outsiders_may_not_say_does_not_get_through() {
             "x-request-id",
             "traceparent",
             "x-forwarded-for",
+            "x-internal-prompt",
         ];
         assert!(known.contains(&name.as_str()), "{name}");
     }

@@ -12,7 +12,7 @@ use stage::{Stage, h2, http1};
 const GET: &str = "/guildhall.org.v1.OrganizationService/GetOrganization";
 const WHO_AM_I: &str = "/v1/auth:whoAmI";
 /// What a service may hear of a call that came by the gateway.
-const HEARD: [&str; 11] = [
+const HEARD: [&str; 12] = [
     "authorization",
     "content-length",
     "content-type",
@@ -23,6 +23,7 @@ const HEARD: [&str; 11] = [
     "traceparent",
     "user-agent",
     "x-forwarded-for",
+    "x-internal-prompt",
     "x-request-id",
 ];
 
@@ -31,6 +32,7 @@ fn spellings() -> Vec<String> {
     let mut names = Vec::new();
     for name in [
         "x-internal-caller",
+        "x-internal-prompt",
         "x-guildhall-actor",
         "guildhall-scope",
         "x-workload-token",
@@ -92,7 +94,10 @@ async fn nothing_of_the_inside_is_heard_from_outside_in_any_spelling() {
                 assert_eq!(seen.get_all(name).iter().count(), 1, "{name} was heard twice");
             }
             assert_eq!(seen["authorization"], bearer.as_str());
-            assert_eq!(seen["x-forwarded-for"], "127.0.0.1");
+            assert_eq!(
+                (&seen["x-forwarded-for"], &seen["x-internal-prompt"]),
+                (&"127.0.0.1".parse().unwrap(), &"1".parse().unwrap())
+            );
         }
     }
     assert_eq!(stage.org.calls(GET).len(), 3 * spellings().chunks(40).count());

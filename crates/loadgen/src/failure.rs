@@ -1,5 +1,6 @@
 use std::error::Error;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Why a run ends without a table. A measurement that met a single refusal is none: it would count cheap answers as work.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +18,12 @@ pub enum Failure {
         source: h2::Error,
     },
     #[error("a call of {path} was refused: {why}")]
-    Refused { path: String, why: String },
+    Refused {
+        path: String,
+        why: String,
+        /// When to come again, if that was said: by whoever has too much to do.
+        retry_after: Option<Duration>,
+    },
     #[error("an answer of {path} cannot be read: {why}")]
     Answer { path: String, why: String },
     #[error("the database failed while {doing}")]
@@ -46,6 +52,10 @@ impl Failure {
 
     pub fn database(doing: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
         move |source| Self::Database { doing, source }
+    }
+
+    pub fn refused(path: impl Into<String>, why: String) -> Self {
+        Self::Refused { path: path.into(), why, retry_after: None }
     }
 
     /// The failure and all that led to it.

@@ -47,10 +47,7 @@ impl House {
     pub async fn token(&self) -> Result<String, Failure> {
         let Access { client_id, client_secret, .. } = self.access();
         let token = self.cluster.client_credentials(client_id, client_secret).await;
-        token.map_err(|(status, body)| Failure::Refused {
-            path: "/oauth2/token".to_owned(),
-            why: format!("{status} {body}"),
-        })
+        token.map_err(|(status, body)| Failure::refused("/oauth2/token", format!("{status} {body}")))
     }
 
     /// The superuser, for whom there are no walls: to fill tables, and for nothing that is measured.

@@ -88,6 +88,8 @@ enum Topic {
     Get,
     /// Minting and refreshing.
     Tokens,
+    /// All kinds of calls at once.
+    Mix,
     /// Signing in by password, and believing tokens.
     SignIn,
     /// Ten times too many calls, for four minutes.

@@ -1,13 +1,21 @@
 //! HTTP/2 as the load client speaks it: frames and flow control, no middleware, requests made beforehand. It has to cost less
 //! than the servers that it measures, or it measures itself.
 
+use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use h2::client::SendRequest;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 use prost::Message;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tonic::Status;
+use tonic_types::StatusExt as _;
 
 use crate::Failure;
 
@@ -79,7 +87,52 @@ impl Call {
     }
 
     fn refused(&self, why: String) -> Failure {
-        Failure::Refused { path: self.path().to_owned(), why }
+        Failure::refused(self.path(), why)
+    }
+}
+
+async fn connected(address: SocketAddr) -> Result<TcpStream, Failure> {
+    let stream = TcpStream::connect(address).await.map_err(Failure::system(format!("cannot connect to {address}")))?;
+    stream.set_nodelay(true).map_err(Failure::system("cannot send without delay"))?;
+    Ok(stream)
+}
+
+/// What went over a connection, in bytes.
+#[derive(Debug, Default)]
+pub struct Counts {
+    pub sent: AtomicU64,
+    pub received: AtomicU64,
+}
+
+struct Counted {
+    stream: TcpStream,
+    counts: Arc<Counts>,
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.counts.received.fetch_add((buf.filled().len() - before) as u64, Ordering::Relaxed);
+        read
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.counts.sent.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
+        written
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
@@ -93,9 +146,20 @@ pub struct Connection {
 impl Connection {
     /// Its driver runs as a task of the calling runtime.
     pub async fn open(address: SocketAddr) -> Result<Self, Failure> {
-        let stream =
-            TcpStream::connect(address).await.map_err(Failure::system(format!("cannot connect to {address}")))?;
-        stream.set_nodelay(true).map_err(Failure::system("cannot send without delay"))?;
+        Self::over(address, connected(address).await?).await
+    }
+
+    /// One whose bytes are counted.
+    pub async fn open_counted(address: SocketAddr) -> Result<(Self, Arc<Counts>), Failure> {
+        let counts = Arc::<Counts>::default();
+        let stream = Counted { stream: connected(address).await?, counts: Arc::clone(&counts) };
+        Ok((Self::over(address, stream).await?, counts))
+    }
+
+    async fn over<S>(address: SocketAddr, stream: S) -> Result<Self, Failure>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let (send, driver) = h2::client::Builder::new()
             .initial_window_size(WINDOW)
             .initial_connection_window_size(WINDOW)
@@ -135,15 +199,14 @@ impl Connection {
         }
         // An answer of headers alone has its status there.
         let trailers = body.trailers().await.map_err(broken)?.unwrap_or(parts.headers);
-        match trailers.get("grpc-status").map(HeaderValue::as_bytes) {
-            Some(b"0") if answer.len() >= PREFIX => Ok(answer.slice(PREFIX..)),
-            Some(code) => {
-                let message = trailers.get("grpc-message").map(|message| String::from_utf8_lossy(message.as_bytes()));
-                Err(call.refused(format!(
-                    "status {}: {}",
-                    String::from_utf8_lossy(code),
-                    message.as_deref().unwrap_or_default()
-                )))
+        if trailers.get("grpc-status").is_some_and(|code| code == "0") && answer.len() >= PREFIX {
+            return Ok(answer.slice(PREFIX..));
+        }
+        match Status::from_header_map(&trailers) {
+            Some(status) => {
+                let retry_after = status.get_details_retry_info().and_then(|info| info.retry_delay);
+                let why = format!("{:?}: {}", status.code(), status.message());
+                Err(Failure::Refused { path: call.path().to_owned(), why, retry_after })
             }
             None => Err(call.refused(format!("HTTP {} without a status", parts.status))),
         }

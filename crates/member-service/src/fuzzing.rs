@@ -14,7 +14,7 @@ pub fn email(input: &[u8]) {
     assert_eq!(format!("{}@{}", parsed.local(), parsed.domain()), address);
     assert!(parsed.domain().is_ascii() && parsed.domain().contains('.') && !parsed.domain().ends_with('.'));
     assert_eq!(parsed.domain(), parsed.domain().to_ascii_lowercase());
-    assert!(!format!("{parsed:?}").contains(parsed.local()) || parsed.local().len() < 3, "no address in a log");
+    assert_eq!(format!("{parsed:?}"), "EmailAddress(..)", "no address in a log");
     if text.is_ascii() {
         assert_eq!(normal(&text.to_uppercase()).as_ref(), Some(&address));
         let wide =

@@ -51,7 +51,7 @@ meters! {
     IN_FLIGHT: Gauge "rpc.server.calls_in_flight" "{call}" [] ALL_PROCESSES,
         "Calls that have begun and not ended, streams included.";
     SHED: Counter "rpc.server.shed" "{call}" [] ALL_PROCESSES,
-        "Calls refused because as many as may be were in flight.";
+        "Calls refused because as many as may be were in flight, or waited for a core.";
     PANICS: Counter "rpc.server.panics" "{panic}" [] ALL_PROCESSES,
         "Panics in a call. Its caller got INTERNAL.";
     LATE_REQUESTS: Counter "rpc.server.late_requests" "{call}" [] ALL_PROCESSES,

@@ -24,7 +24,9 @@ use api::org::v1::{
 use runtime::{Api, Contract, Process};
 
 pub use config::Config;
+use ops::connection::ClientSecrets;
 use schema::MigrateConfig;
+use tenancy::resting;
 
 /// Serves until the process is told to end.
 pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Error> {
@@ -67,7 +69,7 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
         Arc::new(ops::provider::Providers { database: database.clone(), oidc: outside::Oidc::new(fetcher.clone()) });
     let connections = Arc::new(ops::connection::Connections { database: database.clone(), grants, fetcher });
     background.spawn(background::look_for_ever(domains.clone()));
-    background.spawn(background::reseal_for_ever(database.clone()));
+    background.spawn(resting::reseal_for_ever::<ClientSecrets>(database.clone()));
 
     let projects = grpc::Projects { access: access.clone(), database: database.clone(), others: others.clone() };
     let grace = time::Duration::seconds(config.purge_after.into());

@@ -10,6 +10,9 @@
 //! read at. Whatever is taken from a member's roles at revision r refuses the member's tokens of an epoch below r. No counter is kept for it, so
 //! none can be raised too early, too late or twice: a token whose roles were read before the change says so itself, however late it is
 //! made.
+//!
+//! A token that lists permissions is outdated too when a role permits something else than before, of the organization or of its
+//! project, and carries the project's revision beside its epoch.
 
 mod complete;
 mod moment;
@@ -55,8 +58,10 @@ pub struct Bearer {
     pub began_at: u64,
     /// Seconds since 1970.
     pub issued_at: u64,
-    /// The revision that its roles were read at. None for a token that says nothing of roles.
+    /// The revision that its roles were read at, or its permissions if that is lower. None for a token that says nothing of either.
     pub epoch: Option<i64>,
+    /// The project's revision that its permissions were read at. None for a token that lists none of an organization.
+    pub project_epoch: Option<i64>,
     /// The token itself.
     pub token: Option<Uuid>,
     /// Who acts as the holder, and the session or API key of their own that they do it by: when either is shut, so is this.
@@ -76,6 +81,7 @@ impl Bearer {
             began_at: seconds * 1000 + u64::from(nanoseconds / 1_000_000),
             issued_at,
             epoch: Some(epoch),
+            project_epoch: None,
             token: None,
             acting: None,
         }
@@ -91,6 +97,7 @@ impl Bearer {
             began_at: issued_at.saturating_mul(1000),
             issued_at,
             epoch: None,
+            project_epoch: None,
             token: None,
             acting: None,
         }

@@ -19,8 +19,10 @@ const CLOCKS_DIFFER: u64 = 5;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Which {
     pub standing: Standing,
-    /// Members' tokens with a lower epoch.
+    /// Tokens with a lower epoch.
     pub minimum_epoch: i64,
+    /// Tokens that list permissions, with a lower epoch: of a project the project's.
+    pub minimum_permissions_epoch: i64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -90,6 +92,10 @@ impl Set {
                 shut(entry, bearer.began_at) || bearer.epoch.is_some_and(|epoch| epoch < entry.which.minimum_epoch)
             })
         };
+        let lists_what_was = |subject: Subject, epoch: Option<i64>| {
+            let entry = self.entries.get(&subject).filter(|_| bearer.project_epoch.is_some());
+            entry.is_some_and(|entry| epoch.is_some_and(|epoch| epoch < entry.which.minimum_permissions_epoch))
+        };
         bearer.issued_at <= self.all_until && self.all_until > 0
             || refused(bearer.by)
             || bearer.token.is_some_and(|id| refused(Subject::Token(id)))
@@ -98,8 +104,12 @@ impl Set {
                 [who, by].iter().any(|subject| self.entries.get(subject).is_some_and(|entry| shut(entry, 0)))
             })
             || refused(bearer.holder)
-            || bearer.organization.is_some_and(|id| refused(Subject::Organization(id)))
+            || bearer
+                .organization
+                .map(Subject::Organization)
+                .is_some_and(|organization| refused(organization) || lists_what_was(organization, bearer.epoch))
             || refused(Subject::Project(bearer.project))
+            || lists_what_was(Subject::Project(bearer.project), bearer.project_epoch)
     }
 
     /// Refuses all tokens of a subject, until it is opened again if ever.
@@ -121,13 +131,15 @@ impl Set {
         Some(entry.statement(subject))
     }
 
-    /// Refuses members' tokens whose roles were read before the revision.
+    /// Refuses the tokens of a member, a service account or a whole organization whose roles or permissions were read before the
+    /// revision.
     pub fn raise(&mut self, project: Uuid, subject: Subject, time: u64, epoch: i64) -> Option<Statement> {
-        self.change(project, subject, time, |entry| {
-            let higher = entry.which.minimum_epoch < epoch;
-            entry.which.minimum_epoch = entry.which.minimum_epoch.max(epoch);
-            higher
-        })
+        self.change(project, subject, time, |entry| raise(&mut entry.which.minimum_epoch, epoch))
+    }
+
+    /// Refuses the tokens of an organization or project that list permissions which were read before its revision.
+    pub fn raise_permissions(&mut self, project: Uuid, subject: Subject, time: u64, epoch: i64) -> Option<Statement> {
+        self.change(project, subject, time, |entry| raise(&mut entry.which.minimum_permissions_epoch, epoch))
     }
 
     /// Takes over what somebody else's set says. It may be one that has not come as far as what was heard from another: the higher
@@ -135,7 +147,8 @@ impl Set {
     pub fn take(&mut self, statement: Statement) {
         let Statement { project, subject, which, time } = statement;
         self.change(project, subject, time, |entry| {
-            entry.which.minimum_epoch = entry.which.minimum_epoch.max(which.minimum_epoch);
+            raise(&mut entry.which.minimum_epoch, which.minimum_epoch);
+            raise(&mut entry.which.minimum_permissions_epoch, which.minimum_permissions_epoch);
             if which.standing.order() > entry.which.standing.order() {
                 entry.which.standing = which.standing;
             }
@@ -198,6 +211,13 @@ impl Entry {
     }
 }
 
+/// Whether it was lower.
+fn raise(minimum: &mut i64, epoch: i64) -> bool {
+    let higher = *minimum < epoch;
+    *minimum = (*minimum).max(epoch);
+    higher
+}
+
 fn seconds_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
@@ -247,6 +267,32 @@ mod tests {
         set.shut(PROJECT, organization, 1, 1).unwrap();
         set.open_again(organization, 2).unwrap();
         assert!(set.refuses(&everyone));
+    }
+
+    #[test]
+    fn permissions_from_before_a_role_permitted_something_else_are_refused_and_roles_are_not() {
+        let (mut set, mut told) = (Set::new(KEEP), Set::new(KEEP));
+        let ada = Bearer { epoch: Some(7), project_epoch: Some(3), ..bearer(Uuid::now_v7(), 0, 0) };
+        let organization = Subject::Organization(ada.organization.unwrap());
+        let roles_only = Bearer { project_epoch: None, ..ada };
+        let account = Uuid::now_v7();
+        let program = Bearer::service_account(PROJECT, ada.organization, account, Uuid::now_v7(), 0);
+        let listing = Bearer { epoch: ada.epoch, project_epoch: ada.project_epoch, ..program };
+
+        told.take(set.raise_permissions(PROJECT, organization, 1, 8).unwrap());
+        assert!(set.raise_permissions(PROJECT, organization, 1, 8).is_none(), "it is known");
+        for set in [&set, &told] {
+            assert!(set.refuses(&ada) && set.refuses(&listing));
+            assert!(!set.refuses(&roles_only) && !set.refuses(&program));
+            assert!(!set.refuses(&Bearer { epoch: Some(8), ..ada }));
+        }
+        let mut set = Set::new(KEEP);
+        set.raise_permissions(PROJECT, Subject::Project(PROJECT), 1, 4).unwrap();
+        assert!(set.refuses(&ada) && set.refuses(&listing) && !set.refuses(&roles_only) && !set.refuses(&program));
+        assert!(!set.refuses(&Bearer { epoch: Some(1), project_epoch: Some(4), ..ada }));
+        let mut set = Set::new(KEEP);
+        set.raise(PROJECT, Subject::ServiceAccount(account), 1, 8).unwrap();
+        assert!(set.refuses(&listing) && !set.refuses(&program), "a token that says nothing of rights outlives them");
     }
 
     #[test]
@@ -303,13 +349,13 @@ mod tests {
         assert_eq!(set.of_project(PROJECT), told.of_project(PROJECT));
         // Somebody who has not come as far.
         let before = Statement {
-            which: Which { standing: Standing::Shut(5_000), minimum_epoch: 3 },
+            which: Which { standing: Standing::Shut(5_000), minimum_epoch: 3, ..Which::default() },
             ..told.of_project(PROJECT)[0]
         };
         told.take(before);
         told.take(Statement { which: Which::default(), ..before });
         assert_eq!(set.of_project(PROJECT), told.of_project(PROJECT));
-        told.take(Statement { which: Which { standing: Standing::Shut(6_000), minimum_epoch: 0 }, ..before });
+        told.take(Statement { which: Which { standing: Standing::Shut(6_000), ..Which::default() }, ..before });
         assert!(told.refuses(&Bearer { epoch: Some(9), ..bearer(ada, 9_000, 9) }), "shut once more");
         assert!(set.of_project(Uuid::now_v7()).is_empty());
     }

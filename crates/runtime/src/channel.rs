@@ -12,7 +12,7 @@ use std::time::Duration;
 use channel::{Asked, Failure, PUSHBACK};
 use clap::Args;
 use futures::future::BoxFuture;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
@@ -20,7 +20,7 @@ use tower::Service;
 
 use crate::call::{CallContext, Keyed, RequestId};
 use crate::contract::Contract;
-use crate::layers::Onward;
+use crate::layers::{Onward, PROMPT};
 use crate::options::seconds;
 use crate::refusal::Refusal;
 
@@ -144,6 +144,7 @@ impl Channel {
         let (onward, trace) = Onward::begin(&call, method.name());
         trace.write(&mut parts.headers);
         parts.headers.insert(RequestId::HEADER, call.request_id().header_value());
+        parts.headers.insert(PROMPT, HeaderValue::from_static("1"));
         let request = Request::from_parts(parts, body);
         let answer = self.inner.call(request, Asked { deadline, told, unary, repeatable }).await;
         let in_vain = match &answer {

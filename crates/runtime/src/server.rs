@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,7 +19,7 @@ use tower::{Layer, Service};
 
 use crate::channel::{self, Channel, ChannelError};
 use crate::contract::Contract;
-use crate::layers::{Layered, Layers, assemble};
+use crate::layers::{Layered, Layers, Queue, assemble};
 use crate::listener::{self, BindError, Limits, ListenerOptions};
 use crate::options::ProcessOptions;
 use crate::readiness::Readiness;
@@ -212,10 +213,13 @@ impl Process {
         if options.reflection {
             open = with_reflection(open, &api)?;
         }
+        let cores = tokio::runtime::Handle::current().metrics().num_workers();
+        let queue = Queue::new(options.max_in_flight, cores, api.door);
         let layers = Layers {
             contract: api.contract,
             max_deadline: options.max_deadline,
             max_in_flight: options.max_in_flight,
+            queue: Arc::clone(&queue),
             draining: draining.clone(),
             detach: api.detach,
             body_timeout: api.http1.then_some(options.listener.body_timeout),
@@ -232,7 +236,7 @@ impl Process {
         let admin_draining = CancellationToken::new();
         // Kubelets and scrapers have no certificate, so the admin port asks for none.
         let admin_server =
-            tokio::spawn(listener::serve(admin, None, admin_service, admin_limits, admin_draining.clone()));
+            tokio::spawn(listener::serve(admin, None, admin_service, None, admin_limits, admin_draining.clone()));
         let acceptor = match (api.door, &api.tls) {
             (true, None) => None,
             (true, Some(public)) => {
@@ -241,7 +245,7 @@ impl Process {
             }
             (false, _) => mutual_tls.as_ref().map(tls::Mutual::acceptor),
         };
-        let server = listener::serve(listener, acceptor, service, limits, draining.clone());
+        let server = listener::serve(listener, acceptor, service, Some(queue), limits, draining.clone());
 
         let end = async {
             shutdown.begun().await;

@@ -23,6 +23,7 @@ pub mod page;
 mod pool;
 mod purge;
 mod reach;
+pub mod resting;
 pub mod scope;
 mod seal;
 pub mod sealing;

@@ -37,15 +37,31 @@ pub struct AccessClaims {
     pub amr: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acr: Option<String>,
-    /// Raised whenever the member's rights shrink: an outdated token shows it.
+    /// The organization's revision that `roles` were read at, or `permissions` if that is lower: what is taken from them later is taken
+    /// at a higher one, and outdates the token.
     #[serde(default)]
     pub epoch: i64,
+    /// The project's revision that `permissions` were read at. Absent: 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub project_epoch: i64,
     /// Who acts, where a member is impersonated (RFC 8693, section 4.1): `sub` is then whom they act as.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub act: Option<ActClaims>,
     /// Permissions that were asked for, each held when the token was minted. Where there are any, the token is good for these alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub permissions: Vec<String>,
+}
+
+impl AccessClaims {
+    /// The project's revision that the token's permissions in an organization were read at. None: it lists none.
+    pub fn permissions_read_at(&self) -> Option<i64> {
+        (self.org_id.is_some() && !self.permissions.is_empty()).then_some(self.project_epoch)
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 /// Who acts as somebody else. Whoever acts so acts for nobody else again: there is no `act` in it.

@@ -46,6 +46,7 @@ fn mistyped(forge: &Forge) -> Vec<Case> {
         ("amr", json!([null])),
         ("epoch", json!("0")),
         ("epoch", json!(1.5)),
+        ("project_epoch", json!("0")),
         ("org_slug", json!(7)),
         ("acr", json!([])),
     ] {

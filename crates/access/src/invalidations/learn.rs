@@ -53,6 +53,12 @@ impl Learner<'_> {
         }
     }
 
+    /// A role permits something else, or the project declares other permissions: of whoever's tokens list any.
+    fn raise_permissions(&mut self) {
+        let whose = self.organization().unwrap_or(Subject::Project(self.project));
+        self.said.extend(self.set.raise_permissions(self.project, whose, self.time, self.event.revision));
+    }
+
     fn organization(&self) -> Option<Subject> {
         self.event.organization_id.parse().ok().map(OrganizationId::uuid).map(Subject::Organization)
     }
@@ -96,8 +102,8 @@ impl Learner<'_> {
     }
 
     /// What was taken from somebody's roles at the organization. What is given outdates no token: it says less than it could, and rights
-    /// are asked of `Check`. What a role allows may change without the token's roles changing, a role that is held cannot be deleted,
-    /// and of a resource no token says anything.
+    /// are asked of `Check`. What a role permits may change without the token's roles changing, but not without the permissions that it
+    /// lists. Of a resource no token says anything.
     fn roles(&mut self) {
         let kind = self.event.kind.as_str();
         match &self.event.payload {
@@ -113,6 +119,9 @@ impl Learner<'_> {
             }
             // Erased: it may have been anybody's.
             None if kind.starts_with("binding.") || kind == "group.member_removed" => self.raise(self.organization()),
+            // In a deny binding more permissions take more away.
+            Some(Payload::Role(change)) if permits(change.before.as_ref()) == permits(change.after.as_ref()) => {}
+            _ if ["role.updated", "role.deleted", "catalog.updated"].contains(&kind) => self.raise_permissions(),
             _ => {}
         }
     }
@@ -122,12 +131,17 @@ impl Learner<'_> {
             Some(Holder::MemberId(id)) => {
                 self.raise(id.parse().ok().map(|id: MemberId| Subject::Member(id.uuid())));
             }
-            // A service account's token says nothing of roles.
-            Some(Holder::ServiceAccountId(_)) => {}
+            Some(Holder::ServiceAccountId(id)) => {
+                self.raise(id.parse().ok().map(|id: ServiceAccountId| Subject::ServiceAccount(id.uuid())));
+            }
             // Whoever is in the group, and in those in it.
             Some(Holder::GroupId(_) | Holder::AllMembers(_)) | None => self.raise(self.organization()),
         }
     }
+}
+
+fn permits(role: Option<&authz::Role>) -> Option<(&[String], &[String])> {
+    role.map(|role| (role.permissions.as_slice(), role.included_role_ids.as_slice()))
 }
 
 fn milliseconds(event: &Event) -> u64 {

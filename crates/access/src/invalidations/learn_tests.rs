@@ -1,6 +1,6 @@
 use api::{
     authz::v1::{Binding, GroupMembership, Resource},
-    event::v1::{BindingChange, GroupMembershipChange, MemberChange},
+    event::v1::{BindingChange, GroupMembershipChange, MemberChange, RoleChange},
     member::v1::Member,
 };
 use outdated::{Bearer, KEEP};
@@ -123,6 +123,45 @@ fn a_membership_takes_roles_along_and_what_is_held_of_a_resource_is_in_no_token(
         learn(&mut world.set, Service::Authz, &event);
         assert_eq!(world.refuses(ada), refused, "{kind}");
     }
+}
+
+#[test]
+fn what_a_role_permits_outdates_the_permissions_that_tokens_list() {
+    let role = |permissions: &[&str], name: &str| {
+        let permissions = permissions.iter().map(|text| (*text).to_owned()).collect();
+        Some(authz::Role { permissions, display_name: name.to_owned(), ..authz::Role::default() })
+    };
+    for (kind, before, after, outdates) in [
+        ("role.created", None, role(&["a:b"], ""), false),
+        ("role.updated", role(&["a:b"], ""), role(&["a:b"], "New"), false),
+        ("role.updated", role(&["a:b", "a:c"], ""), role(&["a:b"], ""), true),
+        // A deny binding with it takes more now.
+        ("role.updated", role(&["a:b"], ""), role(&["a:b", "a:c"], ""), true),
+        ("role.deleted", role(&["a:b"], ""), None, true),
+    ] {
+        for of_project in [false, true] {
+            let (mut world, ada) = (World::new(), MemberId::new());
+            let payload = RoleChange { before: before.clone(), after: after.clone() };
+            let mut event = world.event(kind, Some(Payload::Role(payload)));
+            if of_project {
+                event.organization_id = String::new();
+            }
+            learn(&mut world.set, Service::Authz, &event);
+            let ids = (world.project.uuid(), world.organization.uuid(), ada.uuid(), Uuid::now_v7());
+            let plain = Bearer::member(ids.0, ids.1, ids.2, ids.3, u64::MAX / 1000, EPOCH);
+            let newer = EPOCH + 1;
+            let listing = |epoch, project_epoch| {
+                let bearer = Bearer { epoch: Some(epoch), project_epoch: Some(project_epoch), ..plain };
+                world.set.refuses(&bearer)
+            };
+            let told = (world.set.refuses(&plain), listing(newer, EPOCH), listing(EPOCH, newer), listing(newer, newer));
+            let expected = (false, outdates && of_project, outdates && !of_project, false);
+            assert_eq!(told, expected, "{kind}, of the project: {of_project}");
+        }
+    }
+    let mut world = World::new();
+    let catalog = Event { organization_id: String::new(), ..world.event("catalog.updated", None) };
+    assert_eq!(learn(&mut world.set, Service::Authz, &catalog).len(), 1);
 }
 
 #[test]

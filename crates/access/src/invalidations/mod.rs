@@ -25,6 +25,7 @@ use api::event::v1::Event;
 use outdated::{Ahead, Bearer, Complete, KEEP, Moment, Set, Statement, Subject};
 use prost_types::Timestamp;
 use tenancy::{OrganizationId, ProjectId};
+use tokens::AccessClaims;
 use tokio::sync::broadcast;
 use tonic::Status;
 
@@ -193,6 +194,7 @@ impl Invalidations {
 /// None for what cannot be revoked in this way.
 pub(crate) fn bearer(verified: &Verified) -> Option<Bearer> {
     let (issued_at, epoch) = verified.claims.as_ref().map_or((0, 0), |claims| (claims.iat, claims.epoch));
+    let project_epoch = verified.claims.as_ref().and_then(AccessClaims::permissions_read_at);
     let bearer = match verified.caller {
         Caller::Member { project, organization, member, session, impersonator } => {
             let ids = (project.uuid(), organization.uuid(), member.uuid(), session.uuid());
@@ -202,11 +204,12 @@ pub(crate) fn bearer(verified: &Verified) -> Option<Bearer> {
                     (Subject::ServiceAccount(id.uuid()), Subject::ApiKey(key.uuid()))
                 }
             });
-            Bearer { acting, ..Bearer::member(ids.0, ids.1, ids.2, ids.3, issued_at, epoch) }
+            Bearer { acting, project_epoch, ..Bearer::member(ids.0, ids.1, ids.2, ids.3, issued_at, epoch) }
         }
         Caller::ServiceAccount { project, organization, id, key } => {
             let organization = organization.map(OrganizationId::uuid);
-            Bearer::service_account(project.uuid(), organization, id.uuid(), key.uuid(), issued_at)
+            let bearer = Bearer::service_account(project.uuid(), organization, id.uuid(), key.uuid(), issued_at);
+            Bearer { epoch: project_epoch.map(|_| epoch), project_epoch, ..bearer }
         }
         Caller::Operator | Caller::Anonymous | Caller::Workload { .. } => return None,
     };

@@ -17,6 +17,7 @@ use super::{
     question::{Asked, Parts, consistency, decision, declared, missing, parts, question, settle, within},
     refusal::{refused, rejected, snapshot},
 };
+use crate::model::Revision;
 use crate::ops::{
     self, contextual,
     explain::{Question, Unexplained},
@@ -103,7 +104,8 @@ impl AuthorizationService for Server {
             })
             .collect();
         within(&meter)?;
-        Ok(Response::new(BatchCheckResponse { results, revision: state.token().to_owned() }))
+        let Revision { own: epoch, template: project_epoch, .. } = state.revision();
+        Ok(Response::new(BatchCheckResponse { results, revision: state.token().to_owned(), epoch, project_epoch }))
     }
 
     async fn list_permissions(

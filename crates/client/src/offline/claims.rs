@@ -29,6 +29,8 @@ pub struct Claims {
     acr: Option<String>,
     #[serde(default)]
     epoch: i64,
+    #[serde(default)]
+    project_epoch: i64,
     act: Option<Act>,
     /// Those that a project declares itself, and those of every token.
     #[serde(flatten)]
@@ -49,13 +51,16 @@ impl Claims {
     /// None where an id is malformed: it is no token of ours.
     pub fn bearer(&self) -> Option<Bearer> {
         let (project, organization) = (uuid("proj", &self.project_id).ok()?, self.organization()?);
+        let project_epoch = (organization.is_some() && !self.permissions.is_empty()).then_some(self.project_epoch);
         let bearer = match holder(&self.sub)? {
             Subject::Member(member) => {
                 let session = uuid("session", &self.sid).ok()?;
                 Bearer::member(project, organization?, member, session, self.iat, self.epoch)
             }
             Subject::ServiceAccount(id) => {
-                Bearer::service_account(project, organization, id, uuid("key", &self.sid).ok()?, self.iat)
+                let key = uuid("key", &self.sid).ok()?;
+                let epoch = project_epoch.map(|_| self.epoch);
+                Bearer { epoch, ..Bearer::service_account(project, organization, id, key, self.iat) }
             }
             _ => return None,
         };
@@ -63,7 +68,7 @@ impl Claims {
             Some(act) => Some((holder(&act.sub)?, credential(&act.sid)?)),
             None => None,
         };
-        Some(Bearer { token: Some(self.jti.parse().ok()?), acting, ..bearer })
+        Some(Bearer { token: Some(self.jti.parse().ok()?), acting, project_epoch, ..bearer })
     }
 
     /// None where the id is there and malformed.

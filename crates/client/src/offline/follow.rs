@@ -111,7 +111,8 @@ fn statement(told: &Invalidation) -> Option<Statement> {
         (Some(shut), false) => Standing::OpenedAgain(millis(shut)),
         (None, false) => Standing::Open,
     };
-    let which = Which { standing, minimum_epoch: told.minimum_epoch };
+    let Invalidation { minimum_epoch, minimum_permissions_epoch, .. } = *told;
+    let which = Which { standing, minimum_epoch, minimum_permissions_epoch };
     // The stream is of one project.
     Some(Statement { project: Uuid::nil(), subject, which, time })
 }

@@ -13,8 +13,8 @@ use super::{
     refused::{OauthCode, Refused},
 };
 use crate::{
-    mint::{Mint, Minted, Terms},
-    remote::Remote,
+    mint::{HeldAt, Mint, Minted, Terms},
+    remote::{Holds, Remote},
 };
 
 const MAX_PERMISSIONS: usize = 50;
@@ -105,30 +105,34 @@ impl Wishes {
             Caller::Operator | Caller::Anonymous | Caller::Workload { .. } => return Ok(Terms::default()),
         };
         let audience = self.projects.audience(call, project, audience, self.mint.audience()).await?;
-        self.hold(call, caller, organization, &permissions).await?;
-        Ok(Terms { audience, permissions, ..self.projects.terms(call, project).await? })
+        let held_at = self.hold(call, caller, organization, &permissions).await?;
+        Ok(Terms { audience, permissions, held_at, ..self.projects.terms(call, project).await? })
     }
 
-    /// Refuses what somebody does not hold now.
+    /// Refuses what somebody does not hold now. What an organization's permissions were read at.
     async fn hold(
         &self,
         call: &CallContext,
         caller: &Caller,
         organization: Option<OrganizationId>,
         permissions: &[String],
-    ) -> Result<(), Refused> {
-        let missing = match organization {
-            _ if permissions.is_empty() => None,
+    ) -> Result<Option<HeldAt>, Refused> {
+        let (missing, held_at) = match organization {
+            _ if permissions.is_empty() => (None, None),
             // A service account of the project may call every method for organizations, and holds nothing else.
-            None => permissions.iter().find(|asked| !api::METHODS.iter().any(|method| method.permission == **asked)),
+            None => {
+                let is_one = |asked: &&String| api::METHODS.iter().any(|method| method.permission == **asked);
+                (permissions.iter().find(|asked| !is_one(asked)), None)
+            }
             Some(organization) => {
-                let held = self.remote.held(call, organization, &caller.actor(), permissions).await?;
-                permissions.iter().zip(held).find(|(_, held)| !held).map(|(permission, _)| permission)
+                let Holds { each, at } = self.remote.held(call, organization, &caller.actor(), permissions).await?;
+                let missing = permissions.iter().zip(each).find(|(_, held)| !held).map(|(permission, _)| permission);
+                (missing, Some(at))
             }
         };
         match missing {
             Some(missing) => Err(Refused::new(OauthCode::InvalidScope, not_held(missing))),
-            None => Ok(()),
+            None => Ok(held_at),
         }
     }
 }

@@ -216,6 +216,7 @@ fn invalidation(statement: &Statement) -> Invalidation {
     Invalidation {
         subject: Some(subject),
         minimum_epoch: statement.which.minimum_epoch,
+        minimum_permissions_epoch: statement.which.minimum_permissions_epoch,
         time: Some(from_millis(statement.time)),
         every_token: matches!(statement.which.standing, Standing::Shut(_)),
         shut_time,

@@ -1,6 +1,7 @@
 //! Check and BatchCheck over gRPC, at authz-service's own door.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use api::authz::v1::{
@@ -8,13 +9,14 @@ use api::authz::v1::{
     consistency::Requirement, subject,
 };
 use engine::{Snapshot, SubjectId};
+use futures::future::try_join_all;
 use serde_json::json;
 use tenancy::{MemberId, OrganizationId, ProjectId};
 use time::OffsetDateTime;
 use tokio::task::block_in_place;
 use uuid::Uuid;
 
-use super::{CALLERS, Run, callers, saturate};
+use super::{CALLERS, CALLS_A_CONNECTION, Run, callers, saturate};
 use crate::Failure;
 use crate::data::world::{Question, World, types};
 use crate::data::{crowd, store};
@@ -81,7 +83,7 @@ impl Ground {
             .collect()
     }
 
-    fn batches(&self, token: &str) -> Result<Arc<[Call]>, Failure> {
+    pub fn batches(&self, at: std::net::SocketAddr, token: &str) -> Result<Arc<[Call]>, Failure> {
         let batch = |number: usize| {
             let from = number * 37;
             let asked = (from..from + BATCH).map(|at| {
@@ -100,7 +102,7 @@ impl Ground {
                 consistency: Some(Consistency { requirement: Some(Requirement::MinimizeLatency(true)) }),
                 ..Default::default()
             };
-            Call::grpc(self.authz.address, BATCH_CHECK, Some(token), &request)
+            Call::grpc(at, BATCH_CHECK, Some(token), &request)
         };
         (0..BATCHES).map(batch).collect()
     }
@@ -149,10 +151,7 @@ pub async fn catalog(house: &House) -> Result<(), Failure> {
         .bearer(&house.token().await?)
         .try_call("CatalogService/UpdateCatalog", json!({"catalog": {"resource_types": types}}))
         .await
-        .map_err(|refused| Failure::Refused {
-            path: "CatalogService/UpdateCatalog".to_owned(),
-            why: format!("{refused:?}"),
-        })
+        .map_err(|refused| Failure::refused("CatalogService/UpdateCatalog", format!("{refused:?}")))
         .map(drop)
 }
 
@@ -168,7 +167,7 @@ pub async fn measure(house: &House, ground: &Ground, run: &mut Run<'_>) -> Resul
     let at = ground.authz.address;
     let latency = ground.checks(at, &token, &Requirement::MinimizeLatency(true))?;
     let consistent = ground.checks(at, &token, &Requirement::FullyConsistent(true))?;
-    let (batches, empty) = (ground.batches(&token)?, ground.empty_call()?);
+    let (batches, empty) = (ground.batches(at, &token)?, ground.empty_call()?);
     verify(ground, &latency[0], &batches[0]).await?;
 
     let authz = [ground.authz.process.pid()];
@@ -196,6 +195,9 @@ pub async fn measure(house: &House, ground: &Ground, run: &mut Run<'_>) -> Resul
         run.report.series(format!("{key}_server_us"), us);
         run.report.series(format!("{key}_client_busy"), busy);
     }
+    let [sent, received] = bytes(at, &latency[..1_000.min(latency.len())]).await?;
+    run.report.one("check_grpc_sent_bytes", sent);
+    run.report.one("check_grpc_received_bytes", received);
     let _apart =
         Apart::from(cores, &[ground.empty.0.pid(), authz[0]]).map_err(Failure::system("cannot keep others apart"))?;
     for (share, name) in RATES {
@@ -214,6 +216,20 @@ pub async fn measure(house: &House, ground: &Ground, run: &mut Run<'_>) -> Resul
         run.latency(&format!("check_grpc_at_{name}_percent"), &seen);
     }
     Ok(())
+}
+
+/// What a Check takes on the wire, in bytes there and back: many on one connection, as those of one process are.
+async fn bytes(at: std::net::SocketAddr, calls: &[Call]) -> Result<[f64; 2], Failure> {
+    let (connection, counts) = Connection::open_counted(at).await?;
+    let count = || [&counts.sent, &counts.received].map(|bytes| bytes.load(Ordering::Relaxed) as f64);
+    // The first of a connection say more than those behind it.
+    connection.call(&calls[0]).await?;
+    let before = count();
+    for calls in calls.chunks(CALLS_A_CONNECTION) {
+        try_join_all(calls.iter().map(|call| connection.call(call))).await?;
+    }
+    let after = count();
+    Ok([0, 1].map(|way| (after[way] - before[way]) / calls.len() as f64))
 }
 
 /// What is measured answers, and loads what it will answer from.

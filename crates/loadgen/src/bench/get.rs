@@ -1,12 +1,14 @@
 //! A member by its id, beside the transaction that it stands on.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use api::member::v1::{GetMemberRequest, Member};
+use api::member::v1::{GetMemberRequest, ListMembersRequest, Member};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tenancy::{MemberId, OrganizationId};
 use tokio::task::block_in_place;
+use uuid::Uuid;
 
 use super::{Run, callers, check::project};
 use crate::Failure;
@@ -17,6 +19,7 @@ use crate::measure::rounds;
 use crate::wire::{Call, Connection};
 
 const GET: &str = "guildhall.member.v1.MemberService/GetMember";
+const LIST: &str = "guildhall.member.v1.MemberService/ListMembers";
 const CLIENTS: usize = 32;
 const MEMBERS: usize = 10_000;
 /// No other data stands on it.
@@ -30,25 +33,46 @@ pub async fn floor(house: &House) -> Result<Floor, Failure> {
     Floor::make(&mut house.database().await?, &urls.runtime).await
 }
 
+/// An organization with its members.
+pub struct People {
+    organization: OrganizationId,
+    members: Vec<Uuid>,
+}
+
+impl People {
+    /// The seed is for no other data.
+    pub async fn make(house: &House, run: &Run<'_>, seed: u64) -> Result<Self, Failure> {
+        let (project, seed) = (project(house)?, run.seed ^ seed);
+        let mut database = house.database().await?;
+        let organization = crowd::organizations(&mut database, project, seed, 1).await?.remove(0);
+        let mut rng = StdRng::seed_from_u64(seed);
+        let members: Vec<_> = (0..MEMBERS.min(run.plan.many)).map(|n| id::nth(&mut rng, n)).collect();
+        crowd::members(&mut database, project, organization, seed, &members).await?;
+        crowd::settle(&mut database).await?;
+        Ok(Self { organization: OrganizationId::from_uuid(organization), members })
+    }
+
+    /// Some of them by their ids.
+    pub fn gets(&self, at: SocketAddr, token: &str) -> Result<Arc<[Call]>, Failure> {
+        let call = |member: &Uuid| {
+            let member_id = MemberId::from_uuid(*member).to_string();
+            let request = GetMemberRequest { organization_id: self.organization.to_string(), member_id };
+            Call::grpc(at, GET, Some(token), &request)
+        };
+        self.members.iter().step_by(7).map(call).collect()
+    }
+
+    /// The first page of all.
+    pub fn page(&self, at: SocketAddr, token: &str) -> Result<Call, Failure> {
+        let request = ListMembersRequest { organization_id: self.organization.to_string(), ..Default::default() };
+        Call::grpc(at, LIST, Some(token), &request)
+    }
+}
+
 pub async fn measure(house: &House, floor: &Floor, run: &mut Run<'_>) -> Result<(), Failure> {
     run.progress.say("get by id");
     let (plan, cores) = (run.plan, &house.cores);
-    let project = project(house)?;
-    let mut database = house.database().await?;
-    let organization = crowd::organizations(&mut database, project, run.seed ^ SEED, 1).await?.remove(0);
-    let mut rng = StdRng::seed_from_u64(run.seed ^ SEED);
-    let members: Vec<_> = (0..MEMBERS.min(plan.many)).map(|n| id::nth(&mut rng, n)).collect();
-    crowd::members(&mut database, project, organization, run.seed ^ SEED, &members).await?;
-    crowd::settle(&mut database).await?;
-
-    let token = house.token().await?;
-    let organization = OrganizationId::from_uuid(organization).to_string();
-    let call = |member: &uuid::Uuid| {
-        let member_id = MemberId::from_uuid(*member).to_string();
-        let request = GetMemberRequest { organization_id: organization.clone(), member_id };
-        Call::grpc(house.access().member, GET, Some(&token), &request)
-    };
-    let calls: Arc<[Call]> = members.iter().step_by(7).map(call).collect::<Result<_, _>>()?;
+    let calls = People::make(house, run, SEED).await?.gets(house.access().member, &house.token().await?)?;
     let _: Member = Connection::open(house.access().member).await?.ask(&calls[0]).await?;
 
     // The database is the limit: both have all cores.

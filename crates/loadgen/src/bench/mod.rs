@@ -8,6 +8,7 @@ mod get;
 mod idle;
 mod lists;
 mod loads;
+mod mix;
 mod overload;
 mod scale;
 mod sign_in;
@@ -105,7 +106,7 @@ pub async fn all(topics: &[Topic], run: &mut Run<'_>) -> Result<(), Failure> {
     if wanted(Topic::Idle) {
         idle::measure(&house, run).await?;
     }
-    if [Topic::Check, Topic::Forward, Topic::Tokens, Topic::Overload].into_iter().any(wanted) {
+    if [Topic::Check, Topic::Forward, Topic::Tokens, Topic::Mix, Topic::Overload].into_iter().any(wanted) {
         let ground = check::Ground::lay(&house, run).await?;
         if wanted(Topic::Check) {
             check::measure(&house, &ground, run).await?;
@@ -116,6 +117,9 @@ pub async fn all(topics: &[Topic], run: &mut Run<'_>) -> Result<(), Failure> {
         }
         if wanted(Topic::Tokens) {
             tokens::mint(&house, &ground, run).await?;
+        }
+        if wanted(Topic::Mix) {
+            mix::measure(&house, &ground, run).await?;
         }
         if wanted(Topic::Overload) {
             overload::measure(&house, &ground, run).await?;

@@ -20,12 +20,10 @@ use crate::wire::{Call, Connection};
 const TIMES_TOO_MANY: usize = 10;
 /// `--max-in-flight` as it is by default.
 const PLACES: usize = 1_024;
-/// What a shed caller is told to wait, in the middle.
-const COME_AGAIN: Duration = Duration::from_millis(150);
 /// A flood lasts for so many of the plan's measurements: two minutes.
 const LONG: u32 = 60;
 /// What is served after a flood is as much as before once it is at least this share.
-const BACK: f64 = 0.95;
+const BACK: f64 = 0.9;
 const BACK_WITHIN: Duration = Duration::from_secs(10);
 
 /// What became of the calls that were let in, and how many were not.
@@ -39,18 +37,23 @@ pub async fn measure(house: &House, ground: &Ground, run: &mut Run<'_>) -> Resul
     let token = house.token().await?;
     let calls = ground.checks(ground.authz.address, &token, &Requirement::MinimizeLatency(true))?;
     let pid = ground.authz.process.pid();
-    let peak = flood(house, ground, run, &calls, CALLERS, run.plan.lasting, false)?.0;
-    let before = resident(pid)?;
-    run.report.one("overload_peak_per_s", peak.per_s);
-    run.report.one("overload_usual_p99_us", peak.times.us(0.99));
     for (key, callers, waits) in
         [("impatient", TIMES_TOO_MANY * CALLERS, false), ("patient", TIMES_TOO_MANY * PLACES, true)]
     {
+        // On as many connections: the fewer calls come on each of them together, the more each costs.
+        let connections = (callers / CALLS_A_CONNECTION).min(CALLERS);
+        let usual = Flood { callers: CALLERS, connections, waits: false, lasting: run.plan.lasting };
+        let peak = usual.run(house, ground, run, &calls)?.0;
+        let before = resident(pid)?;
+        run.report.one(format!("overload_{key}_peak_per_s"), peak.per_s);
+        run.report.one(format!("overload_{key}_usual_p99_us"), peak.times.us(0.99));
         run.progress.say("ten times too many calls");
         // The token is short-lived.
         let token = house.token().await?;
         let calls = ground.checks(ground.authz.address, &token, &Requirement::MinimizeLatency(true))?;
-        let (seen, shed) = flood(house, ground, run, &calls, callers, run.plan.lasting * LONG, waits)?;
+        let connections = callers / CALLS_A_CONNECTION;
+        let flood = Flood { callers, connections, waits, lasting: run.plan.lasting * LONG };
+        let (seen, shed) = flood.run(house, ground, run, &calls)?;
         let grown = resident(pid)?.saturating_sub(before);
         run.not_the_client(key, seen.client_busy);
         run.report.one(format!("overload_{key}_goodput"), seen.per_s / peak.per_s);
@@ -59,7 +62,7 @@ pub async fn measure(house: &House, ground: &Ground, run: &mut Run<'_>) -> Resul
         run.report.one(format!("overload_{key}_grown_mb"), grown as f64 / 1e6);
         let ended = Instant::now();
         loop {
-            let (again, shed) = flood(house, ground, run, &calls, CALLERS, run.plan.warm_up, false)?;
+            let (again, shed) = Flood { lasting: run.plan.warm_up, ..usual }.run(house, ground, run, &calls)?;
             if shed == 0 && again.per_s >= BACK * peak.per_s {
                 break;
             }
@@ -78,35 +81,40 @@ pub async fn measure(house: &House, ground: &Ground, run: &mut Run<'_>) -> Resul
     Ok(())
 }
 
-/// So many callers: what they saw of the calls that were served, and how many were shed.
-fn flood(
-    house: &House,
-    ground: &Ground,
-    run: &Run<'_>,
-    calls: &Arc<[Call]>,
+/// So many callers, each of whom calls again as soon as they are answered.
+#[derive(Debug, Clone, Copy)]
+struct Flood {
     callers: usize,
-    lasting: Duration,
+    connections: usize,
+    /// Who is refused comes again when they are told to.
     waits: bool,
-) -> Result<(Seen, u64), Failure> {
-    let closed = Closed { cores: house.cores.client.clone(), workers: callers, warm_up: run.plan.warm_up, lasting };
-    let outcome = Outcome::default();
-    let (outcome, begun) = (&outcome, Instant::now() + run.plan.warm_up);
-    let seen = block_in_place(|| {
-        closed.run(async |range| {
-            let mut connection = Connection::open(ground.authz.address).await?;
-            let mut workers = Vec::with_capacity(range.len());
-            for (at, number) in range.enumerate() {
-                if at > 0 && at.is_multiple_of(CALLS_A_CONNECTION) {
-                    connection = Connection::open(ground.authz.address).await?;
+    lasting: Duration,
+}
+
+impl Flood {
+    /// What they saw of the calls that were served, and how many were shed.
+    fn run(self, house: &House, ground: &Ground, run: &Run<'_>, calls: &Arc<[Call]>) -> Result<(Seen, u64), Failure> {
+        let Self { callers, connections, waits, lasting } = self;
+        let closed = Closed { cores: house.cores.client.clone(), workers: callers, warm_up: run.plan.warm_up, lasting };
+        let outcome = Outcome::default();
+        let (outcome, begun) = (&outcome, Instant::now() + run.plan.warm_up);
+        let seen = block_in_place(|| {
+            closed.run(async |range| {
+                let mut open = Vec::new();
+                for _ in 0..connections.min(range.len()) {
+                    open.push(Connection::open(ground.authz.address).await?);
                 }
-                workers.push(caller(connection.clone(), Arc::clone(calls), number * 31, waits, outcome, begun));
-            }
-            Ok(workers)
-        })
-    })?;
-    let served = outcome.served.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let per_s = served.count() as f64 / lasting.as_secs_f64();
-    Ok((Seen { times: served, per_s, ..seen }, outcome.shed.load(Ordering::Relaxed)))
+                let connection = |at: usize| open[at % open.len()].clone();
+                let worker = |(at, number): (usize, usize)| {
+                    caller(connection(at), Arc::clone(calls), number * 31, waits, outcome, begun)
+                };
+                Ok(range.enumerate().map(worker).collect())
+            })
+        })?;
+        let served = outcome.served.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let per_s = served.count() as f64 / lasting.as_secs_f64();
+        Ok((Seen { times: served, per_s, ..seen }, outcome.shed.load(Ordering::Relaxed)))
+    }
 }
 
 fn caller(
@@ -127,11 +135,10 @@ fn caller(
                 }
                 Ok(())
             }
-            // RESOURCE_EXHAUSTED.
-            Err(Failure::Refused { why, .. }) if why.starts_with("status 8:") => {
+            Err(Failure::Refused { retry_after: Some(retry_after), .. }) => {
                 outcome.shed.fetch_add(1, Ordering::Relaxed);
                 if waits {
-                    sleep(COME_AGAIN.mul_f64(0.67 + 0.01 * (at % 67) as f64)).await;
+                    sleep(retry_after).await;
                 }
                 Ok(())
             }

@@ -1,5 +1,6 @@
 //! Tokens at the gateway: by client_credentials, and by refreshing a session.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,13 +27,7 @@ pub async fn mint(house: &House, ground: &Ground, run: &mut Run<'_>) -> Result<(
     run.progress.say("tokens by client_credentials");
     let (plan, cores) = (run.plan, &house.cores);
     let gateway = house.replica("gateway", &cores.server, &[]).await?;
-    let access = house.access();
-    let fields = [
-        ("grant_type", "client_credentials"),
-        ("client_id", access.client_id.as_str()),
-        ("client_secret", access.client_secret.as_str()),
-    ];
-    let call: Arc<[Call]> = [Call::form(gateway.address, ENDPOINT, &fields)?].into();
+    let call: Arc<[Call]> = [minting(house, gateway.address)?].into();
     let empty = ground.empty_call()?;
     let pids = [gateway.process.pid(), house.pid("member-service")?];
     let [minted, floor, signed] = rounds::<3, 1>(plan.rounds, |thing| {
@@ -59,21 +54,52 @@ pub async fn mint(house: &House, ground: &Ground, run: &mut Run<'_>) -> Result<(
     Ok(())
 }
 
+pub fn minting(house: &House, gateway: SocketAddr) -> Result<Call, Failure> {
+    let access = house.access();
+    let fields = [
+        ("grant_type", "client_credentials"),
+        ("client_id", access.client_id.as_str()),
+        ("client_secret", access.client_secret.as_str()),
+    ];
+    Call::form(gateway, ENDPOINT, &fields)
+}
+
+/// A session by its last refresh token: a token is good once, and gives the next.
+#[derive(Debug)]
+pub struct Session(Mutex<String>);
+
+/// So many of one person.
+pub async fn sessions(house: &House, count: usize) -> Result<Vec<Session>, Failure> {
+    let organization = house.cluster.project().await.organization("load").await;
+    let owner = organization.owner();
+    let mut sessions = vec![Session(Mutex::new(owner.tokens.refresh.clone()))];
+    for _ in 1..count {
+        let signed_in = organization.sign_in(&owner.email, &owner.password).await;
+        let tokens = signed_in.map_err(|refused| Failure::refused("SignInWithPassword", format!("{refused:?}")))?;
+        sessions.push(Session(Mutex::new(tokens.refresh)));
+    }
+    Ok(sessions)
+}
+
+impl Session {
+    pub async fn refresh(&self, connection: &Connection, gateway: SocketAddr) -> Result<(), Failure> {
+        let mut token = self.0.lock().await;
+        let call = Call::form(gateway, ENDPOINT, &[("grant_type", "refresh_token"), ("refresh_token", &token)])?;
+        let answer: Value = serde_json::from_slice(&connection.call(&call).await?).unwrap_or_default();
+        let next = answer["refresh_token"].as_str().map(str::to_owned);
+        *token = next.ok_or_else(|| Failure::Answer {
+            path: ENDPOINT.to_owned(),
+            why: "it holds no refresh token".to_owned(),
+        })?;
+        Ok(())
+    }
+}
+
 pub async fn refresh(house: &House, floor: &Floor, run: &mut Run<'_>) -> Result<(), Failure> {
     run.progress.say("signing in, to refresh");
     let (plan, cores) = (run.plan, &house.cores);
-    let organization = house.cluster.project().await.organization("load").await;
-    let owner = organization.owner();
-    let mut sessions = vec![owner.tokens.refresh.clone()];
-    for _ in 1..SESSIONS {
-        let signed_in = organization.sign_in(&owner.email, &owner.password).await;
-        let tokens = signed_in
-            .map_err(|refused| Failure::Refused { path: "SignInWithPassword".into(), why: format!("{refused:?}") })?;
-        sessions.push(tokens.refresh);
-    }
+    let sessions = sessions(house, SESSIONS).await?;
     run.progress.say("refreshing sessions");
-    // A refresh token is good once: each session goes on from round to round with the last that it was given.
-    let sessions: Vec<Arc<Mutex<String>>> = sessions.into_iter().map(|token| Arc::new(Mutex::new(token))).collect();
     let gateway = house.access().gateway;
     let [refreshed, written] = rounds::<2, 1>(plan.rounds, |thing| {
         let closed = plan.closed(&cores.all, SESSIONS);
@@ -82,13 +108,9 @@ pub async fn refresh(house: &House, floor: &Floor, run: &mut Run<'_>) -> Result<
                 let connection = Connection::open(gateway).await?;
                 Ok(sessions[range]
                     .iter()
-                    .map(|token| {
-                        let (connection, token) = (connection.clone(), Arc::clone(token));
-                        async move || {
-                            let mut token = token.lock().await;
-                            *token = refreshed_by(&connection, gateway, &token).await?;
-                            Ok(())
-                        }
+                    .map(|session| {
+                        let connection = connection.clone();
+                        async move || session.refresh(&connection, gateway).await
                     })
                     .collect())
             }),
@@ -108,11 +130,4 @@ pub async fn refresh(house: &House, floor: &Floor, run: &mut Run<'_>) -> Result<
     run.report.series("refresh_per_s", refreshed);
     run.report.series("write_transaction_per_s", written);
     Ok(())
-}
-
-async fn refreshed_by(connection: &Connection, gateway: std::net::SocketAddr, token: &str) -> Result<String, Failure> {
-    let call = Call::form(gateway, ENDPOINT, &[("grant_type", "refresh_token"), ("refresh_token", token)])?;
-    let answer: Value = serde_json::from_slice(&connection.call(&call).await?).unwrap_or_default();
-    let next = answer["refresh_token"].as_str().map(str::to_owned);
-    next.ok_or_else(|| Failure::Answer { path: ENDPOINT.to_owned(), why: "it holds no refresh token".to_owned() })
 }

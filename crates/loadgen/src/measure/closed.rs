@@ -1,3 +1,4 @@
+use std::cell::RefCell;
 use std::future::Future;
 use std::ops::Range;
 use std::sync::Barrier;
@@ -55,28 +56,26 @@ impl Closed {
             let begun = Instant::now() + self.warm_up;
             let end = begun + self.lasting;
             let spent = thread_time();
+            // One for all of them: thousands of histograms would fill the caches with themselves.
+            let seen = RefCell::new(Seen::default());
             let looped = async |mut call: W| {
-                let (mut times, mut calls) = (Times::default(), 0);
                 loop {
                     let sent = Instant::now();
                     if sent >= end {
-                        return Ok::<_, Failure>((times, calls));
+                        return Ok::<_, Failure>(());
                     }
                     call().await?;
                     let answered = Instant::now();
-                    calls += 1;
+                    let mut seen = seen.borrow_mut();
+                    seen.calls += 1;
                     if answered >= begun && answered < end {
-                        times.record(answered - sent);
+                        seen.times.record(answered - sent);
                     }
                 }
             };
-            let all: Vec<(Times, u64)> =
-                runtime.block_on(workers.into_iter().map(looped).collect::<FuturesUnordered<_>>().try_collect())?;
-            let mut seen = Seen::default();
-            for (times, calls) in &all {
-                seen.times.add(times);
-                seen.calls += calls;
-            }
+            let all: FuturesUnordered<_> = workers.into_iter().map(looped).collect();
+            runtime.block_on(all.try_collect::<()>())?;
+            let mut seen = seen.into_inner();
             seen.per_s = seen.times.count() as f64 / self.lasting.as_secs_f64();
             seen.client_busy = (thread_time() - spent).as_secs_f64() / (self.warm_up + self.lasting).as_secs_f64();
             Ok(seen)

@@ -4,6 +4,7 @@ use access::Tenant;
 use sqlx::PgConnection;
 use tenancy::{IdentityId, IntermediateSessionId, StoreError};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use super::{
     attempt::{self, Kind},
@@ -112,6 +113,56 @@ pub async fn enroll(
         step,
         identity.revision,
         identity.update_time
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// An app as it rests.
+#[derive(Debug)]
+pub struct Sealed {
+    pub pool: Uuid,
+    pub identity: IdentityId,
+    pub secret: Vec<u8>,
+}
+
+/// The first apps behind a person, in the order of the keys, whose seals begin in another way.
+pub async fn sealed_otherwise(
+    connection: &mut PgConnection,
+    after: (Uuid, Uuid),
+    beginning: &[u8],
+    limit: i64,
+) -> Result<Vec<Sealed>, StoreError> {
+    let rows = sqlx::query!(
+        r#"-- cluster: a sealing key is everybody's
+           select organization_id, identity_id, totp_secret as "totp_secret!" from identity
+           where (organization_id, identity_id) > ($1, $2) and totp_secret is not null
+               and substring(totp_secret for length($3::bytea)) <> $3
+           order by organization_id, identity_id limit $4"#,
+        after.0,
+        after.1,
+        beginning,
+        limit
+    )
+    .fetch_all(connection)
+    .await?;
+    let sealed = rows.into_iter().map(|row| Sealed {
+        pool: row.organization_id,
+        identity: IdentityId::from_uuid(row.identity_id),
+        secret: row.totp_secret,
+    });
+    Ok(sealed.collect())
+}
+
+/// Puts the same app in its new seal, unless the person has enrolled another one meanwhile.
+pub async fn reseal(connection: &mut PgConnection, of: (Uuid, Uuid), old: &[u8], new: &[u8]) -> Result<(), StoreError> {
+    sqlx::query!(
+        "update identity set totp_secret = $4 where organization_id = $1 and identity_id = $2 and totp_secret = $3",
+        of.0,
+        of.1,
+        old,
+        new
     )
     .execute(connection)
     .await?;

@@ -2,11 +2,9 @@
 
 mod looks;
 mod purges;
-mod seals;
 
 pub use looks::look_for_ever;
 pub use purges::purge_for_ever;
-pub use seals::reseal_for_ever;
 
 use access::Service;
 use tenancy::Origin;

@@ -10,7 +10,7 @@ const MAX_KEYS: usize = 4;
 
 /// Our own claims, and those of the IANA registry "JSON Web Token Claims" that say who somebody is, how that was proven, what they may
 /// do, or how the token is to be verified: whoever reads one of these takes it for its registered meaning.
-const TAKEN: [&str; 84] = [
+const TAKEN: [&str; 85] = [
     // RFC 7519, 8693, 7800, 9068, 8417, 8055, 8225 and Guildhall's.
     "iss",
     "sub",
@@ -35,6 +35,7 @@ const TAKEN: [&str; 84] = [
     "org_slug",
     "project_id",
     "epoch",
+    "project_epoch",
     "permissions",
     "token_type",
     "username",

@@ -268,19 +268,21 @@ pub struct Sealed {
     pub secret: Vec<u8>,
 }
 
-/// Up to `limit` sealed secrets behind a connection, in the order of the keys.
-pub async fn sealed_after(
+/// The first secrets behind a connection, in the order of the keys, whose seals begin in another way.
+pub async fn sealed_otherwise(
     connection: &mut PgConnection,
-    after: (OrganizationId, ConnectionId),
+    after: (Uuid, Uuid),
+    beginning: &[u8],
     limit: i64,
 ) -> Result<Vec<Sealed>, StoreError> {
     let rows = sqlx::query!(
         r#"-- cluster: a sealing key is everybody's
            select organization_id, connection_id, issuer, client_secret as "client_secret!" from connection
-           where (organization_id, connection_id) > ($1, $2) and client_secret is not null
-           order by organization_id, connection_id limit $3"#,
-        after.0.uuid(),
-        after.1.uuid(),
+           where (organization_id, connection_id) > ($1, $2) and substring(client_secret for length($3::bytea)) <> $3
+           order by organization_id, connection_id limit $4"#,
+        after.0,
+        after.1,
+        beginning,
         limit
     )
     .fetch_all(connection)
@@ -295,13 +297,13 @@ pub async fn sealed_after(
 }
 
 /// Puts the same secret in its new seal, unless somebody has set another one meanwhile.
-pub async fn reseal(connection: &mut PgConnection, old: &Sealed, new: &[u8]) -> Result<(), StoreError> {
+pub async fn reseal(connection: &mut PgConnection, of: (Uuid, Uuid), old: &[u8], new: &[u8]) -> Result<(), StoreError> {
     sqlx::query!(
         "update connection set client_secret = $4
          where organization_id = $1 and connection_id = $2 and client_secret = $3",
-        old.organization.uuid(),
-        old.id.uuid(),
-        old.secret,
+        of.0,
+        of.1,
+        old,
         new
     )
     .execute(connection)

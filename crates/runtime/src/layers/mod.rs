@@ -9,12 +9,16 @@ mod mount;
 mod onward;
 mod outcome;
 mod panic;
+mod pause;
+mod queue;
+mod refuse;
 mod request_id;
 mod shed;
 mod trace;
 mod unreadable;
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -29,6 +33,8 @@ use crate::services::Services;
 
 pub(crate) use onward::Onward;
 pub(crate) use outcome::code_in;
+pub(crate) use queue::{Queue, TooMany, Waiting};
+pub(crate) use refuse::PROMPT;
 pub(crate) use trace::TARGET as CALL_TARGET;
 
 /// What the layers need to know.
@@ -38,6 +44,8 @@ pub struct Layers {
     /// The longest a unary call may take, whatever its caller allows.
     pub max_deadline: Duration,
     pub max_in_flight: usize,
+    /// What the listener reads calls into.
+    pub queue: Arc<Queue>,
     /// Cancelled when the server drains: response streams then end.
     pub draining: CancellationToken,
     /// Whether a call runs on when its caller goes away.
@@ -56,9 +64,11 @@ pub type Layered<G> = request_id::RequestIdService<
         metrics::MetricsService<
             panic::PanicService<
                 deadline::DeadlineService<
-                    detach::DetachService<
-                        arrive::ArriveService<
-                            shed::ShedService<MapResponse<mount::Mount<G>, fn(Response<Body>) -> Response<Body>>>,
+                    queue::QueueService<
+                        detach::DetachService<
+                            arrive::ArriveService<
+                                shed::ShedService<MapResponse<mount::Mount<G>, fn(Response<Body>) -> Response<Body>>>,
+                            >,
                         >,
                     >,
                 >,
@@ -81,9 +91,10 @@ where
         .layer(metrics::metrics(&layers.contract)) // outside all that refuses: refusals are counted
         .layer(panic::panic(layers.draining.clone())) // outside the rest: no fault of theirs ends a connection
         .layer(deadline::deadline(layers.max_deadline)) // outside shed: whatever happens within, the call ends in time
+        .layer(queue::queue(Arc::clone(&layers.queue))) // outside detach: what is refused there goes with its caller
         .layer(detach::detach(layers.detach)) // inside deadline: the wait ends in time, the work when it is done
         .layer(arrive::arrive(layers.body_timeout)) // outside shed: what has not come holds no place
-        .layer(shed::shed(layers.max_in_flight)) // inside detach: a place is held for as long as the work; before authentication:
+        .layer(shed::shed(layers.max_in_flight, Arc::clone(&layers.queue))) // inside detach: a place is held for as long as the work; before authentication:
         // under overload no signature is verified
         .layer(unreadable::unreadable()) // innermost: what the transport refuses by itself gets a reason
         .service(mount::Mount::new(open, authentication.layer(services)))

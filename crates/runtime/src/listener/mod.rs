@@ -25,7 +25,6 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::service::TowerToHyperService;
 use pin_project_lite::pin_project;
 use tls::{Acceptor, Peer as Certified};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -36,10 +35,13 @@ use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 use tonic::transport::server::TcpConnectInfo;
 use tower::Service;
+use tower::util::{Oneshot, ServiceExt};
 
 use crowd::{Call, Crowd, Peer, Watched};
 use frames::Rates;
 use guard::Guard;
+
+use crate::layers::{Queue, TooMany, Waiting};
 
 pub use options::ListenerOptions;
 
@@ -98,6 +100,7 @@ pub(crate) async fn serve<S, B>(
     listener: TcpListener,
     acceptor: Option<Acceptor>,
     service: S,
+    queue: Option<Arc<Queue>>,
     limits: Limits,
     draining: CancellationToken,
 ) -> bool
@@ -130,7 +133,14 @@ where
                 };
                 let peer = Arc::clone(&present.peer);
                 let acceptor = acceptor.clone();
-                let connection = connection(stream, acceptor, remote, service.clone(), limits, peer, draining.clone());
+                let calls = Calls {
+                    service: service.clone(),
+                    from: from(&stream, remote),
+                    certified: None,
+                    peer,
+                    queue: queue.clone(),
+                };
+                let connection = connection(stream, acceptor, calls, limits, draining.clone());
                 connections.spawn(async move {
                     present.peer.cut.run_until_cancelled(connection).await;
                 });
@@ -155,10 +165,8 @@ where
 async fn connection<S, B>(
     stream: TcpStream,
     acceptor: Option<Acceptor>,
-    remote: SocketAddr,
-    service: S,
+    calls: Calls<S>,
     limits: Limits,
-    peer: Arc<Peer>,
     draining: CancellationToken,
 ) where
     S: Service<Request<Body>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
@@ -170,20 +178,16 @@ async fn connection<S, B>(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY cannot be set");
     }
-    let from = TcpConnectInfo { local_addr: stream.local_addr().ok(), remote_addr: Some(remote) };
-    let calls = |certified| Calls { service, from, certified, peer: Arc::clone(&peer) };
-    let Some(acceptor) = acceptor else {
-        return speak(stream, calls(None), limits, &peer, &draining).await;
-    };
+    let Some(acceptor) = acceptor else { return speak(stream, calls, limits, &draining).await };
     // Here and not where connections are accepted: one peer's pace is not the others'. Nothing was said yet, so a drain ends it at once.
     let limit = limits.connection.header_timeout;
     let Some(Some(accepted)) = draining.run_until_cancelled(handshake::make(&acceptor, stream, limit)).await else {
         return;
     };
-    speak(accepted.stream, calls(accepted.peer), limits, &peer, &draining).await;
+    speak(accepted.stream, Calls { certified: accepted.peer, ..calls }, limits, &draining).await;
 }
 
-async fn speak<T, S, B>(io: T, service: Calls<S>, limits: Limits, peer: &Peer, draining: &CancellationToken)
+async fn speak<T, S, B>(io: T, calls: Calls<S>, limits: Limits, draining: &CancellationToken)
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Body>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
@@ -193,7 +197,8 @@ where
 {
     let builder = builder(limits);
     let guard = Guard::new(io, limits.rates(), limits.connection.header_timeout);
-    let connection = builder.serve_connection(TokioIo::new(guard), TowerToHyperService::new(service));
+    let peer = Arc::clone(&calls.peer);
+    let connection = builder.serve_connection(TokioIo::new(guard), calls);
     let mut connection = std::pin::pin!(connection);
     // Each connection has an age of its own within a tenth of the mean, or all that began together would end together.
     let age = limits.connection.connection_age.mul_f64(0.9 + 0.2 * rand::random::<f64>());
@@ -217,33 +222,40 @@ where
     }
 }
 
+fn from(stream: &TcpStream, remote: SocketAddr) -> TcpConnectInfo {
+    TcpConnectInfo { local_addr: stream.local_addr().ok(), remote_addr: Some(remote) }
+}
+
 /// The service as one connection sees it.
-#[derive(Clone)]
 struct Calls<S> {
     service: S,
     from: TcpConnectInfo,
     certified: Option<Certified>,
     peer: Arc<Peer>,
+    queue: Option<Arc<Queue>>,
 }
 
-impl<S, B> Service<Request<Incoming>> for Calls<S>
+impl<S, B> hyper::service::Service<Request<Incoming>> for Calls<S>
 where
-    S: Service<Request<Body>, Response = Response<B>, Error = Infallible>,
+    S: Service<Request<Body>, Response = Response<B>, Error = Infallible> + Clone,
 {
     type Response = Response<Watched<B>>;
     type Error = Infallible;
-    type Future = Counted<S::Future>;
+    type Future = Counted<Oneshot<S, Request<Body>>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.service.poll_ready(cx)
-    }
-
-    fn call(&mut self, mut request: Request<Incoming>) -> Self::Future {
+    /// As it is read off the connection. It begins when what comes of this is polled, in a task of its own.
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.from.clone());
         if let Some(certified) = self.certified {
             request.extensions_mut().insert(certified);
         }
-        Counted { inner: self.service.call(request.map(Body::new)), call: Some(self.peer.call()) }
+        let credential = request.headers().contains_key(http::header::AUTHORIZATION);
+        let waiting = self.queue.as_ref().and_then(|queue| queue.comes(credential));
+        if waiting.is_none() && self.queue.is_some() {
+            request.extensions_mut().insert(TooMany);
+        }
+        let inner = self.service.clone().oneshot(request.map(Body::new));
+        Counted { inner, waiting, call: Some(self.peer.call()) }
     }
 }
 
@@ -251,6 +263,7 @@ pin_project! {
     struct Counted<F> {
         #[pin]
         inner: F,
+        waiting: Option<Waiting>,
         call: Option<Call>,
     }
 }
@@ -263,6 +276,9 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
+        if let Some(waiting) = this.waiting.take() {
+            waiting.begins();
+        }
         let response = ready!(this.inner.poll(cx))?;
         let call = this.call.take();
         Poll::Ready(Ok(response.map(|inner| Watched::new(inner, call))))

@@ -4,11 +4,13 @@
 //! same after the same work. Tries are counted for each address, whether somebody has it or not, by a keyed tag: a count kept only
 //! for known addresses would tell which ones are known.
 
+mod apps;
 mod email_code;
 mod enrollment;
 mod password;
 mod second_factor;
 
+pub use apps::Apps;
 pub use email_code::{start_email_challenge, verify_email_challenge, verify_email_link};
 pub use enrollment::{EnrollError, Oneself, confirm_totp, enroll_totp, regenerate_recovery_codes};
 pub use password::{SetPasswordError, set_password, verify_password};

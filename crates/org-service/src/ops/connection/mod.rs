@@ -10,7 +10,7 @@ pub use change::{Update, remove, update};
 pub use create::create;
 pub use probe::{Check, test};
 pub use read::{get, list};
-pub use secret::{open as open_secret, reseal};
+pub use secret::{ClientSecrets, open as open_secret};
 
 pub use crate::store::connection::Filter;
 

@@ -2,7 +2,10 @@
 //! another issuer.
 
 use secrecy::ExposeSecret as _;
-use tenancy::{ClusterScope, ConnectionId, Database, OrganizationId, ProjectScope, Sealer, StoreError};
+use tenancy::{
+    ConnectionId, Database, OrganizationId, ProjectScope, Sealer, StoreError,
+    resting::{Resting, Rests, Transaction},
+};
 use uuid::Uuid;
 
 use crate::{
@@ -11,7 +14,6 @@ use crate::{
 };
 
 const PURPOSE: &str = "connection client secret";
-const AT_ONCE: i64 = 100;
 
 fn place(organization: OrganizationId, id: ConnectionId, issuer: &Issuer) -> Vec<u8> {
     [organization.uuid().as_bytes(), id.uuid().as_bytes(), issuer.as_str().as_bytes()].concat()
@@ -44,28 +46,34 @@ pub async fn open(
     secret.map(Some).ok_or(StoreError::Corrupt("connection.client_secret"))
 }
 
-/// Seals under the current key whatever rests under an earlier one, which can be dropped then. How many secrets there were.
-pub async fn reseal(database: &Database, scope: ClusterScope) -> Result<usize, StoreError> {
-    let mut after = (OrganizationId::from_uuid(Uuid::nil()), ConnectionId::from_uuid(Uuid::nil()));
-    let mut resealed = 0;
-    loop {
-        let mut tx = database.upkeep(scope).await?;
-        let some = connection::sealed_after(tx.connection(), after, AT_ONCE).await?;
-        let Some(last) = some.last() else { return Ok(resealed) };
-        after = (last.organization, last.id);
-        for old in some.iter().filter(|old| !database.sealer().is_current(&old.secret)) {
-            let place = place(old.organization, old.id, &old.issuer);
-            let Ok(secret) = database.sealer().open(PURPOSE, &place, &old.secret) else {
-                tracing::error!(connection_id = %old.id, "a client secret opens with no sealing key that is left");
-                continue;
-            };
-            connection::reseal(tx.connection(), old, &database.sealer().seal(PURPOSE, &place, &secret)).await?;
-            resealed += 1;
-        }
-        tx.commit().await?;
+/// All of them.
+#[derive(Debug)]
+pub struct ClientSecrets;
+
+impl Rests for ClientSecrets {
+    const WHAT: &'static str = "client secrets of connections";
+    const PURPOSE: &'static str = PURPOSE;
+
+    async fn others(
+        database: &mut Transaction,
+        after: (Uuid, Uuid),
+        current: &[u8],
+        limit: i64,
+    ) -> Result<Vec<Resting>, StoreError> {
+        let others = connection::sealed_otherwise(database, after, current, limit).await?;
+        let resting = others.into_iter().map(|other| Resting {
+            organization: other.organization.uuid(),
+            id: other.id.uuid(),
+            context: place(other.organization, other.id, &other.issuer),
+            sealed: other.secret,
+        });
+        Ok(resting.collect())
+    }
+
+    async fn replace(database: &mut Transaction, old: &Resting, new: &[u8]) -> Result<(), StoreError> {
+        connection::reseal(database, (old.organization, old.id), &old.sealed, new).await
     }
 }
-
 #[cfg(test)]
 mod tests {
     use super::*;
