@@ -55,12 +55,14 @@ bench:
 # Long runs of what `test` does briefly. The engine against its reference: a million steps of random histories, or STEPS of them. Three
 # processes in a storm, until 100,000 answers have been judged, or CHECKS of them. Every attack by everybody at every door, 3 times or ATTACKS.
 # Processes killed in the middle of writes 200 times, or KILLS times. Every kind of bad network on every way between two processes; on a
-# machine that does nothing else. Ten times too many calls, for OVERLOAD seconds.
+# machine that does nothing else. Ten times too many calls, for OVERLOAD seconds. Every replica restarted, while RESTARTS callers make calls
+# as fast as the machine can.
 STEPS ?= 1000000
 CHECKS ?= 100000
 ATTACKS ?= 3
 KILLS ?= 200
 OVERLOAD ?= 120
+RESTARTS ?= 32
 proof:
 	GUILDHALL_PROOF_STEPS=$(STEPS) cargo test --release --locked --package engine --test oracle changed_and_rebuilt
 	cargo build --workspace --bins --locked
@@ -69,6 +71,8 @@ proof:
 	GUILDHALL_PROOF_KILLS=$(KILLS) cargo test --locked --package e2e --test faults killed -- --nocapture
 	GUILDHALL_PROOF_OVERLOAD=$(OVERLOAD) cargo test --locked --package e2e --test faults overload:: -- --nocapture
 	GUILDHALL_PROOF_LINKS=1 cargo test --locked --package e2e --test faults links -- --nocapture
+	cargo build --release --workspace --bins --locked
+	GUILDHALL_PROOF_RESTARTS=$(RESTARTS) cargo test --release --locked --package e2e --test e2e rolling_restart:: -- --nocapture --test-threads 1
 
 # libFuzzer on each target of fuzz/, or on TARGET alone, TIME seconds each. `test` does the same briefly without it.
 TIME ?= 600

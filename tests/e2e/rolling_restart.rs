@@ -6,7 +6,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use api::{
@@ -22,9 +22,15 @@ use crate::name_server::NameServer;
 /// member-service first: it tells the others what was revoked, and one that has nobody to tell it believes no token at first.
 pub const SERVICES: [&str; 3] = ["member-service", "org-service", "authz-service"];
 pub const VARIABLES: [&str; 3] = ["GUILDHALL_MEMBER_URL", "GUILDHALL_ORG_URL", "GUILDHALL_AUTHZ_URL"];
-const CALLERS: usize = 4;
-/// Between two calls of a caller.
-const PAUSE: Duration = Duration::from_millis(20);
+/// How many call at once, and how long each waits between two calls: a few, at leisure, with every test, and in `make proof` as many as
+/// `GUILDHALL_PROOF_RESTARTS` says, who call again at once. That is the highest rate that the machine holds.
+fn callers() -> (usize, Duration) {
+    match std::env::var("GUILDHALL_PROOF_RESTARTS") {
+        Ok(callers) => (callers.parse().expect("a number of callers"), Duration::ZERO),
+        Err(_) => (4, Duration::from_millis(20)),
+    }
+}
+
 /// What a busy machine may make of a call.
 const DEADLINE: Duration = Duration::from_secs(20);
 /// And of the way of a revocation: whoever has not heard for longer that nothing was revoked refuses, which is not what is tried here.
@@ -36,6 +42,7 @@ pub struct Load {
     answered: Arc<AtomicUsize>,
     failed: Arc<Mutex<Vec<String>>>,
     callers: Vec<JoinHandle<()>>,
+    begun: Instant,
 }
 
 impl Load {
@@ -51,7 +58,8 @@ impl Load {
         let made = client.organizations().create_organization(request).await.unwrap().into_inner();
         let (over, answered) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
         let failed = Arc::<Mutex<Vec<String>>>::default();
-        let callers = (0..CALLERS)
+        let (count, pause) = callers();
+        let callers = (0..count)
             .map(|_| {
                 let (client, id) = (client.clone(), made.organization_id.clone());
                 let (over, answered, failed) = (over.clone(), answered.clone(), failed.clone());
@@ -79,19 +87,19 @@ impl Load {
                             Ok(()) => drop(answered.fetch_add(1, Ordering::Relaxed)),
                             Err(status) => failed.lock().unwrap().push(format!("{status:?}")),
                         }
-                        tokio::time::sleep(PAUSE).await;
+                        tokio::time::sleep(pause).await;
                     }
                 })
             })
             .collect();
-        Self { over, answered, failed, callers }
+        Self { over, answered, failed, callers, begun: Instant::now() }
     }
 
     /// Until some more calls have been answered: whoever is newly there has had its part of them.
     pub async fn goes_on(&self) {
         let before = self.answered.load(Ordering::Relaxed);
         let more = async {
-            while self.answered.load(Ordering::Relaxed) < before + 5 * CALLERS {
+            while self.answered.load(Ordering::Relaxed) < before + 5 * self.callers.len() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
@@ -100,10 +108,13 @@ impl Load {
 
     pub async fn end(self) {
         self.over.store(true, Ordering::Relaxed);
+        let callers = self.callers.len();
         for caller in self.callers {
             caller.await.unwrap();
         }
         let (answered, failed) = (self.answered.load(Ordering::Relaxed), self.failed.lock().unwrap().clone());
+        let took = self.begun.elapsed().as_secs_f64();
+        println!("{callers} callers: {answered} calls answered in {took:.1} s, {:.0} a second", answered as f64 / took);
         assert!(failed.is_empty(), "{} of {} calls failed: {failed:#?}", failed.len(), answered + failed.len());
     }
 }
