@@ -65,8 +65,8 @@ pub(crate) enum Picked {
 pub(crate) struct Fleet {
     up: ArcSwap<Vec<Up>>,
     all: Mutex<Vec<Arc<Endpoint>>>,
-    /// Targets whose first look-up has not ended.
-    unknown: AtomicUsize,
+    /// When the last look-up of all names began that has ended.
+    looked: AtomicU64,
     wanted: watch::Sender<bool>,
     changed: watch::Sender<()>,
     look: Notify,
@@ -79,11 +79,11 @@ impl std::fmt::Debug for Fleet {
 }
 
 impl Fleet {
-    pub fn new(targets: usize) -> Self {
+    pub fn new() -> Self {
         Self {
             up: ArcSwap::default(),
             all: Mutex::default(),
-            unknown: AtomicUsize::new(targets),
+            looked: AtomicU64::new(0),
             wanted: watch::Sender::new(false),
             changed: watch::Sender::new(()),
             look: Notify::new(),
@@ -109,9 +109,9 @@ impl Fleet {
         self.look.notified().await;
     }
 
-    /// A target's names were looked up for the first time.
-    pub fn learned(&self) {
-        self.unknown.fetch_sub(1, Relaxed);
+    /// All names were looked up; it `began` then.
+    pub fn looked(&self, began: u64) {
+        self.looked.store(began, Relaxed);
         self.changed.send_replace(());
     }
 
@@ -185,10 +185,12 @@ impl Fleet {
         }
         self.wanted.send_if_modified(|wanted| !std::mem::replace(wanted, true));
         let all = self.all();
-        let mut hopeless = self.unknown.load(Relaxed) == 0;
-        if all.is_empty() && hopeless {
+        if all.is_empty() {
+            // What the names led to before the call came says nothing: somebody may have become ready since.
             self.look_again();
+            return if self.looked.load(Relaxed) < since { Picked::Wait } else { Picked::Nobody };
         }
+        let mut hopeless = true;
         for endpoint in all.iter() {
             if endpoint.failed.load(Relaxed) < since {
                 hopeless = false;
@@ -232,4 +234,27 @@ fn two(up: &[Up], may: impl Fn(&&Up) -> bool) -> Option<&Up> {
     };
     let second = from(rand::random_range(0..up.len()))?;
     Some(if second.endpoint.open.load(Relaxed) < first.endpoint.open.load(Relaxed) { second } else { first })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nobody_is_there_only_by_a_look_up_that_began_after_the_call_came() {
+        let fleet = Fleet::new();
+        fleet.looked(now().max(1));
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        let mut call = Box::pin(fleet.connection(None));
+        assert!(call.as_mut().now_or_never().is_none(), "somebody may be ready by now");
+        fleet.is_looked_for().now_or_never().expect("the names are looked up again");
+        fleet.looked(0);
+        assert!(call.as_mut().now_or_never().is_none(), "that look-up began before the call");
+        fleet.looked(now() + 1);
+        assert!(call.now_or_never().is_some_and(|found| found.is_none()));
+    }
 }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::address::{Place, Target};
 use crate::connect::{self, Dial};
 use crate::fleet::{Endpoint, Fleet};
+use crate::health::now;
 use crate::names::Names;
 
 /// Not more often, however many connections fail; and as often while nothing is known.
@@ -44,17 +45,16 @@ impl Follow {
 
     /// Without end; addresses alone are looked up once.
     pub async fn run(mut self) {
-        for first in std::iter::once(true).chain(std::iter::repeat(false)) {
+        loop {
+            let began = now();
             let found = join_all(self.targets.iter().map(|target| look_up(&self.names, &target.place))).await;
             for (at, found) in found.into_iter().enumerate() {
                 // A resolver that fails is no reason to forget replicas that answer.
                 if let Some(found) = found {
                     self.settle(at, &found);
                 }
-                if first {
-                    self.fleet.learned();
-                }
             }
+            self.fleet.looked(began);
             self.tell();
             if self.targets.iter().all(|target| matches!(target.place, Place::Address(_))) {
                 return std::future::pending().await;

@@ -106,7 +106,7 @@ impl Channel {
         let targets = address::parse(address)?;
         let names = names::Names::new(options.name_server).map_err(|_| AddressError::Resolver)?;
         let alive = CancellationToken::new();
-        let fleet = Arc::new(Fleet::new(targets.len()));
+        let fleet = Arc::new(Fleet::new());
         let dial = connect::Dial::new(&targets, &options)?;
         let follow =
             follow::Follow::new(targets, names, options.look_up_interval, Arc::clone(&fleet), dial, alive.clone());
