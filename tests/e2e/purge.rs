@@ -249,7 +249,8 @@ async fn a_purged_organization_leaves_its_heads_its_slug_and_a_silent_chain() {
 async fn chain(cluster: &Cluster, schema: &str, project: &str, organization: &str) -> Option<tenancy::event::Break> {
     let url = cluster.access().service_database_urls[schema].runtime.clone();
     let sealer = Sealer::parse("a:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=").unwrap();
-    let database = Database::new(&DatabaseOptions::new(url.into()), Arc::new(sealer)).unwrap();
+    let options = DatabaseOptions { acquire_timeout: PATIENCE, ..DatabaseOptions::new(url.into()) };
+    let database = Database::new(&options, Arc::new(sealer)).unwrap();
     let organization = organization.parse().unwrap();
     let scope = OrganizationScope::granted(project.parse().unwrap(), organization);
     let check = tenancy::feed::verify_chain(&database, scope.into(), organization, None).await.unwrap();
