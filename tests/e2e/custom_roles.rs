@@ -57,7 +57,7 @@ async fn of_many_who_make_roles_at_once_only_as_many_succeed_as_the_limit_allows
     with_id["request_id"] = json!("once");
     acme.owner().caller.call("RoleService/CreateRole", with_id.clone()).await;
     let owner = &acme.owner().caller;
-    let outcomes = join_all((0..20).map(|_| owner.try_call("RoleService/CreateRole", role(&acme)))).await;
+    let outcomes = join_all((0..20).map(|_| owner.insist("RoleService/CreateRole", role(&acme)))).await;
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 4);
     for refused in outcomes.into_iter().filter_map(Result::err) {
         assert_eq!((refused.code, refused.reason.as_str()), (Code::ResourceExhausted, "LIMIT_REACHED"));

@@ -17,7 +17,7 @@ async fn an_invitation_is_accepted_once_by_fifty_callers() {
     let email = unique("grace") + "@acme.test";
     let token = acme.invite(&email, &["member"]).await;
     let anyone = project.anyone();
-    let outcomes = join_all((0..50).map(|_| anyone.try_call(ACCEPT, json!({"token": token})))).await;
+    let outcomes = join_all((0..50).map(|_| anyone.insist(ACCEPT, json!({"token": token})))).await;
     let accepted: Vec<_> = outcomes.iter().filter_map(|o| o.as_ref().ok()).collect();
     assert_eq!(accepted.len(), 1, "{:?}", outcomes.iter().filter_map(|o| o.as_ref().err()).collect::<Vec<_>>());
     for refused in outcomes.iter().filter_map(|o| o.as_ref().err()) {

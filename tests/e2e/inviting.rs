@@ -183,7 +183,7 @@ async fn an_organization_says_who_may_be_invited_and_how_many_at_once() {
     update(json!({"settings": {"email_invites": "EMAIL_INVITES_POLICY_ALL_ALLOWED"}}), "settings.emailInvites").await;
     update(json!({"limits": {"max_pending_invitations": {"value": 3}}}), "limits.maxPendingInvitations").await;
     let outcomes = futures::future::join_all(
-        (0..8).map(|n| owner.try_call(CREATE, create(format!("{}-{n}@acme.test", unique("y"))))),
+        (0..8).map(|n| owner.insist(CREATE, create(format!("{}-{n}@acme.test", unique("y"))))),
     );
     let outcomes = outcomes.await;
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 2, "{outcomes:?}");

@@ -99,7 +99,7 @@ async fn a_proven_address_under_a_verified_domain_is_let_in_with_the_roles_of_th
     }
     let outcomes = futures::future::join_all(tokens.iter().map(|token| {
         let (anyone, request) = (project.anyone(), select(&acme, token));
-        async move { anyone.try_call(SELECT, request).await }
+        async move { anyone.insist(SELECT, request).await }
     }))
     .await;
     let ids: std::collections::BTreeSet<String> =

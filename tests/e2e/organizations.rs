@@ -75,7 +75,7 @@ async fn fifty_at_once_take_a_slug_once() {
     let project = Cluster::shared().await.project().await;
     let request = json!({"organization": {"display_name": "Acme", "slug": unique("acme")}});
     let outcomes = futures::future::join_all(
-        (0..50).map(|_| project.account.try_call("OrganizationService/CreateOrganization", request.clone())),
+        (0..50).map(|_| project.account.insist("OrganizationService/CreateOrganization", request.clone())),
     )
     .await;
     assert_eq!(outcomes.iter().filter(|o| o.is_ok()).count(), 1);

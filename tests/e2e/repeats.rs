@@ -44,7 +44,7 @@ async fn the_same_request_gets_the_first_answer_and_another_body_none() {
     for (method, mut request, mut other) in requests {
         request["request_id"] = json!(unique("request"));
         other["request_id"] = request["request_id"].clone();
-        let answers = join_all((0..8).map(|_| project.account.try_call(method, request.clone()))).await;
+        let answers = join_all((0..8).map(|_| project.account.insist(method, request.clone()))).await;
         let first = answers[0].as_ref().unwrap_or_else(|refused| panic!("{method}: {refused:?}"));
         for answer in &answers {
             assert_eq!(answer.as_ref().unwrap_or_else(|refused| panic!("{method}: {refused:?}")), first, "{method}");

@@ -117,7 +117,7 @@ async fn a_new_person_signs_up_with_a_team_of_their_own() {
     let request = json!({"intermediate_session_token": token, "organization": {"display_name": "Initech"}});
     let outcomes = futures::future::join_all((0..4).map(|_| {
         let (anyone, request) = (project.anyone(), request.clone());
-        async move { anyone.try_call(SIGN_UP, request).await }
+        async move { anyone.insist(SIGN_UP, request).await }
     }))
     .await;
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1, "{outcomes:?}");

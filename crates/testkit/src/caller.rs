@@ -51,6 +51,16 @@ impl Caller {
         Ok(self.try_all(method, request).await?.into_iter().next().unwrap_or(Value::Null))
     }
 
+    /// The same, as a client that comes again when it is told to: a busy machine sheds calls, whatever they ask.
+    pub async fn insist(&self, method: &str, request: Value) -> Result<Value, Refused> {
+        loop {
+            match self.try_call(method, request.clone()).await {
+                Err(shed) if shed.reason == "OVERLOADED" => sleep(Duration::from_millis(100)).await,
+                outcome => return outcome,
+            }
+        }
+    }
+
     /// Every message of a stream.
     pub async fn try_all(&self, method: &str, request: Value) -> Result<Vec<Value>, Refused> {
         Ok(self.client.call(method, &self.headers, request).await?.iter().map(dynamic::to_json).collect())

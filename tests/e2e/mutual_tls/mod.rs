@@ -178,8 +178,10 @@ async fn the_gateway_talks_to_no_impostor(
 async fn certificates_and_authorities_are_replaced_under_load_and_no_call_fails() {
     let cluster = Cluster::start().await;
     let (old, new) = (Authority::new("old"), Authority::new("new"));
-    // Connections are made anew all the time, each by the certificates of its moment. A busy machine's feeds may be late meanwhile.
-    let told = [("GUILDHALL_CONNECTION_AGE", "0.5"), ("GUILDHALL_REVOCATION_LAG", "30")];
+    // Connections are made anew all the time, each by the certificates of its moment. A busy machine's feeds and
+    // databases may be late meanwhile.
+    let told =
+        [("GUILDHALL_CONNECTION_AGE", "0.5"), ("GUILDHALL_REVOCATION_LAG", "30"), ("GUILDHALL_DATABASE_WAIT", "10")];
     let house = House::new(&cluster, &old, &told).await;
     let load = Load::begin(&cluster, &format!("http://{}", house.place("gateway"))).await;
     let both = format!("{}{}", old.pem, new.pem);
