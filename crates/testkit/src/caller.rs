@@ -51,11 +51,14 @@ impl Caller {
         Ok(self.try_all(method, request).await?.into_iter().next().unwrap_or(Value::Null))
     }
 
-    /// The same, as a client that comes again when it is told to: a busy machine sheds calls, whatever they ask.
+    /// The same, as a client that comes again when it is told to: a busy machine sheds calls, whatever they ask, and one that is
+    /// starved takes longer to let anybody into its database than its services hold that it is there.
     pub async fn insist(&self, method: &str, request: Value) -> Result<Value, Refused> {
         loop {
             match self.try_call(method, request.clone()).await {
-                Err(shed) if shed.reason == "OVERLOADED" => sleep(Duration::from_millis(100)).await,
+                Err(shed) if ["OVERLOADED", "UNAVAILABLE"].contains(&shed.reason.as_str()) => {
+                    sleep(Duration::from_millis(100)).await
+                }
                 outcome => return outcome,
             }
         }
