@@ -18,6 +18,8 @@ pub const CONTINUATION: u8 = 9;
 pub const END_STREAM: u8 = 1;
 pub const ACK: u8 = 1;
 pub const END_HEADERS: u8 = 4;
+/// What the header block of an answer begins with that is one: `:status: 200`, as HPACK's table has it.
+pub const STATUS_200: u8 = 0x88;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -121,14 +123,26 @@ impl RawHttp2 {
         let request =
             [frame(HEADERS, END_HEADERS, id, &grpc(path, &[])), frame(DATA, END_STREAM, id, &[0; 5])].concat();
         self.send(&request).await?;
+        Ok(self.answer(id).await?.is_some())
+    }
+
+    /// The header block that a stream was answered with, once the answer has ended; none where the stream or the connection was ended.
+    pub async fn answer(&mut self, id: u32) -> std::io::Result<Option<Vec<u8>>> {
+        let mut block = None;
         loop {
             let came = timeout(PATIENCE, self.frame()).await??;
             match came.kind {
                 SETTINGS if came.flags & ACK == 0 => self.send(&frame(SETTINGS, ACK, 0, &[])).await?,
                 PING if came.flags & ACK == 0 => self.send(&frame(PING, ACK, 0, &came.payload)).await?,
-                RST_STREAM if came.stream == id => return Ok(false),
-                GOAWAY => return Ok(false),
-                HEADERS | DATA if came.stream == id && came.flags & END_STREAM != 0 => return Ok(true),
+                RST_STREAM if came.stream == id => return Ok(None),
+                GOAWAY => return Ok(None),
+                HEADERS | DATA if came.stream == id => {
+                    let ended = came.flags & END_STREAM != 0;
+                    let block = block.get_or_insert(came.payload);
+                    if ended {
+                        return Ok(Some(std::mem::take(block)));
+                    }
+                }
                 _ => {}
             }
         }
