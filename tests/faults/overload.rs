@@ -34,6 +34,8 @@ const MOST_MORE: u64 = 64;
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 /// A machine that does other things too makes a call wait.
 const BUSY: Duration = Duration::from_secs(3);
+/// How many times the mean the 99th percentile may be of those who are let in. Where all are let in, the mean itself is ten times as long.
+const UNEVEN: u32 = 6;
 const BACK_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long the flood lasts: some seconds with every test, minutes in `make proof`.
@@ -150,7 +152,10 @@ async fn ten_times_too_many_calls_are_shed_unbegun_and_forgotten_at_once() {
     eprintln!(
         "usual {usual:?}; served {count:?}, checks with {middle:?}, p99 {p99:?}, writes with p99 {writes:?}; shed {shed}; {before:?} to {most:?} MiB"
     );
-    assert!(p99 < BUSY && writes < 3 * BUSY, "who is let in is served in {p99:?}, and writes in {writes:?}");
+    // By Little's law, of the places at both doors and the rate at which they are left.
+    let mean = flood() * u32::try_from(2 * PLACES).unwrap() / u32::try_from(count.0 + count.1).unwrap();
+    let may = BUSY.max(UNEVEN * mean);
+    assert!(p99 < may && writes < 3 * may, "who is let in is served in {p99:?}, and writes in {writes:?}, of {may:?}");
     for ((name, before), most) in SERVERS.iter().zip(&before).zip(&most) {
         assert!(most - before < MOST_MORE, "{name} grew from {before} to {most} MiB");
     }
