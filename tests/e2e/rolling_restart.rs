@@ -114,7 +114,10 @@ impl Load {
         }
         let (answered, failed) = (self.answered.load(Ordering::Relaxed), self.failed.lock().unwrap().clone());
         let took = self.begun.elapsed().as_secs_f64();
-        eprintln!("{callers} callers: {answered} calls answered in {took:.1} s, {:.0} a second", answered as f64 / took);
+        eprintln!(
+            "{callers} callers: {answered} calls answered in {took:.1} s, {:.0} a second",
+            answered as f64 / took
+        );
         assert!(failed.is_empty(), "{} of {} calls failed: {failed:#?}", failed.len(), answered + failed.len());
     }
 }

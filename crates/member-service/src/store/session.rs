@@ -232,14 +232,28 @@ impl Hashes {
     }
 }
 
-/// What a refresh token is to its session now, and the session if it goes on.
+/// A session by a refresh token.
+#[derive(Debug)]
+pub struct Seen {
+    pub standing: Standing,
+    /// The session, if it goes on with the token.
+    pub session: Option<Session>,
+    /// The hash of the token that is good now.
+    pub current: Vec<u8>,
+}
+
+impl Seen {
+    const NOTHING: Self = Self { standing: Standing::Foreign, session: None, current: Vec::new() };
+}
+
+/// What a refresh token is to its session now.
 pub async fn look(
     connection: &mut PgConnection,
     organization: OrganizationId,
     session: SessionId,
     token: &SecretHash,
     retry_until: time::Duration,
-) -> Result<(Standing, Option<Session>), StoreError> {
+) -> Result<Seen, StoreError> {
     let row = sqlx::query!(
         r#"select organization_id, session_id, identity_id, member_id, organization_slug, auth_factors, user_agent, ip_address,
              last_active_time, expire_time, impersonator, revision, create_time, expire_time > now() as "live!",
@@ -250,7 +264,7 @@ pub async fn look(
     )
     .fetch_optional(&mut *connection)
     .await?;
-    let Some(row) = row else { return Ok((Standing::Foreign, None)) };
+    let Some(row) = row else { return Ok(Seen::NOTHING) };
     let hashes =
         Hashes { refresh_hash: row.refresh_hash, previous_hash: row.previous_hash, rotate_time: row.rotate_time };
     let found = Row {
@@ -273,33 +287,8 @@ pub async fn look(
         None => before(connection, organization, session, token).await?,
     };
     let goes_on = row.live && matches!(standing, Standing::Current | Standing::Retried);
-    Ok((standing, if goes_on { Some(found.try_into()?) } else { None }))
-}
-
-/// What a refresh token is to its session now, and the hash of the one that is good now. The session is held until the transaction ends.
-pub async fn lock(
-    connection: &mut PgConnection,
-    organization: OrganizationId,
-    session: SessionId,
-    token: &SecretHash,
-    retry_until: time::Duration,
-) -> Result<(Standing, Vec<u8>), StoreError> {
-    // Whoever waited here reads the row as it was left to them; what else was written then is seen by the next statement.
-    let hashes = sqlx::query_as!(
-        Hashes,
-        "select refresh_hash, previous_hash, rotate_time
-         from session where organization_id = $1 and session_id = $2 for update",
-        organization.uuid(),
-        session.uuid()
-    )
-    .fetch_optional(&mut *connection)
-    .await?;
-    let Some(hashes) = hashes else { return Ok((Standing::Foreign, Vec::new())) };
-    let standing = match hashes.standing(token, retry_until) {
-        Some(standing) => standing,
-        None => before(connection, organization, session, token).await?,
-    };
-    Ok((standing, hashes.refresh_hash))
+    let session = if goes_on { Some(found.try_into()?) } else { None };
+    Ok(Seen { standing, session, current: hashes.refresh_hash })
 }
 
 /// Whether a token that is none of the session's was once.
@@ -335,7 +324,8 @@ pub async fn latest_time(
     .await?)
 }
 
-/// Trades the presented token for the next, and puts off the session's end as the limits allow. The one before it is used up.
+/// Trades the token that is good now for the next, and puts off the session's end as the limits allow. None, and nothing is changed, where
+/// the presented one is not good, or not any more: of those who present one at once, whoever waited finds it traded in.
 pub async fn rotate(
     connection: &mut PgConnection,
     scope: OrganizationScope,
@@ -343,26 +333,28 @@ pub async fn rotate(
     presented: &SecretHash,
     next: &SecretHash,
     limits: SessionLimits,
-) -> Result<Session, StoreError> {
+) -> Result<Option<Session>, StoreError> {
     let now = now();
     sqlx::query_as!(
         Row,
-        "with before as (
-             select rotation, previous_hash from session where organization_id = $1 and session_id = $3
+        "with rotated as (
+             update session set refresh_hash = $5, previous_hash = $4, rotate_time = $6, rotation = rotation + 1,
+                 last_active_time = $6, latest_time = least(latest_time, create_time + make_interval(secs => $8)),
+                 expire_time = least(latest_time, create_time + make_interval(secs => $8), $6::timestamptz + make_interval(secs => $9))
+             where organization_id = $1 and session_id = $3 and refresh_hash = $4
+             returning organization_id, session_id, identity_id, member_id, organization_slug, auth_factors, user_agent, ip_address,
+                 last_active_time, expire_time, impersonator, revision, create_time, rotation
          ), remembered as (
              insert into used_token (organization_id, project_id, session_id, hash, rotation)
-             select $1, $2, $3, previous_hash, rotation from before where previous_hash is not null
+             select $1, $2, $3, $4, rotation from rotated
              on conflict do nothing
          ), forgotten as (
-             delete from used_token u using before
-             where u.organization_id = $1 and u.session_id = $3 and u.rotation < before.rotation - $7
+             delete from used_token u using rotated
+             where u.organization_id = $1 and u.session_id = $3 and u.rotation < rotated.rotation - $7
          )
-         update session set refresh_hash = $5, previous_hash = $4, rotate_time = $6, rotation = rotation + 1,
-             last_active_time = $6, latest_time = least(latest_time, create_time + make_interval(secs => $8)),
-             expire_time = least(latest_time, create_time + make_interval(secs => $8), $6::timestamptz + make_interval(secs => $9))
-         where organization_id = $1 and session_id = $3
-         returning organization_id, session_id, identity_id, member_id, organization_slug, auth_factors, user_agent, ip_address,
-             last_active_time, expire_time, impersonator, revision, create_time",
+         select organization_id, session_id, identity_id, member_id, organization_slug, auth_factors, user_agent, ip_address,
+             last_active_time, expire_time, impersonator, revision, create_time
+         from rotated",
         scope.organization_id().uuid(),
         scope.project_id().uuid(),
         session.uuid(),
@@ -373,7 +365,8 @@ pub async fn rotate(
         limits.lifetime.as_seconds_f64(),
         limits.idle_timeout.as_seconds_f64()
     )
-    .fetch_one(connection)
+    .fetch_optional(connection)
     .await?
-    .try_into()
+    .map(Session::try_from)
+    .transpose()
 }

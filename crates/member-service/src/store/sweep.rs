@@ -11,7 +11,7 @@ pub async fn lapsed(connection: &mut PgConnection, limit: i64) -> Result<u64, St
              a as (delete from attempt where ctid = any (array(select ctid from attempt where window_end < now() - interval '1 day' limit $1)) returning 1),
              m as (delete from intermediate_session where ctid = any (array(select ctid from intermediate_session where expire_time < now() limit $1)) returning 1),
              f as (delete from founding where ctid = any (array(select ctid from founding where done and expire_time < now() limit $1)) returning 1),
-             s as (delete from session where ctid = any (array(select ctid from session where expire_time < now() limit $1)) returning 1),
+             s as (delete from session where ctid = any (array(select ctid from session where expire_hour < now() and expire_time < now() limit $1)) returning 1),
              i as (update invitation set state = 'EXPIRED' where ctid = any (array(select ctid from invitation where state = 'PENDING' and expire_time < now() limit $1)) returning 1),
              o as (delete from outbox where ctid = any (array(select ctid from outbox where give_up_time < now() limit $1)) returning 1)
         select greatest((select count(*) from c), (select count(*) from a), (select count(*) from m), (select count(*) from f), (select count(*) from s), (select count(*) from i), (select count(*) from o)) as "most!",

@@ -92,9 +92,13 @@ pub async fn end_by_token(
     let id = SessionId::from_uuid(presented.id);
     let mut read = context.database.read(granted.scope).await?;
     let organization = head.organization_id;
-    let (standing, _) = session::look(read.connection(), organization, id, &presented.hash, Duration::ZERO).await?;
+    let seen = session::look(read.connection(), organization, id, &presented.hash, Duration::ZERO).await?;
     read.finish();
-    if standing == Standing::Foreign { Ok(()) } else { end(context, &granted, None, id, EndReason::SignedOut).await }
+    if seen.standing == Standing::Foreign {
+        Ok(())
+    } else {
+        end(context, &granted, None, id, EndReason::SignedOut).await
+    }
 }
 
 async fn end(

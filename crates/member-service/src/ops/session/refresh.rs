@@ -1,7 +1,9 @@
 //! Trading a refresh token for the next.
 //!
-//! No tenant write: the session's row is locked, not the organization's head. What another service must be asked for is asked before
-//! the token is used up, so that a call that fails can be made again with the same token.
+//! No tenant write: the session's row is changed where the token is still its current one, and the organization's head is not locked.
+//! What another service must be asked for is asked before the token is used up, so that a call that fails can be made again with it.
+
+use std::iter;
 
 use access::{Granted, Tenant};
 use tenancy::{
@@ -57,11 +59,13 @@ pub async fn refresh(
     let organization = head.organization_id;
     let granted = granted.in_organization(head.project_id, organization);
     let id = SessionId::from_uuid(presented.id);
-    let (standing, found) = look(context, granted.scope, id, presented).await?;
-    if standing == Standing::Used {
+    let mut read = context.database.read(granted.scope).await?;
+    let seen = session::look(read.connection(), organization, id, &presented.hash, RETRY).await?;
+    read.finish();
+    if seen.standing == Standing::Used {
         return alarm(context, &granted, id).await;
     }
-    let from = found.ok_or(RefreshError::Refused)?;
+    let from = seen.session.ok_or(RefreshError::Refused)?;
     let (member, subjects) = (from.member_id, [Actor::Member(from.member_id)]);
     let roles = async { Ok(context.remote.roles(Into::into(&granted), organization, &subjects).await?) };
     let limits = async { Ok(context.remote.session_limits(Into::into(&granted), organization).await?) };
@@ -75,25 +79,25 @@ pub async fn refresh(
 
     let successors = secret::successors(context.database.sealer(), SecretKind::RefreshToken, token);
     let mut successors = successors.map_err(|_| RefreshError::Refused)?.into_iter();
+    let next = successors.next().ok_or(RefreshError::Refused)?;
     let mut tx = context.database.upkeep(granted.scope).await?;
-    let (standing, current) = session::lock(tx.connection(), organization, id, &presented.hash, RETRY).await?;
-    let (session, issued) = match standing {
-        Standing::Current => {
-            let issued = successors.next().ok_or(RefreshError::Refused)?;
-            let next = &issued.hash;
-            (session::rotate(tx.connection(), granted.scope, id, &presented.hash, next, limits).await?, issued)
+    let rotated = session::rotate(tx.connection(), granted.scope, id, &presented.hash, &next.hash, limits).await?;
+    let (session, issued) = match rotated {
+        Some(session) => (session, next),
+        // Others were quicker, just now or before: what they left is what the next statement sees.
+        None => {
+            let seen = session::look(tx.connection(), organization, id, &presented.hash, RETRY).await?;
+            if seen.standing == Standing::Used {
+                drop(tx);
+                return alarm(context, &granted, id).await;
+            }
+            let session = seen.session.filter(|_| seen.standing == Standing::Retried).ok_or(RefreshError::Refused)?;
+            // The same answer again. None of a key that was dropped since: then they sign in anew.
+            let mut issued = iter::once(next).chain(successors);
+            (session, issued.find(|issued| issued.hash.matches(&seen.current)).ok_or(RefreshError::Refused)?)
         }
-        // The same answer again. None of a key that was dropped since: then they sign in anew.
-        Standing::Retried => {
-            (from, successors.find(|issued| issued.hash.matches(&current)).ok_or(RefreshError::Refused)?)
-        }
-        Standing::Used => {
-            drop(tx);
-            return alarm(context, &granted, id).await;
-        }
-        Standing::Foreign => return Err(RefreshError::Refused),
     };
-    // As it stands now: a suspension or removal since the first look has the last word.
+    // As it stands now: a suspension or removal has the last word.
     let member = member::find_open(tx.connection(), organization, member).await?.ok_or(RefreshError::Refused)?;
     tx.commit().await?;
     Ok(SessionGrant {
@@ -114,7 +118,15 @@ pub async fn read(
 ) -> Result<Option<Session>, RefreshError> {
     let granted = granted.in_organization(head.project_id, head.organization_id);
     let id = SessionId::from_uuid(presented.id);
-    let (_, Some(found)) = look(context, granted.scope, id, presented).await? else { return Ok(None) };
+    let mut read = context.database.read(granted.scope).await?;
+    let organization = head.organization_id;
+    let seen = session::look(read.connection(), organization, id, &presented.hash, RETRY).await?;
+    let Some(found) = seen.session else { return Ok(None) };
+    let member = member::find_open(read.connection(), organization, found.member_id).await?;
+    read.finish();
+    if member.is_none() {
+        return Ok(None);
+    }
     let person = person_of(context, context.pool(&granted).await?, &found).await?;
     Ok(person.map(|_| found))
 }
@@ -127,24 +139,6 @@ async fn person_of(context: &Context, pool: Tenant, session: &Session) -> Result
     read.finish();
     let goes_on = |person: &Identity| person.state == IdentityState::Active && !person.outdates(&session.auth_factors);
     Ok(person.filter(goes_on))
-}
-
-/// What the token is to its session, and the session, if it may be refreshed.
-async fn look(
-    context: &Context,
-    scope: OrganizationScope,
-    id: SessionId,
-    presented: &Presented,
-) -> Result<(Standing, Option<Session>), RefreshError> {
-    let organization = scope.organization_id();
-    let mut read = context.database.read(scope).await?;
-    let (standing, session) = session::look(read.connection(), organization, id, &presented.hash, RETRY).await?;
-    let member = match &session {
-        Some(session) => member::find_open(read.connection(), organization, session.member_id).await?,
-        None => None,
-    };
-    read.finish();
-    Ok((standing, session.filter(|_| member.is_some())))
 }
 
 /// A token that was used up is shown again: one of the two who have it stole it, so the session ends for both.
