@@ -349,8 +349,8 @@ pub async fn rotate(
              select $1, $2, $3, $4, rotation from rotated
              on conflict do nothing
          ), forgotten as (
-             delete from used_token u using rotated
-             where u.organization_id = $1 and u.session_id = $3 and u.rotation < rotated.rotation - $7
+             delete from used_token
+             where organization_id = $1 and session_id = $3 and rotation < (select rotation from rotated) - $7
          )
          select organization_id, session_id, identity_id, member_id, organization_slug, auth_factors, user_agent, ip_address,
              last_active_time, expire_time, impersonator, revision, create_time
