@@ -7,11 +7,14 @@ use std::{
 
 use futures::future::join_all;
 use serde_json::json;
+use sqlx::Connection as _;
 use testkit::{
     Cluster,
     caller::{text, unique},
 };
 use tonic::Code;
+
+use crate::tenant_walls::superuser;
 
 const REFRESH: &str = "AuthenticationService/RefreshSession";
 const SIGN_IN: &str = "AuthenticationService/SignInWithPassword";
@@ -70,6 +73,34 @@ async fn a_hundred_who_send_one_refresh_token_at_once_go_on_with_one() {
         let late = json!({"refresh_token": late});
         anyone.refused(REFRESH, late, Code::Unauthenticated, "REFRESH_TOKEN_REFUSED").await;
     }
+}
+
+#[tokio::test]
+async fn a_refresh_that_waited_takes_back_nothing_that_others_did_meanwhile() {
+    let cluster = Cluster::shared().await;
+    let project = cluster.project().await;
+    let acme = project.organization("acme").await;
+    let (mut others, mut watcher) = (superuser(cluster).await, superuser(cluster).await);
+    let pid: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut others).await.unwrap();
+    let mut meanwhile = others.begin().await.unwrap();
+    let twice = "update member.session set refresh_hash = sha256('third'), previous_hash = sha256('second'),
+        rotation = rotation + 2, rotate_time = now() where organization_slug = $1";
+    let changed = sqlx::query(twice).bind(&acme.slug).execute(&mut *meanwhile).await.unwrap();
+    assert_eq!(changed.rows_affected(), 1);
+
+    let (anyone, first) = (project.anyone(), json!({"refresh_token": acme.owner().tokens.refresh}));
+    let refused = anyone.refused(REFRESH, first, Code::Unauthenticated, "REFRESH_TOKEN_REFUSED");
+    let goes_on = async {
+        let waits = "select exists (select from pg_stat_activity where $1 = any (pg_blocking_pids(pid)))";
+        while !sqlx::query_scalar::<_, bool>(waits).bind(pid).fetch_one(&mut watcher).await.unwrap() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        meanwhile.commit().await.unwrap();
+    };
+    tokio::join!(refused, goes_on);
+    let still = "select refresh_hash = sha256('third') from member.session where organization_slug = $1";
+    let still: bool = sqlx::query_scalar(still).bind(&acme.slug).fetch_one(&mut watcher).await.unwrap();
+    assert!(still, "the session goes on with the token that was given last");
 }
 
 #[tokio::test]
