@@ -106,6 +106,7 @@ impl Load {
         tokio::time::timeout(Duration::from_secs(60), more).await.expect("nothing is answered any more");
     }
 
+    #[expect(clippy::print_stderr, reason = "how much was tried is part of what is claimed")]
     pub async fn end(self) {
         self.over.store(true, Ordering::Relaxed);
         let callers = self.callers.len();
@@ -114,13 +115,7 @@ impl Load {
         }
         let (answered, failed) = (self.answered.load(Ordering::Relaxed), self.failed.lock().unwrap().clone());
         let took = self.begun.elapsed().as_secs_f64();
-        #[expect(clippy::print_stderr, reason = "how much was tried is part of what is claimed")]
-        {
-            eprintln!(
-                "{callers} callers: {answered} calls answered in {took:.1} s, {:.0} a second",
-                answered as f64 / took
-            );
-        }
+        eprintln!("{callers} callers: {answered} calls in {took:.1} s, {:.0} a second", answered as f64 / took);
         assert!(failed.is_empty(), "{} of {} calls failed: {failed:#?}", failed.len(), answered + failed.len());
     }
 }
