@@ -97,10 +97,33 @@ async fn a_refresh_that_waited_takes_back_nothing_that_others_did_meanwhile() {
         }
         meanwhile.commit().await.unwrap();
     };
-    tokio::join!(refused, goes_on);
+    let both = async { tokio::join!(refused, goes_on) };
+    tokio::time::timeout(Duration::from_secs(60), both).await.expect("it waits for what others do");
     let still = "select refresh_hash = sha256('third') from member.session where organization_slug = $1";
     let still: bool = sqlx::query_scalar(still).bind(&acme.slug).fetch_one(&mut watcher).await.unwrap();
     assert!(still, "the session goes on with the token that was given last");
+}
+
+#[tokio::test]
+async fn a_session_that_is_over_is_swept_away_and_no_other() {
+    let cluster = Cluster::shared().await;
+    let project = cluster.project().await;
+    let (acme, globex) = (project.organization("acme").await, project.organization("globex").await);
+    let mut database = superuser(cluster).await;
+    // In the hour that has not ended as well.
+    let over = "update member.session set expire_time = now() - interval '1 second' where organization_slug = $1";
+    sqlx::query(over).bind(&acme.slug).execute(&mut database).await.unwrap();
+    let soon = "update member.session set expire_time = now() + interval '10 minutes' where organization_slug = $1";
+    sqlx::query(soon).bind(&globex.slug).execute(&mut database).await.unwrap();
+    let count = "select count(*) from member.session where organization_slug = $1";
+    let begun = Instant::now();
+    while sqlx::query_scalar::<_, i64>(count).bind(&acme.slug).fetch_one(&mut database).await.unwrap() > 0 {
+        // It is looked for once a minute.
+        assert!(begun.elapsed() < Duration::from_secs(180), "it is not swept away");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let left: i64 = sqlx::query_scalar(count).bind(&globex.slug).fetch_one(&mut database).await.unwrap();
+    assert_eq!(left, 1);
 }
 
 #[tokio::test]

@@ -52,11 +52,16 @@ impl Caller {
     }
 
     /// The same, as a client that comes again when it is told to: a busy machine sheds calls, whatever they ask, and one that is
-    /// starved takes longer to let anybody into its database than its services hold that it is there.
+    /// starved takes longer to let anybody into its database than its services hold that it is there. What is still so after
+    /// a minute is the answer.
     pub async fn insist(&self, method: &str, request: Value) -> Result<Value, Refused> {
+        let begun = Instant::now();
         loop {
             match self.try_call(method, request.clone()).await {
-                Err(shed) if ["OVERLOADED", "UNAVAILABLE"].contains(&shed.reason.as_str()) => {
+                Err(shed)
+                    if ["OVERLOADED", "UNAVAILABLE"].contains(&shed.reason.as_str())
+                        && begun.elapsed() < Duration::from_secs(60) =>
+                {
                     sleep(Duration::from_millis(100)).await
                 }
                 outcome => return outcome,
