@@ -113,7 +113,7 @@ async fn a_session_that_is_over_is_swept_away_and_no_other() {
     // In the hour that has not ended as well.
     let over = "update member.session set expire_time = now() - interval '1 second' where organization_slug = $1";
     sqlx::query(over).bind(&acme.slug).execute(&mut database).await.unwrap();
-    let soon = "update member.session set expire_time = now() + interval '10 minutes' where organization_slug = $1";
+    let soon = "update member.session set expire_time = now() + interval '4 minutes' where organization_slug = $1";
     sqlx::query(soon).bind(&globex.slug).execute(&mut database).await.unwrap();
     let count = "select count(*) from member.session where organization_slug = $1";
     let begun = Instant::now();
