@@ -22,7 +22,8 @@ pub struct Attack {
     pub company: Company,
 }
 
-fn is_proof() -> bool {
+/// Whether everything is tried everywhere, as `make proof` does.
+pub fn is_proof() -> bool {
     env::var_os("GUILDHALL_PROOF_ATTACKS").is_some()
 }
 
@@ -98,8 +99,10 @@ impl Attack {
                 "project_id",
             ]
             .contains(&place.kind);
+        // One organization of a project has a slug. Who wants it for their own has to be told that it is taken.
+        let is_taken = place.kind == "slug" && place.path.len() > 1;
         match who {
-            _ if place.kind == "project_id" => !is_of_my_project,
+            _ if place.kind == "project_id" || is_taken => !is_of_my_project,
             Who::Owner | Who::Robot => true,
             Who::Project => !is_of_my_project || within,
             Who::Nobody => !is_of_my_project,

@@ -145,6 +145,7 @@ impl<'c> Siege<'c> {
 
     /// Another organization of one's own: in the one before stands by now whatever it could be told of others'.
     pub async fn settle_anew(&mut self) {
+        self.renew_account().await;
         let project = self.mine.organization.project.clone();
         self.mine = Tenant::new(&project).await;
         self.robot = robot(&self.mine.organization).await;
@@ -152,10 +153,14 @@ impl<'c> Siege<'c> {
         self.sign_in().await;
     }
 
-    /// Tokens last for some minutes, and the siege for longer.
+    /// Tokens last for some minutes, and the siege for longer, in which one's own may have been given another slug.
     pub async fn sign_in(&mut self) {
+        self.renew_account().await;
+        let mine = &mut self.mine.organization;
+        let it = json!({"organization_id": mine.id});
+        mine.slug = text(&mine.project.account.call("OrganizationService/GetOrganization", it).await, "slug");
         let owner = self.mine.organization.again(&self.owner).await;
-        let project = self.mine.organization.project.clone();
+        let project = &self.mine.organization.project;
         let who = json!({"email_address": owner.email, "password": owner.password});
         let known = project.anyone().call("AuthenticationService/SignInWithPassword", who).await;
         let intermediate = known["intermediate_session"]["intermediate_session_token"].as_str();
@@ -171,6 +176,11 @@ impl<'c> Siege<'c> {
             (Who::Project, project_token(self.cluster, &project.id).await),
         ]
         .into();
+    }
+
+    async fn renew_account(&mut self) {
+        let project = &mut self.mine.organization.project;
+        project.account = self.cluster.bearer(&project_token(self.cluster, &project.id).await);
     }
 
     async fn robot_token(&self) -> String {
@@ -236,12 +246,12 @@ impl<'c> Siege<'c> {
     }
 
     async fn storm_by(&self, attacks: &[Attack], at: impl Fn(&Door) -> bool + Sync, report: &Mutex<Report>) {
-        // An organization takes one import at a time.
-        let importing = tokio::sync::Mutex::new(());
+        // An organization takes one import at a time, and an update of it answers with all that others have changed.
+        let of_my_own = tokio::sync::Mutex::new(());
         stream::iter(attacks)
             .for_each_concurrent(AT_ONCE, async |attack| {
-                let imports = attack.method.name == "ImportOrganization";
-                let _importing = if imports { Some(importing.lock().await) } else { None };
+                let is_of_my_own = ["ImportOrganization", "UpdateOrganization"].contains(&attack.method.name);
+                let _turn = if is_of_my_own { Some(of_my_own.lock().await) } else { None };
                 for who in attack.callers() {
                     for (victim, is_of_my_project) in [(&self.sister, true), (&self.globex, false)] {
                         if !attack.is_foreign(*who, is_of_my_project) {
