@@ -1,13 +1,13 @@
 //! The example in `examples/invoices`, as a process of its own beside an installation.
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
-use testkit::{Cluster, Proxy, caller::Project, http};
+use testkit::{Cluster, Proxy, caller::Project, free_port, http};
 use tokio::time::sleep;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -31,7 +31,7 @@ impl Invoices {
         let operator = project.cluster.operator().await;
         let account = json!({"project_id": project.id, "service_account": {"display_name": "invoices"}});
         let account = operator.call("ServiceAccountService/CreateProjectServiceAccount", account).await;
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let address = free_port([127, 0, 0, 1].into());
         let process = Command::new(program)
             .env("INVOICES_LISTEN", address.to_string())
             .env("INVOICES_WHEN_UNKNOWN", when_unknown)

@@ -61,8 +61,9 @@ impl House {
 
     /// One more of a service, on these cores, told what the other is told and this besides. Ready when it returns.
     pub async fn replica(&self, service: &str, cores: &[usize], told: &[(&str, String)]) -> Result<Replica, Failure> {
-        let free = || local_postgres::free_port().map_err(|error| Failure::Unmeasurable(error.to_string()));
-        let (address, admin) = (SocketAddr::new(LOOPBACK.ip(), free()?), SocketAddr::new(LOOPBACK.ip(), free()?));
+        let free =
+            || local_postgres::free_port(LOOPBACK.ip()).map_err(|error| Failure::Unmeasurable(error.to_string()));
+        let (address, admin) = (free()?, free()?);
         let mut command = replica_of(self.pid(service)?)?;
         command
             .env("GUILDHALL_LISTEN", address.to_string())

@@ -1,4 +1,5 @@
 use std::fs::{self, File};
+use std::net::Ipv4Addr;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -43,7 +44,7 @@ impl Server {
         let mut tries = 0;
         loop {
             tries += 1;
-            let port = free_port()?;
+            let port = free_port(Ipv4Addr::LOCALHOST.into())?.port();
             let child = spawn(&installation, account, &directory, &socket, persistent, port)?;
             let mut server = Self {
                 installation: installation.clone(),

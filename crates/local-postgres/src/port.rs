@@ -1,4 +1,4 @@
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 
 use rand::Rng as _;
 
@@ -9,13 +9,13 @@ use crate::Error;
 const FIRST: u16 = 18_000;
 const LAST: u16 = 31_999;
 
-/// A port on 127.0.0.1 that nothing listens on now. Picked at random, so that processes looking at the same moment seldom meet.
-pub fn free_port() -> Result<u16, Error> {
+/// A port of this address, a loopback one, that nothing listens on now. Picked at random, so that processes looking at the same moment seldom meet.
+pub fn free_port(ip: IpAddr) -> Result<SocketAddr, Error> {
     let mut random = rand::rng();
     for _ in 0..2_000 {
-        let port = random.random_range(FIRST..=LAST);
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return Ok(port);
+        let address = SocketAddr::new(ip, random.random_range(FIRST..=LAST));
+        if TcpListener::bind(address).is_ok() {
+            return Ok(address);
         }
     }
     Err(Error::NoFreePort { first: FIRST, last: LAST })

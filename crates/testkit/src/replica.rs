@@ -1,5 +1,5 @@
 use std::fs::File;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -101,8 +101,7 @@ fn spawn(name: &str, environment: &[(String, String)], log: &PathBuf) -> Child {
 
 /// A port that is free now.
 pub fn free_port(ip: IpAddr) -> SocketAddr {
-    let taken = TcpListener::bind((ip, 0)).unwrap_or_else(|error| panic!("no port: {error}"));
-    taken.local_addr().unwrap_or_else(|error| panic!("no address: {error}"))
+    local_postgres::free_port(ip).unwrap_or_else(|error| panic!("no port: {error}"))
 }
 
 impl Replica {

@@ -76,7 +76,7 @@ impl Ports {
             Choice::Auto => {
                 let mut numbers = BTreeSet::new();
                 while numbers.len() < 8 {
-                    numbers.insert(local_postgres::free_port()?);
+                    numbers.insert(local_postgres::free_port(Ipv4Addr::LOCALHOST.into())?.port());
                 }
                 let mut numbers = numbers.into_iter();
                 std::array::from_fn(|_| numbers.next().unwrap_or_default())
