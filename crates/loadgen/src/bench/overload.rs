@@ -10,10 +10,10 @@ use tokio::task::block_in_place;
 use tokio::time::sleep;
 
 use super::check::Ground;
-use super::{CALLERS, CALLS_A_CONNECTION, Run};
+use super::{CALLERS, CALLS_A_CONNECTION, Plan, Run, saturate};
 use crate::Failure;
 use crate::house::House;
-use crate::measure::{Closed, Seen, Times};
+use crate::measure::{Closed, Seen, Series, Times, rounds};
 use crate::process::resident;
 use crate::wire::{Call, Connection};
 
@@ -43,10 +43,9 @@ pub async fn measure(house: &House, ground: &Ground, run: &mut Run<'_>) -> Resul
         // On as many connections: the fewer calls come on each of them together, the more each costs.
         let connections = (callers / CALLS_A_CONNECTION).min(CALLERS);
         let usual = Flood { callers: CALLERS, connections, waits: false, lasting: run.plan.lasting };
-        let peak = usual.run(house, ground, run, &calls)?.0;
-        let before = resident(pid)?;
-        run.report.one(format!("overload_{key}_peak_per_s"), peak.per_s);
-        run.report.one(format!("overload_{key}_usual_p99_us"), peak.times.us(0.99));
+        run.progress.say("no more calls than can be served");
+        let before = Usual::measure(usual, run.plan.rounds, house, ground, run, &calls)?;
+        let memory = resident(pid)?;
         run.progress.say("ten times too many calls");
         // The token is short-lived.
         let token = house.token().await?;
@@ -54,31 +53,79 @@ pub async fn measure(house: &House, ground: &Ground, run: &mut Run<'_>) -> Resul
         let connections = callers / CALLS_A_CONNECTION;
         let flood = Flood { callers, connections, waits, lasting: run.plan.lasting * LONG };
         let (seen, shed) = flood.run(house, ground, run, &calls)?;
-        let grown = resident(pid)?.saturating_sub(before);
+        let grown = resident(pid)?.saturating_sub(memory);
         run.not_the_client(key, seen.client_busy);
-        run.report.one(format!("overload_{key}_goodput"), seen.per_s / peak.per_s);
-        run.report.one(format!("overload_{key}_p99_of_usual"), seen.times.ns(0.99) / peak.times.ns(0.99));
-        run.report.one(format!("overload_{key}_shed_of_served"), shed as f64 / seen.times.count().max(1) as f64);
-        run.report.one(format!("overload_{key}_grown_mb"), grown as f64 / 1e6);
-        let ended = Instant::now();
+        let (ended, brief) = (Instant::now(), Flood { lasting: run.plan.warm_up, ..usual });
         loop {
-            let (again, shed) = Flood { lasting: run.plan.warm_up, ..usual }.run(house, ground, run, &calls)?;
-            if shed == 0 && again.per_s >= BACK * peak.per_s {
+            let again = Usual::measure(brief, 1, house, ground, run, &calls)?;
+            if again.shed == 0 && again.of_floor.median() >= BACK * before.of_floor.median() {
                 break;
             }
             if ended.elapsed() > BACK_WITHIN {
                 run.report.doubt(format!(
-                    "{key}: {:.0} calls a second are served {:.0} s after a flood, before it {:.0}",
-                    again.per_s,
+                    "{key}: {:.2} of an empty RPC's rate is served {:.0} s after a flood, before it {:.2}",
+                    again.of_floor.median(),
                     ended.elapsed().as_secs_f64(),
-                    peak.per_s
+                    before.of_floor.median()
                 ));
                 break;
             }
         }
         run.report.one(format!("overload_{key}_back_s"), ended.elapsed().as_secs_f64());
+        // What the machine gives changes from second to second: the flood is long, and stands between two such measurements.
+        let mut around = before;
+        around.add(Usual::measure(usual, run.plan.rounds, house, ground, run, &calls)?);
+        let peak = around.per_s.mean();
+        run.report.one(format!("overload_{key}_goodput"), seen.per_s / peak);
+        run.report.one(format!("overload_{key}_p99_of_usual"), seen.times.ns(0.99) / around.times.ns(0.99));
+        run.report.one(format!("overload_{key}_shed_of_served"), shed as f64 / seen.times.count().max(1) as f64);
+        run.report.one(format!("overload_{key}_grown_mb"), grown as f64 / 1e6);
+        run.report.one(format!("overload_{key}_usual_p99_us"), around.times.us(0.99));
+        run.report.series(format!("overload_{key}_peak_of_floor"), around.of_floor);
+        run.report.series(format!("overload_{key}_peak_per_s"), around.per_s);
     }
     Ok(())
+}
+
+/// What is served of no more calls than can be, beside an empty RPC, which knows what the machine gave in that moment.
+#[derive(Debug, Default)]
+struct Usual {
+    per_s: Series,
+    of_floor: Series,
+    times: Times,
+    shed: u64,
+}
+
+impl Usual {
+    fn measure(
+        flood: Flood,
+        times: usize,
+        house: &House,
+        ground: &Ground,
+        run: &Run<'_>,
+        calls: &Arc<[Call]>,
+    ) -> Result<Self, Failure> {
+        let (empty, mut usual) = (ground.empty_call()?, Self::default());
+        let plan = Plan { lasting: flood.lasting, ..run.plan };
+        let [[floor], [served]] = rounds::<2, 1>(times, |thing| {
+            if thing == 0 {
+                let [per_s, ..] = saturate(&plan, &house.cores, ground.empty.1, &empty, &[ground.empty.0.pid()])?;
+                return Ok([per_s]);
+            }
+            let (seen, shed) = flood.run(house, ground, run, calls)?;
+            usual.times.add(&seen.times);
+            usual.shed += shed;
+            Ok([seen.per_s])
+        })?;
+        Ok(Self { of_floor: served.over(&floor), per_s: served, ..usual })
+    }
+
+    fn add(&mut self, other: Self) {
+        self.per_s.0.extend(other.per_s.0);
+        self.of_floor.0.extend(other.of_floor.0);
+        self.times.add(&other.times);
+        self.shed += other.shed;
+    }
 }
 
 /// So many callers, each of whom calls again as soon as they are answered.
