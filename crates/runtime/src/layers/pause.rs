@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// Nobody is told to come again sooner.
 pub const SOON: Duration = Duration::from_millis(100);
 /// Nor later.
-pub const LATE: Duration = Duration::from_secs(5);
+pub const LATE: Duration = Duration::from_secs(10);
 
 /// The moments that are given away.
 #[derive(Debug)]

@@ -23,8 +23,8 @@ use super::refuse::{KEPT_BACK, Refusals, Refusing};
 const LONG: Duration = Duration::from_millis(5);
 /// Over what time.
 const WINDOW: Duration = Duration::from_millis(100);
-/// How many may wait for each core while the queue stands. A core that has so many is never without work, and the callers of one busy
-/// process, who are about as many, are not refused whatever they call.
+/// How many are let in for each core, while the queue stands, from one pass of the runtime over all that is ready to the next. A core that
+/// has so many is never without work, and the callers of one busy process, who are about as many, are not refused whatever they call.
 const FEW: usize = 64;
 
 /// The queue of one server.
@@ -32,10 +32,14 @@ const FEW: usize = 64;
 pub struct Queue {
     /// Without a credential, and with one.
     waiting: [AtomicUsize; 2],
-    /// How many of either may wait: while it stands, and otherwise.
-    few: usize,
+    /// How many of either may wait.
     most: usize,
     stands: AtomicBool,
+    /// How many of either were let in in this pass, and how many may be while it stands.
+    let_in: [AtomicUsize; 2],
+    few: usize,
+    /// Whether it is known when this pass ends.
+    passing: AtomicBool,
     seen: Mutex<Seen>,
     refusals: Refusals,
 }
@@ -56,9 +60,11 @@ impl Queue {
         let seen = Mutex::new(Seen { since: Instant::now(), begun: 0, waited: Duration::ZERO, refused: None });
         Arc::new(Self {
             waiting: Default::default(),
-            few: FEW.saturating_mul(cores).min(max_in_flight),
             most: max_in_flight,
             stands: AtomicBool::new(false),
+            let_in: Default::default(),
+            few: FEW.saturating_mul(cores).min(max_in_flight),
+            passing: AtomicBool::new(false),
             seen,
             refusals: Refusals::new(max_in_flight, door),
         })
@@ -71,12 +77,24 @@ impl Queue {
 
     /// A call has come, with a credential or without, and is read off its connection. None: it is to be refused.
     pub fn comes(self: &Arc<Self>, credential: bool) -> Option<Waiting> {
-        let (at, waiting) = (usize::from(credential), &self.waiting[usize::from(credential)]);
-        let limit = if self.stands.load(Ordering::Relaxed) { self.few } else { self.most };
-        (waiting.load(Ordering::Relaxed) < limit).then(|| {
+        let at = usize::from(credential);
+        if self.stands.load(Ordering::Relaxed) && !self.passes(at) {
+            return None;
+        }
+        let waiting = &self.waiting[at];
+        (waiting.load(Ordering::Relaxed) < self.most).then(|| {
             waiting.fetch_add(1, Ordering::Relaxed);
             Waiting { since: Instant::now(), at, queue: Arc::clone(self) }
         })
+    }
+
+    /// Whether one more of its kind may come in this pass. What has come is not all in the queue: the most of it lies unread in the sockets
+    /// of connections that wait there themselves. All of them have had their turn when somebody who went to the end of the queue has his.
+    fn passes(self: &Arc<Self>, at: usize) -> bool {
+        if !self.passing.swap(true, Ordering::Relaxed) {
+            tokio::spawn(Pass { queue: Arc::clone(self), begun: false });
+        }
+        self.let_in[at].fetch_add(1, Ordering::Relaxed) < self.few
     }
 
     /// A call begins that has waited so long.
@@ -149,6 +167,29 @@ where
 #[derive(Clone, Copy, Debug)]
 pub struct TooMany;
 
+/// Goes to the end of the queue, once.
+#[derive(Debug)]
+struct Pass {
+    queue: Arc<Queue>,
+    begun: bool,
+}
+
+impl Future for Pass {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.begun {
+            self.begun = true;
+            // Who wakes himself goes to the end; who yields is woken next.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.queue.let_in.iter().for_each(|let_in| let_in.store(0, Ordering::Relaxed));
+        self.queue.passing.store(false, Ordering::Relaxed);
+        Poll::Ready(())
+    }
+}
+
 /// A call that has not begun.
 #[derive(Debug)]
 pub struct Waiting {
@@ -217,23 +258,48 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_burst_is_let_in_and_a_standing_queue_is_kept_short() {
+    #[tokio::test]
+    async fn a_burst_is_let_in_and_of_a_standing_queue_a_few_in_each_pass() {
         let (queue, mut now) = (Queue::new(1024, CORES, false), Instant::now());
         assert_eq!(fill(&queue).len(), 1000, "a burst");
         pass(&queue, &mut now, WINDOW / 2, 20 * LONG);
         assert!(queue.comes(true).is_some(), "it has not stood for long");
         pass(&queue, &mut now, 2 * WINDOW, 2 * LONG);
-        let full = fill(&queue);
-        assert!(full.len() == FEW && queue.comes(false).is_some(), "those without a credential are others");
-        drop(full);
+        assert_eq!(fill(&queue).len(), FEW);
+        assert!(queue.comes(false).is_some(), "those without a credential are others");
+        assert!(
+            queue.comes(true).is_none(),
+            "those who were let in have begun, and still the others have not had their turn"
+        );
         // It is short now because it is kept short.
         queue.refused(now);
         pass(&queue, &mut now, WINDOW, LONG / 5);
-        assert_eq!(fill(&queue).len(), FEW);
+        queue_passes(&queue).await;
+        assert_eq!(fill(&queue).len(), FEW, "in the next pass");
         // Nobody had to be refused, for long enough that all of them could come again.
         pass(&queue, &mut now, 2 * KEPT_BACK + WINDOW, LONG / 5);
         assert_eq!(fill(&queue).len(), 1000);
+    }
+
+    #[tokio::test]
+    async fn a_pass_is_over_when_all_that_was_ready_has_had_its_turn() {
+        let (queue, mut now) = (Queue::new(1024, CORES, false), Instant::now());
+        pass(&queue, &mut now, 2 * WINDOW, 2 * LONG);
+        pass(&queue, &mut now, WINDOW, 2 * LONG);
+        assert_eq!(fill(&queue).len(), FEW);
+        let connection = |queue: Arc<Queue>| tokio::spawn(async move { queue.comes(true).is_none() });
+        let ready: Vec<_> = (0..10).map(|_| connection(Arc::clone(&queue))).collect();
+        for refused in ready {
+            assert!(refused.await.unwrap(), "who was ready before the end belongs to this pass");
+        }
+        queue_passes(&queue).await;
+        assert!(queue.comes(true).is_some());
+    }
+
+    async fn queue_passes(queue: &Queue) {
+        while queue.passing.load(Ordering::Relaxed) {
+            tokio::task::yield_now().await;
+        }
     }
 
     #[test]
