@@ -9,7 +9,8 @@ use crate::Error;
 const FIRST: u16 = 18_000;
 const LAST: u16 = 31_999;
 
-/// A port of this address, a loopback one, that nothing listens on now. Picked at random, so that processes looking at the same moment seldom meet.
+/// A port of this address, a loopback one, that nothing listens on now. Picked at random, so that processes looking at the same moment
+/// seldom meet.
 pub fn free_port(ip: IpAddr) -> Result<SocketAddr, Error> {
     let mut random = rand::rng();
     for _ in 0..2_000 {
