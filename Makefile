@@ -1,10 +1,12 @@
 # Thin: each line is a command that one could type.
 
+PROGRAMS := guildhall gateway org-service member-service authz-service
+
 .PHONY: up test check fmt lint doc deny reference sqlx sqlx-check bench proof fuzz k8s upgrade image
 
-# Builds everything and starts it; Ctrl-C stops it. `make up ARGS=--reset` starts anew.
+# Builds what it runs and starts it; Ctrl-C stops it. `make up ARGS=--reset` starts anew.
 up:
-	cargo build --release --locked --bins
+	cargo build --release --locked $(PROGRAMS:%=--bin %)
 	./target/release/guildhall dev $(ARGS)
 
 # Needs Rust, a C compiler and PostgreSQL (15 or newer); says so where one is missing.

@@ -198,6 +198,11 @@ fn address(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<String, S
     let rule = option(pool, method, "guildhall.access.v1.rule");
     let self_field = rule.as_ref().and_then(|r| r.as_message().map(|m| text(m, "self_field"))).unwrap_or_default();
     let myself = if self_field.is_empty() { "None".to_owned() } else { self_path(&input, &self_field)? };
+    // What if I were owner? That is a question about the organization, and about oneself no more.
+    let myself = match input.get_field_by_name("contextual_bindings") {
+        Some(_) => format!("if self.contextual_bindings.is_empty() {{ {myself} }} else {{ None }}"),
+        None => myself,
+    };
     Ok(format!(
         "impl Addressed for {} {{\n    fn organization_id(&self) -> Option<&str> {{ {organization} }}\n    \
          fn self_id(&self) -> Option<&str> {{ {myself} }}\n}}\n",

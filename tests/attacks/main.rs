@@ -13,7 +13,7 @@
 //! | claim | here | in `e2e` |
 //! |---|---|---|
 //! | a token that was taken back is good nowhere, at once | | `epochs`, `revocation`, `sso_ends`, `bad_tokens`, `token_ages`, `offline_verifier` |
-//! | an open stream ends with the right to it | `stale` | `replicas::watch`, `invalidations`, `embedded` |
+//! | an open stream ends with the right to it, whichever way it goes | `stale` | `replicas::watch`, `invalidations`, `embedded` |
 //! | no decision outlives what it was made of | `stale` | `replicas::storm`, `replicas::truth`, `conditions` |
 //! | an invitation is replayed, edited, accepted by fifty at once or by somebody else | `rights` | `invitations`, `inviting` |
 //! | an inviter was demoted, suspended, removed | `rights` | `invitations` |
@@ -38,6 +38,7 @@ mod pages;
 mod rights;
 mod siege;
 mod stale;
+mod stale_imports;
 mod state;
 mod timing;
 mod twin;

@@ -20,16 +20,16 @@ use api::{
 };
 
 /// A right is asked for again each second, and a machine with three other tests on it takes its time.
-const WITHIN: Duration = Duration::from_secs(5);
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const WITHIN: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
-fn with_token<T>(message: T, token: &str) -> Request<T> {
+pub fn with_token<T>(message: T, token: &str) -> Request<T> {
     let mut request = Request::new(message);
     request.metadata_mut().insert("authorization", MetadataValue::try_from(format!("Bearer {token}")).unwrap());
     request
 }
 
-fn channel(address: std::net::SocketAddr) -> Channel {
+pub fn channel(address: std::net::SocketAddr) -> Channel {
     Channel::from_shared(format!("http://{address}")).unwrap().connect_lazy()
 }
 
@@ -117,7 +117,7 @@ async fn write_on(project: &Project<'_>, organization: &Organization<'_>, until:
     }
 }
 
-async fn take_back(what: &str, project: &Project<'_>, organization: &Organization<'_>, member: &Member) {
+pub async fn take_back(what: &str, project: &Project<'_>, organization: &Organization<'_>, member: &Member) {
     let account = &project.account;
     let one = json!({"organization_id": organization.id});
     match what {
@@ -181,11 +181,8 @@ async fn a_stream_ends_with_whatever_gave_a_right_to_it() {
 /// More than all that lies between a stream's writer and its reader may hold.
 const RECORDS: usize = 12_000;
 
-/// A stream that has an end is no way round either: whoever reads it slowly gets what was under way, and no more.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_export_that_is_read_slowly_ends_with_the_right_to_it() {
-    let cluster = Cluster::shared().await;
-    let project = cluster.project().await;
+/// An organization of many resources.
+async fn large<'c>(project: &Project<'c>) -> Organization<'c> {
     let types = json!({"catalog": {"resource_types": [{"name": "document", "verbs": ["read"]}]}});
     project.account.call("CatalogService/UpdateCatalog", types).await;
     let organization = project.organization("large").await;
@@ -197,11 +194,25 @@ async fn an_export_that_is_read_slowly_ends_with_the_right_to_it() {
         let register = json!({"organization_id": organization.id, "resources": resources});
         project.account.call("ResourceService/RegisterResources", register).await;
     }
-    let reader = organization.join("reader", &["owner"]).await;
-    let subject = Subject { subject: Some(subject::Subject::MemberId(reader.id.clone())) };
+    organization
+}
+
+/// A way to the gateway on which little is under way at once.
+async fn narrow(cluster: &Cluster) -> AuthorizationServiceClient<Channel> {
     let narrow = Channel::from_shared(format!("http://{}", cluster.access().gateway)).unwrap();
     let narrow = narrow.initial_stream_window_size(16 * 1024).initial_connection_window_size(64 * 1024);
-    let mut client = AuthorizationServiceClient::new(narrow.connect().await.unwrap());
+    AuthorizationServiceClient::new(narrow.connect().await.unwrap())
+}
+
+/// A stream that has an end is no way round either: whoever reads it slowly gets what was under way, and no more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_export_that_is_read_slowly_ends_with_the_right_to_it() {
+    let cluster = Cluster::shared().await;
+    let project = cluster.project().await;
+    let organization = large(&project).await;
+    let reader = organization.join("reader", &["owner"]).await;
+    let subject = Subject { subject: Some(subject::Subject::MemberId(reader.id.clone())) };
+    let mut client = narrow(cluster).await;
     let export = ExportOrganizationRequest { organization_id: organization.id.clone(), consistency: None };
     let list = ListResourcesRequest {
         organization_id: organization.id.clone(),
@@ -248,6 +259,34 @@ async fn an_export_that_is_read_slowly_ends_with_the_right_to_it() {
     let expected = [Code::Unauthenticated, Code::PermissionDenied];
     assert!(expected.contains(&export_ended.code()), "{records}: {export_ended:?}");
     assert!(expected.contains(&list_ended.code()), "{resources}: {list_ended:?}");
+}
+
+/// Nor is one that begins with all there is: the whole is not completed for somebody who may not have it any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_whose_start_is_read_slowly_ends_with_the_right_to_it() {
+    let cluster = Cluster::shared().await;
+    let project = cluster.project().await;
+    let organization = large(&project).await;
+    let reader = organization.join("reader", &["admin"]).await;
+    let organization_id = organization.id.clone();
+    let watch = WatchRevisionsRequest { organization_id, include_changes: true, ..Default::default() };
+    let mut client = narrow(cluster).await;
+    let mut stream = client.watch_revisions(with_token(watch, &reader.tokens.access)).await.unwrap().into_inner();
+    let mut facts = stream.message().await.unwrap().expect("where it begins").facts.len();
+    take_back("a removal", &project, &organization, &reader).await;
+    tokio::time::sleep(WITHIN).await;
+    let ended = loop {
+        match stream.message().await {
+            Ok(Some(part)) => {
+                facts += part.facts.len();
+                assert!(part.revision.is_empty(), "the whole was told, in {facts} facts");
+            }
+            Ok(None) => panic!("it ends after {facts} facts as if all were well"),
+            Err(status) => break status,
+        }
+    };
+    let expected = [Code::Unauthenticated, Code::PermissionDenied];
+    assert!(facts < RECORDS && expected.contains(&ended.code()), "{facts}: {ended:?}");
 }
 
 /// A verifier's stream ends with the project's credential, however that ends.

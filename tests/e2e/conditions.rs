@@ -206,6 +206,34 @@ async fn bindings_for_one_question_count_there_and_nowhere_else() {
     project.account.refused(CHECK, with(json!(vec![grant; 101])), Code::InvalidArgument, "INVALID_FIELDS").await;
 }
 
+/// About themselves anybody may ask. What they could do if they were somebody else is a question about the organization.
+#[tokio::test]
+async fn who_may_not_ask_about_others_asks_about_no_other_self() {
+    let project = Cluster::shared().await.project().await;
+    let acme = project.organization("acme").await;
+    product(&acme).await;
+    let person = acme.join("grace", &["member"]).await;
+    let (grace, asks) = (member(&person), &person.caller);
+    let resource = json!({"type": "document", "id": "42"});
+    let questions = [
+        (CHECK, question(&acme, &grace, json!({}))),
+        (
+            "AuthorizationService/ListPermissions",
+            json!({"organization_id": acme.id, "subject": grace, "resource": resource}),
+        ),
+        (
+            "AuthorizationService/ListResources",
+            json!({"organization_id": acme.id, "subject": grace, "permission": "document:read", "resource_type": "document"}),
+        ),
+    ];
+    for (method, mut asked) in questions {
+        asks.call(method, asked.clone()).await;
+        asked["contextual_bindings"] = json!([{"subject": grace, "role_id": "owner"}]);
+        asks.refused(method, asked.clone(), Code::PermissionDenied, "PERMISSION_MISSING").await;
+        acme.owner().caller.call(method, asked).await;
+    }
+}
+
 #[tokio::test]
 async fn an_update_changes_when_a_binding_applies_and_is_judged_as_a_grant() {
     let project = Cluster::shared().await.project().await;

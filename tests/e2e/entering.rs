@@ -273,7 +273,7 @@ async fn a_member_goes_from_one_organization_to_another_and_proves_nothing_anew(
     let back = in_globex.call(SWITCH, json!({"organization_id": acme.id})).await;
     let mut database = crate::tenant_walls::superuser(cluster).await;
     let ends: Vec<(String, String)> = sqlx::query_as(
-        "select latest_time::text, auth_factors::text from member.session where session_id::text = any ($1)",
+        "select latest_time::text, auth_factors #>> '{0,time}' from member.session where session_id::text = any ($1)",
     )
     .bind(
         [&first, &text(&there, "member_session.session_id"), &text(&back, "member_session.session_id")]
@@ -302,6 +302,66 @@ async fn a_member_goes_from_one_organization_to_another_and_proves_nothing_anew(
     gateway.call("SessionService/ExchangeSession", exchange.clone()).await;
     ada.caller.call("AuthenticationService/SignOut", json!({})).await;
     gateway.refused("SessionService/ExchangeSession", exchange, Code::Unauthenticated, "CREDENTIAL_REVOKED").await;
+}
+
+/// From organization to organization: whoever had the first token had all that came of it.
+#[tokio::test]
+async fn what_came_of_a_session_ends_when_that_is_ended() {
+    let cluster = Cluster::shared().await;
+    let project = cluster.project().await;
+    let mut organizations = Vec::new();
+    for name in ["acme", "globex", "initech"] {
+        organizations.push(project.organization(name).await);
+    }
+    let [acme, globex, initech] = &organizations[..] else { panic!() };
+    let ada = acme.join("ada", &["member"]).await;
+    for other in [globex, initech] {
+        let create = json!({"organization_id": other.id, "member": {"email_address": ada.email}, "roles": ["member"]});
+        project.account.call("MemberService/CreateMember", create).await;
+    }
+    let (refresh, who) = ("AuthenticationService/RefreshSession", "AuthenticationService/WhoAmI");
+    let switch = async |from: &str, to: &Organization<'_>| {
+        let there = cluster.bearer(from).call(SWITCH, json!({"organization_id": to.id})).await;
+        (text(&there, "access_token"), text(&there, "refresh_token"))
+    };
+    let is_over = async |(access, token): &(String, String)| {
+        let begun = std::time::Instant::now();
+        while cluster.bearer(access).try_call(who, json!({})).await.is_ok() {
+            assert!(
+                begun.elapsed() < std::time::Duration::from_secs(3),
+                "what came of an ended session is good for seconds"
+            );
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        let refused = json!({"refresh_token": token});
+        project.anyone().refused(refresh, refused, Code::Unauthenticated, "REFRESH_TOKEN_REFUSED").await;
+    };
+
+    // Signing out where one went to ends what came of that, and not what it came of.
+    let second = switch(&ada.tokens.access, globex).await;
+    let third = switch(&second.0, initech).await;
+    cluster.bearer(&second.0).call("AuthenticationService/SignOut", json!({})).await;
+    is_over(&second).await;
+    is_over(&third).await;
+    ada.caller.call(who, json!({})).await;
+
+    // By whomever the first is ended: by its organization, or because one of its tokens was used twice.
+    let second = switch(&ada.tokens.access, globex).await;
+    let back = switch(&second.0, acme).await;
+    let owner = &acme.owner().caller;
+    let session = text(&ada.caller.call(who, json!({})).await, "session_id");
+    let revoke = json!({"organization_id": acme.id, "session_id": session});
+    owner.call("SessionService/RevokeSession", revoke).await;
+    for gone in [&second, &back] {
+        is_over(gone).await;
+    }
+    let ada = acme.again(&ada).await;
+    let second = switch(&ada.tokens.access, globex).await;
+    let traded = project.anyone().call(refresh, json!({"refresh_token": ada.tokens.refresh})).await;
+    project.anyone().call(refresh, json!({"refresh_token": text(&traded, "refresh_token")})).await;
+    let used = json!({"refresh_token": ada.tokens.refresh});
+    project.anyone().refused(refresh, used, Code::Unauthenticated, "REFRESH_TOKEN_REFUSED").await;
+    is_over(&second).await;
 }
 
 #[tokio::test]

@@ -73,3 +73,32 @@ async fn a_transaction_that_holds_the_feed_back_lets_nobody_pass_unknown() {
     }
     assert_eq!(refused(&ada.caller).await.0, Code::Unauthenticated);
 }
+
+/// Services look for themselves; who asks whether a token is good has nothing but the answer.
+#[tokio::test]
+async fn no_token_is_called_good_while_any_services_news_are_missing() {
+    let cluster = Cluster::start().await;
+    let project = cluster.project().await;
+    let acme = project.organization("acme").await;
+    let token = json!({"token": acme.owner().tokens.access});
+    let introspect = "TokenService/IntrospectToken";
+    project.account.call(introspect, token.clone()).await;
+    cluster.stop("authz-service");
+    let begun = Instant::now();
+    loop {
+        match project.account.try_call(introspect, token.clone()).await {
+            Err(refused) => {
+                assert_eq!((refused.code, refused.reason.as_str()), (Code::Unavailable, "UNAVAILABLE"), "{refused:?}");
+                break;
+            }
+            Ok(_) => assert!(begun.elapsed() < LAG + SLACK, "a token is called good that may have been revoked"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    cluster.go_on("authz-service");
+    let begun = Instant::now();
+    while project.account.try_call(introspect, token.clone()).await.is_err() {
+        assert!(begun.elapsed() < LAG + SLACK, "the gateway does not recover");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

@@ -231,6 +231,42 @@ async fn whoever_is_added_while_their_address_changes_has_the_address_of_their_i
     assert_eq!(text(&project.account.call("MemberService/GetMember", shown).await, "email_address"), new);
 }
 
+/// The code is right, and waits to be written down behind another address.
+#[tokio::test]
+async fn whoever_proves_an_address_has_proven_no_other_that_comes_meanwhile() {
+    let cluster = Cluster::shared().await;
+    let project = cluster.project().await;
+    let acme = project.organization("acme").await;
+    let grace = acme.join("grace", &["member"]).await;
+    let identity = identity_of(&acme, &grace.id).await.parse::<tenancy::IdentityId>().unwrap().uuid().to_string();
+    let new = unique("grace") + "@victim.test";
+    let mut database = superuser(cluster).await;
+    let start = json!({"email_address": grace.email, "organization_slug": acme.slug});
+    let challenge = project.anyone().call(crate::entering::START, start).await;
+    let code = cluster.mails(&grace.email, 1).await[0].code();
+    let complete = json!({"challenge_id": text(&challenge, "challenge_id"), "code": code});
+
+    // As an update of the identity does it: behind the lock of the pool's head.
+    sqlx::query("begin").execute(&mut database).await.unwrap();
+    let lock = "select from member.head h join member.identity i on h.organization_id = i.organization_id
+         where i.identity_id = $1::uuid for update of h";
+    sqlx::query(lock).bind(&identity).execute(&mut database).await.unwrap();
+    let moved = "update member.identity set email_address = $1 where identity_id = $2::uuid";
+    sqlx::query(moved).bind(&new).bind(&identity).execute(&mut database).await.unwrap();
+    let anyone = project.anyone();
+    let completed = anyone.try_call(crate::entering::COMPLETE, complete);
+    let commit = async {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        sqlx::query("commit").execute(&mut database).await.unwrap();
+    };
+    let (completed, ()) = futures::future::join(completed, commit).await;
+    let refused = completed.expect_err("the address is hers no more");
+    assert_eq!((refused.code, refused.reason.as_str()), (Code::Unauthenticated, "SIGN_IN_FAILED"), "{refused:?}");
+    let proven = "select email_verified from member.identity where identity_id = $1::uuid";
+    let proven: bool = sqlx::query_scalar(proven).bind(&identity).fetch_one(&mut database).await.unwrap();
+    assert!(!proven, "nobody has proven {new}");
+}
+
 #[tokio::test]
 async fn a_suspended_person_is_out_everywhere() {
     let cluster = Cluster::shared().await;

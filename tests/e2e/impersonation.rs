@@ -98,6 +98,31 @@ async fn who_acts_as_a_member_may_what_the_member_may_and_is_seen_to_be_the_one(
 }
 
 #[tokio::test]
+async fn whoever_may_act_no_more_acts_no_more() {
+    let cluster = Cluster::shared().await;
+    let project = cluster.project().await;
+    let acme = project.organization("acme").await;
+    let support = role(&acme, &["guildhall.member:impersonate", "guildhall.member:*"]).await;
+    let (grace, ada) = (acme.join("grace", &[&support]).await, acme.join("ada", &[&support]).await);
+    let token = act_as(cluster, &ada.id, &grace.tokens.access, &[]).await.token();
+    let (acting, directly) = (cluster.bearer(&token), cluster.bearer_at(cluster.access().member, Some(&token)));
+    let members = json!({"organization_id": acme.id});
+    acting.call("MemberService/ListMembers", members.clone()).await;
+    let held = json!({"organization_id": acme.id, "subject": {"member_id": grace.id}});
+    let bindings = project.account.call("BindingService/ListBindings", held).await;
+    let binding = json!({"organization_id": acme.id, "binding_id": text(&bindings, "bindings.0.binding_id")});
+    project.account.call("BindingService/DeleteBinding", binding).await;
+    // At a service at once, whatever it has heard; and everywhere within a second.
+    let refused = directly.try_call("MemberService/ListMembers", members).await.expect_err("she acts as Ada still");
+    let told = (refused.code, refused.reason.as_str());
+    let known = [(Code::PermissionDenied, "PERMISSION_MISSING"), (Code::Unauthenticated, "CREDENTIAL_REVOKED")];
+    assert!(known.contains(&told), "{refused:?}");
+    ends(&acting).await;
+    // Ada goes on.
+    ada.caller.call("AuthenticationService/WhoAmI", json!({})).await;
+}
+
+#[tokio::test]
 async fn a_role_given_by_an_impersonator_is_given_by_them_at_authz_service_too() {
     let cluster = Cluster::shared().await;
     let project = cluster.project().await;

@@ -1,12 +1,17 @@
 //! Invitations: accepted once, by whoever holds the secret, for as long as the inviter could still grant them.
 
 use futures::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::{
     Cluster,
-    caller::{text, unique},
+    caller::{Organization, text, unique},
 };
 use tonic::Code;
+
+use crate::{
+    entering::{SELECT, prove, select, somebody},
+    joining::member,
+};
 
 const ACCEPT: &str = "InvitationService/AcceptInvitation";
 
@@ -77,4 +82,80 @@ async fn a_demoted_or_removed_inviter_can_no_longer_let_anybody_in() {
     project.anyone().refused(ACCEPT, json!({"token": token}), Code::FailedPrecondition, "INVITER_LOST_RIGHTS").await;
     let members = project.account.call("MemberService/ListMembers", json!({"organization_id": acme.id})).await;
     assert_eq!(members["members"].as_array().unwrap().len(), 1, "the owner alone");
+}
+
+/// The states of the invitations that an address got, oldest first.
+async fn states(organization: &Organization<'_>, email: &str) -> Vec<String> {
+    let list = json!({"organization_id": organization.id, "page_size": 500});
+    let listed = organization.project.account.call("InvitationService/ListInvitations", list).await;
+    let theirs = |invitation: &&Value| invitation["email_address"] == json!(email);
+    listed["invitations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(theirs)
+        .map(|invitation| text(invitation, "state"))
+        .collect()
+}
+
+async fn remove(organization: &Organization<'_>, member: &Value) {
+    let remove = json!({"organization_id": organization.id, "member_id": member["member_id"]});
+    organization.project.account.call("MemberService/RemoveMember", remove).await;
+}
+
+#[tokio::test]
+async fn whoever_was_invited_and_came_in_by_another_way_stays_out_once_removed() {
+    let project = Cluster::shared().await.project().await;
+    let acme = project.organization("acme").await;
+    let added = |email: &str| json!({"member": {"email_address": email}, "roles": ["member"]});
+    let [ada, grace] = ["ada", "grace"].map(|name| unique(name) + "@acme.test");
+    let links = [acme.invite(&ada, &["admin"]).await, acme.invite(&grace, &["admin"]).await];
+    let mut alone = added(&ada);
+    alone["organization_id"] = json!(acme.id);
+    project.account.call("MemberService/CreateMember", alone).await;
+    let batch = json!({"organization_id": acme.id, "members": [added(&grace)]});
+    project.account.call("MemberService/BatchCreateMembers", batch).await;
+
+    for (email, link) in [&ada, &grace].into_iter().zip(&links) {
+        // They are members with the roles that they were added with, and the offer is withdrawn.
+        let there = member(&acme, email).await.unwrap();
+        assert_eq!((text(&there, "roles.0.key"), there["roles"].as_array().unwrap().len()), ("member".to_owned(), 1));
+        assert_eq!(states(&acme, email).await, ["INVITATION_STATE_REVOKED"]);
+        let accept = json!({"token": link});
+        project.anyone().refused(ACCEPT, accept.clone(), Code::AlreadyExists, "MEMBER_EMAIL_TAKEN").await;
+        remove(&acme, &there).await;
+        project.anyone().refused(ACCEPT, accept, Code::FailedPrecondition, "INVITATION_NOT_PENDING").await;
+        let enter = select(&acme, &somebody(&project, email).await);
+        project.anyone().refused(SELECT, enter, Code::Unauthenticated, "SIGN_IN_FAILED").await;
+        assert!(member(&acme, email).await.is_none());
+    }
+    let events = json!({"organization_id": acme.id, "page_size": 500});
+    let events = project.account.call("EventService/ListEvents", events).await;
+    let withdrawn = |event: &&Value| event["kind"] == json!("invitation.revoked");
+    assert_eq!(events["events"].as_array().unwrap().iter().filter(withdrawn).count(), 2, "{events}");
+    let chain = project.account.call("EventService/VerifyChain", json!({"organization_id": acme.id})).await;
+    assert_eq!(chain["valid"], true, "{chain}");
+
+    // Invited anew, they are welcome.
+    let again = json!({"organization_id": acme.id, "invitation": {"email_address": ada}, "roles": ["member"], "return_token": true});
+    let again = project.account.call("InvitationService/CreateInvitation", again).await;
+    project.anyone().call(ACCEPT, json!({"token": text(&again, "token")})).await;
+    prove(&project, &ada, json!({"organization_slug": acme.slug})).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_removal_withdraws_what_waits_for_the_members_address() {
+    let project = Cluster::shared().await.project().await;
+    let acme = project.organization("acme").await;
+    let ada = acme.join("ada", &["member"]).await;
+    // Invited at an address that was not theirs yet.
+    let new = unique("countess") + "@acme.test";
+    let link = acme.invite(&new, &["admin"]).await;
+    let there = member(&acme, &ada.email).await.unwrap();
+    let moved = json!({"identity_id": there["identity_id"], "email_address": new});
+    project.account.call("IdentityService/UpdateIdentity", json!({"identity": moved})).await;
+    assert_eq!(states(&acme, &new).await, ["INVITATION_STATE_PENDING"]);
+    remove(&acme, &there).await;
+    assert_eq!(states(&acme, &new).await, ["INVITATION_STATE_REVOKED"]);
+    project.anyone().refused(ACCEPT, json!({"token": link}), Code::FailedPrecondition, "INVITATION_NOT_PENDING").await;
 }

@@ -1,6 +1,6 @@
 //! Inviting: many at once, again, by the organization's rules, and for whom an invitation is.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
@@ -108,6 +108,46 @@ async fn a_resent_invitation_opens_by_the_new_secret_alone_and_not_too_soon() {
     owner.refused(CREATE, create, Code::AlreadyExists, "INVITATION_PENDING").await;
     project.anyone().call(ACCEPT, json!({"token": text(&back, "token")})).await;
     owner.refused(RESEND, about, Code::FailedPrecondition, "INVITATION_NOT_PENDING").await;
+}
+
+/// The old secret was looked at while it was good. What counts is what the invitation opens by when somebody becomes a member.
+#[tokio::test]
+async fn an_acceptance_under_way_by_the_old_secret_is_refused_once_the_invitation_was_sent_again() {
+    let cluster = Cluster::shared().await;
+    let project = cluster.project().await;
+    let acme = project.organization("acme").await;
+    let email = unique("grace") + "@acme.test";
+    let create = json!({"organization_id": acme.id, "invitation": {"email_address": email}, "roles": ["member"], "return_token": true});
+    let made = project.account.call(CREATE, create).await;
+    age(cluster, &made, "61 seconds").await;
+
+    // The roles of the organization are held still, so the acceptance waits for its own, announced and not there yet.
+    let uuid = acme.id.parse::<tenancy::OrganizationId>().unwrap().uuid();
+    let mut database = superuser(cluster).await;
+    let held = format!("select from authz.head where organization_id = '{uuid}' for update");
+    let announced =
+        format!("select exists (select from member.prospect where organization_id = '{uuid}' and not abandoned)");
+    sqlx::query("begin").execute(&mut database).await.unwrap();
+    sqlx::query(AssertSqlSafe(held)).execute(&mut database).await.unwrap();
+    let anyone = project.anyone();
+    let accepted = anyone.try_call(ACCEPT, json!({"token": text(&made, "token")}));
+    let resent = async {
+        let begun = Instant::now();
+        while !sqlx::query_scalar::<_, bool>(AssertSqlSafe(announced.clone())).fetch_one(&mut database).await.unwrap() {
+            assert!(begun.elapsed() < Duration::from_secs(5), "the acceptance does not begin");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let resend =
+            json!({"organization_id": acme.id, "invitation_id": text(&made, "invitation_id"), "return_token": true});
+        let again = project.account.call(RESEND, resend).await;
+        sqlx::query("rollback").execute(&mut database).await.unwrap();
+        text(&again, "token")
+    };
+    let (accepted, token) = futures::future::join(accepted, resent).await;
+    let refused = accepted.unwrap_err();
+    assert_eq!((refused.code, refused.reason.as_str()), (Code::FailedPrecondition, "INVITATION_NOT_PENDING"));
+    anyone.refused(ACCEPT, json!({"token": text(&made, "token")}), Code::NotFound, "INVITATION_UNKNOWN").await;
+    anyone.call(ACCEPT, json!({"token": token})).await;
 }
 
 #[tokio::test]

@@ -284,3 +284,39 @@ async fn a_claim_that_is_not_proven_comes_second_or_went_stale_opens_nothing() {
     assert!(choices(&project, &token, 50).await.is_empty());
     assert!(member(&acme, &eve).await.is_none());
 }
+
+/// As by another replica: what is known changes while members are looked at, everybody is looked at anew by what it is now, and only then
+/// does the first come to its end, with what it knew.
+#[tokio::test]
+async fn members_are_looked_at_once_more_behind_whoever_still_did_so_by_what_was_known_before() {
+    let cluster = testkit::Cluster::start().await;
+    let project = cluster.project().await;
+    let acme = project.organization("acme").await;
+    let domain = acme.owner().email.split_once('@').unwrap().1.to_owned();
+    let mut database = crate::tenant_walls::superuser(&cluster).await;
+    let counted = "create table public.begun (n int);
+         create function public.count_begun() returns trigger language plpgsql security definer
+             as $$ begin insert into public.begun values (1); return null; end $$;
+         create trigger begun after insert on member.domain_review for each row execute function public.count_begun()";
+    sqlx::raw_sql(counted).execute(&mut database).await.unwrap();
+    // It is taken, and stands still where it asks for the roles.
+    cluster.stop("authz-service");
+    let begin = "insert into member.domain_review (organization_id, project_id, domain)
+         select organization_id, project_id, $2 from member.head where organization_id = $1::uuid";
+    let organization = acme.id.parse::<tenancy::OrganizationId>().unwrap().uuid().to_string();
+    sqlx::query(begin).bind(&organization).bind(&domain).execute(&mut database).await.unwrap();
+    let taken = "select next_try_time > now() from member.domain_review where domain = $1";
+    let begun = Instant::now();
+    while !sqlx::query_scalar::<_, bool>(taken).bind(&domain).fetch_one(&mut database).await.unwrap() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "nobody takes it");
+        sleep(Duration::from_millis(5)).await;
+    }
+    sqlx::query("delete from member.domain_review").execute(&mut database).await.unwrap();
+    cluster.go_on("authz-service");
+    let begun = Instant::now();
+    let count = "select count(*) from public.begun";
+    while sqlx::query_scalar::<_, i64>(count).fetch_one(&mut database).await.unwrap() < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "what it gave by what was known before stays");
+        sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -80,6 +80,7 @@ mod sso;
 mod sso_ends;
 mod sso_factors;
 mod sso_links;
+mod sso_mix_up;
 mod streams;
 mod telemetry;
 mod tenant_walls;

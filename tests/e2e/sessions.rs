@@ -213,3 +213,56 @@ async fn a_mailed_code_is_good_once_and_for_five_tries() {
     project.anyone().refused(complete, guess, Code::Unauthenticated, "SIGN_IN_FAILED").await;
     assert!(project.cluster.delivered(&nobody).is_empty());
 }
+
+/// However many organizations there are at which a code for an address can be asked for.
+#[tokio::test]
+async fn the_codes_of_all_organizations_for_one_address_have_ten_tries_together() {
+    let project = Cluster::shared().await.project().await;
+    let email = unique("grace") + "@acme.test";
+    let (start, complete) = ("AuthenticationService/StartEmailSignIn", "AuthenticationService/CompleteEmailSignIn");
+    let mut challenges = Vec::new();
+    for at in 0..3 {
+        let organization = project.organization("acme").await;
+        let create = json!({"organization_id": organization.id, "member": {"email_address": email}});
+        project.account.call("MemberService/CreateMember", create).await;
+        let at_it = json!({"email_address": email, "organization_slug": organization.slug});
+        let challenge = text(&project.anyone().call(start, at_it).await, "challenge_id");
+        let code = project.cluster.mails(&email, at + 1).await[at].code();
+        challenges.push(json!({"challenge_id": challenge, "code": code}));
+    }
+    // Three were begun: seven are left.
+    for (challenge, tries) in [(0, 5), (1, 2)] {
+        let mut guess = challenges[challenge].clone();
+        guess["code"] = json!(if guess["code"] == "000000" { "000001" } else { "000000" });
+        for _ in 0..tries {
+            project.anyone().refused(complete, guess.clone(), Code::Unauthenticated, "SIGN_IN_FAILED").await;
+        }
+    }
+    for right in &challenges {
+        project.anyone().refused(complete, right.clone(), Code::Unauthenticated, "SIGN_IN_FAILED").await;
+    }
+}
+
+/// The moment from which sessions count is in the new row, and the new row is not there yet.
+#[tokio::test]
+async fn nobody_signs_in_by_a_password_while_another_is_being_set() {
+    let cluster = Cluster::shared().await;
+    let project = cluster.project().await;
+    let acme = project.organization("acme").await;
+    let (grace, other) = (acme.join("grace", &["member"]).await, acme.join("other", &["member"]).await);
+    let mut database = superuser(cluster).await;
+    let set = "update member.identity set sessions_from = clock_timestamp(),
+             password_hash = (select password_hash from member.identity where email_address = $2)
+         where email_address = $1";
+    sqlx::query("begin").execute(&mut database).await.unwrap();
+    sqlx::query(set).bind(&grace.email).bind(&other.email).execute(&mut database).await.unwrap();
+    let signed_in = acme.sign_in(&grace.email, &grace.password);
+    let commit = async {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        sqlx::query("commit").execute(&mut database).await.unwrap();
+    };
+    let (signed_in, ()) = futures::future::join(signed_in, commit).await;
+    let refused = signed_in.expect_err("whoever knew the password before is out");
+    assert_eq!(refused.reason, "SIGN_IN_FAILED", "{refused:?}");
+    acme.sign_in(&grace.email, &other.password).await.unwrap();
+}

@@ -10,8 +10,12 @@ use testkit::{
 use tokio::time::sleep;
 use tonic::Code;
 
-use crate::entering::{SELECT, SIGN_IN, SIGN_UP, START, choices, intermediate, prove, somebody};
-use crate::half_states::insist;
+use crate::{
+    entering::{SELECT, SIGN_IN, SIGN_UP, START, choices, intermediate, prove, somebody},
+    half_states::insist,
+    purge::{expire, purged},
+    tenant_walls::superuser,
+};
 
 const PASSWORD: &str = "a horse of her own";
 
@@ -212,4 +216,45 @@ async fn a_sign_up_that_a_crash_cut_off_is_finished_by_whoever_comes_first() {
         }
     }
     assert_eq!(all(&project).await, left, "none is there twice, and none is nobody's");
+}
+
+/// What a project has done away with is not made again for somebody who had begun to sign up with it.
+#[tokio::test]
+async fn an_unfinished_sign_up_does_not_bring_back_an_organization_that_was_deleted_or_purged() {
+    let cluster = Cluster::start().await;
+    let project = cluster.project().await;
+    let mut database = superuser(&cluster).await;
+    for purge in [false, true] {
+        let email = unique("ada") + "@people.test";
+        serves_again(&project).await;
+        let token = somebody(&project, &email).await;
+        let request = json!({"intermediate_session_token": token, "request_id": unique("r"), "organization": {"display_name": "Acme"}});
+        let pid = cluster.pid("member-service").unwrap();
+        cluster.arm("sign-up/organization-made");
+        let _ = project.anyone().try_call(SIGN_UP, request.clone()).await;
+        assert!(!cluster.armed(), "nothing was begun");
+        // No sweep finishes it before it is deleted.
+        let begun = "update member.founding set next_try_time = now() + interval '1 hour' where email_address = $1 returning founded_id::text";
+        let begun: String = sqlx::query_scalar(begun).bind(&email).fetch_one(&mut database).await.unwrap();
+        let id = tenancy::OrganizationId::from_uuid(begun.parse().unwrap()).to_string();
+        cluster.restarted("member-service", pid).await;
+        insist(&project.account, "OrganizationService/DeleteOrganization", &json!({"organization_id": id})).await;
+        if purge {
+            expire(&mut database, &id).await;
+            purged(&mut database, &id).await;
+        }
+
+        serves_again(&project).await;
+        project.anyone().refused(SIGN_UP, request.clone(), Code::NotFound, "NOT_FOUND").await;
+        let left =
+            project.account.try_call("OrganizationService/GetOrganization", json!({"organization_id": id})).await;
+        match left {
+            Ok(left) if !purge => assert_eq!(left["state"], "ORGANIZATION_STATE_DELETED"),
+            Err(refused) if purge => assert_eq!((refused.code, refused.reason.as_str()), (Code::NotFound, "NOT_FOUND")),
+            left => panic!("purged: {purge}, {left:?}"),
+        }
+        // The sign-in is good for another.
+        let another = project.anyone().call(SIGN_UP, request).await;
+        assert_ne!(text(&another, "member_session.organization_id"), id);
+    }
 }

@@ -116,7 +116,7 @@ pub fn at(organization: &Organization<'_>) -> Value {
     json!({"organization_slug": organization.slug})
 }
 
-async fn add(organization: &Organization<'_>, email: &str) -> Value {
+pub async fn add(organization: &Organization<'_>, email: &str) -> Value {
     let create = json!({"organization_id": organization.id, "member": {"email_address": email}, "roles": ["member"]});
     organization.project.account.call("MemberService/CreateMember", create).await
 }

@@ -52,6 +52,24 @@ async fn a_token_for_less_is_good_for_that_alone() {
         let refused = "InvitationService/CreateInvitation";
         caller.refused(refused, invite.clone(), Code::PermissionDenied, "PERMISSION_MISSING").await;
     }
+    // Nor what a batch or an import makes by the way, which asks for more than their own permission.
+    let (member, group) = (json!({"member_id": admin.id}), tenancy::GroupId::new().to_string());
+    let join = |group: &str| json!({"add_group_member": {"group_id": group, "subject": member}});
+    let made = json!({"create_group": {"group_id": group, "display_name": "x"}});
+    let apply = |changes: Value| json!({"organization_id": acme.id, "changes": changes});
+    let grant = json!({"create_binding": {"subject": member, "role_id": "owner"}});
+    let batch = [("scope", "guildhall.binding:apply guildhall.group:create guildhall.group:update")];
+    let robot = robot_of_project(&project).await.token(cluster).await;
+    for token in [admin.tokens.access.clone(), robot] {
+        let caller = cluster.bearer(&exchange(cluster, &token, &batch).await.token());
+        let refused = "BindingService/ApplyChanges";
+        let more = [json!([grant]), json!([join(&group), grant])];
+        for changes in more {
+            caller.refused(refused, apply(changes), Code::PermissionDenied, "PERMISSION_MISSING").await;
+        }
+    }
+    let caller = cluster.bearer(&exchange(cluster, &admin.tokens.access, &batch).await.token());
+    caller.call("BindingService/ApplyChanges", apply(json!([made, join(&group)]))).await;
     let caller = cluster.bearer(&narrow);
     // Not even about oneself, but to read who one is.
     let own = json!({"organization_id": acme.id, "member_id": admin.id});

@@ -17,7 +17,7 @@ const jwk = { ...(await jose.exportJWK(keys.privateKey)), alg: 'RS256', use: 'si
 const client = (client_id) => ({
   client_id,
   client_secret: `the secret of ${client_id}`,
-  redirect_uris: ['https://app.example.test/callback', 'https://app.example.test/other'],
+  redirect_uris: ['https://app.example.test/callback', 'https://app.example.test/other', 'https://app.example.test/sso'],
   grant_types: ['authorization_code'],
   response_types: ['code'],
 });
@@ -39,6 +39,12 @@ const provider = new Provider(issuer, {
     return claims && { accountId: id, claims: async () => ({ sub: id, ...claims }) };
   },
 });
+
+// A connection's own redirect URI has its id, which is known later than the clients are.
+const { redirectUriAllowed } = provider.Client.prototype;
+provider.Client.prototype.redirectUriAllowed = function allowed(uri) {
+  return redirectUriAllowed.call(this, uri.replace(/^(https:\/\/app\.example\.test\/sso)\/connection_[0-9a-z]+$/, '$1'));
+};
 
 // What a provider that is not honest, or not careful, could hand out: other claims under a good signature, or another signature.
 async function tampered(token, { claims, alg, secret, foreign }) {

@@ -25,6 +25,9 @@ use crate::{
     verify::{Verifier, now},
 };
 
+/// What acting as a member takes.
+pub const IMPERSONATE: &str = "guildhall.member:impersonate";
+
 /// One service's door: who calls, and the scope that they may act in.
 #[derive(Clone)]
 pub struct Access {
@@ -67,12 +70,12 @@ impl Access {
     /// Who called which method, as the layer left it. A method of another audience than its handler asks for is refused: a
     /// handler cannot take a wider scope than the contract says.
     fn authenticated<T>(&self, request: &Request<T>, audiences: &[Audience]) -> Result<Granted<()>, Status> {
-        let Authenticated { caller, method, expires_at, bearer } =
+        let Authenticated { caller, method, expires_at, bearer, narrowed } =
             request.extensions().get::<Authenticated>().cloned().ok_or_else(unauthenticated)?;
         if !audiences.contains(&method.audience) && !matches!(caller, Caller::Workload { .. }) {
             return Err(wrong_audience(method));
         }
-        Ok(Granted { caller, scope: (), call: CallContext::of(request), method, expires_at, bearer })
+        Ok(Granted { caller, scope: (), call: CallContext::of(request), method, expires_at, bearer, narrowed })
     }
 
     /// The organization that the request names, for methods of the audiences ORGANIZATION and PROJECT.
@@ -114,17 +117,25 @@ impl Access {
         self.not_taken_back(granted, None).await
     }
 
-    /// The same of a long answer, which a credential's end in its midst does not cut off: only what is taken back does. `self_id` is whom
-    /// the request named by its rule's `self_field`.
+    /// The same of a long answer or request, which a credential's end in its midst does not cut off: only what is taken back does. `self_id`
+    /// is whom the request named by its rule's `self_field`.
     pub async fn not_taken_back(
         &self,
         granted: &Granted<OrganizationScope>,
         self_id: Option<&str>,
     ) -> Result<(), Status> {
-        if let Some(bearer) = &granted.bearer {
-            self.invalidations.check_bearer(bearer)?;
-        }
+        self.not_revoked(granted)?;
         self.enter(&granted.clone().with(()), granted.scope.organization_id(), self_id, false).await.map(|_| ())
+    }
+
+    /// The same of a long request in the caller's own project.
+    pub async fn project_not_taken_back(&self, granted: &Granted<ProjectScope>) -> Result<(), Status> {
+        self.not_revoked(granted)?;
+        self.enter_project(granted.scope.project_id()).await.map(|_| ())
+    }
+
+    fn not_revoked<S>(&self, granted: &Granted<S>) -> Result<(), Status> {
+        granted.bearer.as_ref().map_or(Ok(()), |bearer| self.invalidations.check_bearer(bearer))
     }
 
     /// As [`Access::organization`], but a project's credential is let in to a deleted one too: for org-service, whose contract says
@@ -300,6 +311,12 @@ impl Access {
         let oneself = self_id.is_some_and(|id| id == actor.to_string()) && granted.caller.impersonator().is_none();
         if !oneself && !self.holds(&granted.call, scope, &actor, granted.method.permission).await? {
             return Err(permission_missing(granted.method.permission));
+        }
+        // A member acts as another for as long as they may. What a project's account may, no role of the organization says.
+        if let Some(impersonator @ Actor::Member(_)) = granted.caller.impersonator()
+            && !self.holds(&granted.call, scope, &impersonator, IMPERSONATE).await?
+        {
+            return Err(permission_missing(IMPERSONATE));
         }
         Ok(scope)
     }

@@ -1,5 +1,7 @@
 //! What a caller was found to be allowed.
 
+use std::sync::Arc;
+
 use api::{Audience, Method};
 use outdated::Bearer;
 use runtime::CallContext;
@@ -10,8 +12,10 @@ use tonic::Status;
 
 use crate::{
     caller::{Caller, Service},
-    refusal::invalid_field,
+    layer::named,
+    refusal::{invalid_field, permission_missing},
     tenant::Tenant,
+    verify::Verified,
 };
 
 /// A caller who may do what was asked, and where.
@@ -23,6 +27,7 @@ pub struct Granted<S> {
     pub(crate) method: &'static Method,
     pub(crate) expires_at: u64,
     pub(crate) bearer: Option<Bearer>,
+    pub(crate) narrowed: Option<Arc<Verified>>,
 }
 
 /// What somebody already holds of an organization, no older than they may use it.
@@ -36,6 +41,16 @@ pub struct Known {
 }
 
 impl<S> Granted<S> {
+    /// Whether the credential is good for what asks for this permission too. What its holder may do is another question.
+    pub fn names(&self, permission: &'static str) -> Result<(), Status> {
+        match &self.narrowed {
+            Some(verified) if !named(verified).iter().any(|named| named == permission) => {
+                Err(permission_missing(permission))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Where this call's writes come from.
     pub fn origin(&self) -> Origin {
         let (actor, on_behalf_of) = match (self.caller.impersonator(), &self.caller) {
@@ -89,8 +104,8 @@ impl<S> Granted<S> {
     }
 
     pub(crate) fn with<T>(self, scope: T) -> Granted<T> {
-        let Self { caller, call, method, expires_at, bearer, .. } = self;
-        Granted { caller, scope, call, method, expires_at, bearer }
+        let Self { caller, call, method, expires_at, bearer, narrowed, scope: _ } = self;
+        Granted { caller, scope, call, method, expires_at, bearer, narrowed }
     }
 }
 
@@ -137,6 +152,7 @@ impl Granted<ClusterScope> {
             method: &BACKGROUND,
             expires_at: u64::MAX,
             bearer: None,
+            narrowed: None,
         }
     }
 

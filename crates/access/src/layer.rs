@@ -29,6 +29,8 @@ pub(crate) struct Authenticated {
     pub expires_at: u64,
     /// What may be taken back before then.
     pub bearer: Option<Bearer>,
+    /// A credential that is good for the permissions that it names, and for no other of its holder's.
+    pub narrowed: Option<Arc<Verified>>,
 }
 
 /// Whether a method takes this kind of caller, and is served.
@@ -44,7 +46,7 @@ pub fn admit(caller: &Caller, method: &'static Method) -> Result<(), Status> {
 /// One that names permissions is good for the methods that ask for one of them, and to read about oneself. Who acts as a member reads
 /// about them too, and changes nothing that is a person's own to change: that member's sessions and credentials among it.
 pub fn within(verified: &Verified, method: &'static Method) -> Result<(), Status> {
-    let named = verified.claims.as_ref().map(|claims| claims.permissions.as_slice()).unwrap_or_default();
+    let named = named(verified);
     let whole = named.is_empty() && verified.caller.impersonator().is_none();
     match method.audience {
         // What these need to know is in the request.
@@ -55,6 +57,11 @@ pub fn within(verified: &Verified, method: &'static Method) -> Result<(), Status
         Audience::Organization => Err(permission_missing(method.permission)),
         Audience::Self_ | Audience::Project | Audience::Operator | Audience::Workload => Err(wrong_audience(method)),
     }
+}
+
+/// The permissions that a credential names. None: it is good for all of its holder's.
+pub(crate) fn named(verified: &Verified) -> &[String] {
+    verified.claims.as_ref().map(|claims| claims.permissions.as_slice()).unwrap_or_default()
 }
 
 /// The bearer token of a request: None where there is no `authorization` header, an error where there is one that is no single
@@ -93,8 +100,8 @@ fn authenticate(
     peer: Option<&Peer>,
 ) -> Result<Authenticated, Status> {
     let method = api::method(path).ok_or_else(unknown_method)?;
-    let (caller, expires_at, bearer) = match self::bearer(headers)? {
-        None => (Caller::Anonymous, u64::MAX, None),
+    let (caller, expires_at, bearer, narrowed) = match self::bearer(headers)? {
+        None => (Caller::Anonymous, u64::MAX, None, None),
         Some(token) => {
             let verified = verifier.verify(token).map_err(|_| unauthenticated())?;
             within(&verified, method)?;
@@ -102,7 +109,8 @@ fn authenticate(
             if let Some(bearer) = &bearer {
                 invalidations.check_bearer(bearer)?;
             }
-            (verified.caller.clone(), verified.expires_at, bearer)
+            let (caller, expires_at) = (verified.caller.clone(), verified.expires_at);
+            (caller, expires_at, bearer, Some(verified).filter(|verified| !named(verified).is_empty()))
         }
     };
     if peer.is_some_and(|peer| !brings(peer, &caller)) {
@@ -112,7 +120,7 @@ fn authenticate(
     if method.audience != Audience::Anyone || matches!(caller, Caller::Workload { .. }) || !method.served {
         admit(&caller, method)?;
     }
-    Ok(Authenticated { caller, method, expires_at, bearer })
+    Ok(Authenticated { caller, method, expires_at, bearer, narrowed })
 }
 
 #[derive(Debug, Clone)]

@@ -24,7 +24,7 @@ mod tenant;
 mod trust;
 mod verify;
 
-pub use authorize::Access;
+pub use authorize::{Access, IMPERSONATE};
 pub use caller::{Caller, Impersonator, Served, Service};
 pub use directory::Directory;
 pub use granted::{Granted, Known};

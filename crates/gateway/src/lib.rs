@@ -121,9 +121,13 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
         trusted_proxies: config.trusted_proxies,
         http,
     });
+    let authentication = grpc::authentication::Authentication { sign_in, sessions, limits };
+    let tokens = grpc::tokens::TokenDoor { tokens, watches };
+    // Most of what they serve is for anyone, and none of it takes more.
+    let most = json::MAX_BYTES_OF_ANYONE;
     let mut api = Api::new(contract)
-        .service(AuthenticationServiceServer::new(grpc::authentication::Authentication { sign_in, sessions, limits }))
-        .service(TokenServiceServer::new(grpc::tokens::TokenDoor { tokens, watches }))
+        .service(AuthenticationServiceServer::new(authentication).max_decoding_message_size(most))
+        .service(TokenServiceServer::new(tokens).max_decoding_message_size(most))
         .service(EventServiceServer::new(grpc::events::MergedEvents { events }))
         .door(forwarded_services(), tls);
     if let Some(directory) = config.dev_mailbox {

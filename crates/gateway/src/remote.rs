@@ -73,6 +73,14 @@ fn answered<T>(answer: Result<tonic::Response<T>, Status>) -> Result<T, Status> 
     answer.map(tonic::Response::into_inner).map_err(refusal::of_our_call)
 }
 
+/// The same where the caller named what may not be there, or what was theirs may be there no more.
+fn answered_or_not_there<T>(answer: Result<tonic::Response<T>, Status>) -> Result<T, Status> {
+    match answer {
+        Err(status) if refusal::reason(&status) == Some(ErrorReason::NotFound) => Err(refusal::passed_on(&status)),
+        answer => answered(answer),
+    }
+}
+
 impl Remote {
     pub fn new(backends: &Backends, onward: Onward) -> Self {
         Self {
@@ -199,10 +207,7 @@ impl Remote {
     /// That an organization or a connection is not there is for the caller to know.
     pub async fn start_sso(&self, call: &CallContext, message: StartSsoRequest) -> Result<StartSsoResponse, Status> {
         let request = self.to_member(call, message)?;
-        match self.sso.clone().start_sso(request).await {
-            Err(status) if refusal::reason(&status) == Some(ErrorReason::NotFound) => Err(refusal::passed_on(&status)),
-            answer => answered(answer),
-        }
+        answered_or_not_there(self.sso.clone().start_sso(request).await)
     }
 
     pub async fn complete_sso(
@@ -245,7 +250,7 @@ impl Remote {
 
     pub async fn sign_up(&self, call: &CallContext, message: SignUpRequest) -> Result<SessionGrant, Status> {
         let request = self.to_member(call, message)?;
-        answered(self.sign_ups.clone().sign_up(request).await)
+        answered_or_not_there(self.sign_ups.clone().sign_up(request).await)
     }
 
     pub async fn refresh_session(&self, call: &CallContext, refresh_token: String) -> Result<SessionGrant, Status> {

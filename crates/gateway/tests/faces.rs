@@ -135,6 +135,7 @@ async fn a_request_that_means_no_call_is_told_why() {
     let bearer = ("authorization", token.as_str());
     let json = ("content-type", "application/json");
     let large = "x".repeat(5 << 20);
+    let many = format!(r#"{{"requestId":[{}1]}}"#, "1,".repeat(200_000));
     for (verb, path, headers, body, status, reason) in [
         ("GET", "/v1/nothing", &[bearer][..], "", 404, "NOT_FOUND"),
         ("GET", "/v1/catalog/", &[bearer], "", 404, "NOT_FOUND"),
@@ -164,6 +165,9 @@ async fn a_request_that_means_no_call_is_told_why() {
         ),
         ("POST", "/v1/organizations", &[bearer, json], &large, 413, "MESSAGE_TOO_LARGE"),
         ("POST", "/v1/organizations", &[json], &large, 401, "UNAUTHENTICATED"),
+        // Where no credential is needed, much less is read.
+        ("POST", "/v1/invitations:accept", &[json], &large[..65 << 10], 413, "MESSAGE_TOO_LARGE"),
+        ("POST", "/v1/organizations", &[bearer, json], &many, 400, "MALFORMED_MESSAGE"),
         ("POST", "/v1/organizations?requestId=a", &[bearer, json], "{}", 400, "INVALID_FIELDS"),
         ("GET", "/v1/organizations?pageSize=many", &[bearer], "", 400, "INVALID_FIELDS"),
         ("GET", "/v1/organizations?page_size=1&pageSize=1", &[bearer], "", 400, "INVALID_FIELDS"),

@@ -61,9 +61,7 @@ impl House {
 
     /// One more of a service, on these cores, told what the other is told and this besides. Ready when it returns.
     pub async fn replica(&self, service: &str, cores: &[usize], told: &[(&str, String)]) -> Result<Replica, Failure> {
-        let free =
-            || local_postgres::free_port(LOOPBACK.ip()).map_err(|error| Failure::Unmeasurable(error.to_string()));
-        let (address, admin) = (free()?, free()?);
+        let (address, admin) = (free_address()?, free_address()?);
         let mut command = replica_of(self.pid(service)?)?;
         command
             .env("GUILDHALL_LISTEN", address.to_string())
@@ -83,6 +81,11 @@ impl House {
         }
         Ok(Replica { process, address, ready_after: begun.elapsed() })
     }
+}
+
+/// A port of this machine's own that nobody has.
+pub fn free_address() -> Result<SocketAddr, Failure> {
+    local_postgres::free_port(LOOPBACK.ip()).map_err(|error| Failure::Unmeasurable(error.to_string()))
 }
 
 /// Whether `/readyz` says so.

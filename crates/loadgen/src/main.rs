@@ -20,6 +20,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 use serde_json::json;
 
+use bench::peers::Programs;
 use bench::{Plan, Run};
 use data::world::Size;
 use failure::Failure;
@@ -46,6 +47,8 @@ enum Command {
         /// Where `scale` ends.
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
         organizations: Option<u32>,
+        #[command(flatten)]
+        programs: Programs,
         /// Where the figures go.
         #[arg(long, value_name = "FILE", default_value = "target/bench.json")]
         output: PathBuf,
@@ -96,16 +99,18 @@ enum Topic {
     Overload,
     /// The same as a platform grows to a million organizations; only when asked for.
     Scale,
+    /// Check beside SpiceDB and OpenFGA; only when asked for, with the paths of their programs.
+    Peers,
 }
 
 fn main() -> ExitCode {
     let outcome = tokio::runtime::Runtime::new().map_err(Failure::system("cannot start")).and_then(|runtime| {
         runtime.block_on(async {
             match Arguments::parse().command {
-                Command::Bench { topics, quick, organizations, output, seed } => {
+                Command::Bench { topics, quick, organizations, programs, output, seed } => {
                     let mut plan = if quick { Plan::QUICK } else { Plan::FULL };
                     plan.organizations = organizations.map_or(plan.organizations, |some| some as usize);
-                    bench(&topics, plan, quick, &output, seed).await
+                    bench(&topics, plan, quick, &programs, &output, seed).await
                 }
                 Command::Weigh { seed, members, groups, roles, resources, bindings } => {
                     bench::engine::weigh(seed, Size { members, groups, roles, resources, bindings })
@@ -125,10 +130,18 @@ fn main() -> ExitCode {
     }
 }
 
-async fn bench(topics: &[Topic], plan: Plan, quick: bool, output: &std::path::Path, seed: u64) -> Result<(), Failure> {
+async fn bench(
+    topics: &[Topic],
+    plan: Plan,
+    quick: bool,
+    programs: &Programs,
+    output: &std::path::Path,
+    seed: u64,
+) -> Result<(), Failure> {
     let mut report = Report::default();
     let progress = Progress::new();
-    let measured = bench::all(topics, &mut Run { plan, report: &mut report, progress: &progress, seed }).await;
+    let measured =
+        bench::all(topics, &mut Run { plan, report: &mut report, progress: &progress, seed }, programs).await;
     drop(progress);
     // What was measured before a failure is not lost.
     let mut out = std::io::stdout().lock();

@@ -74,7 +74,7 @@ pub(crate) async fn close(connection: PgConnection) -> Result<(), Error> {
 }
 
 /// The same server as another user, in another database.
-pub(crate) fn url_for(superuser_url: &str, credentials: Option<(&str, &str)>, database: &str) -> Result<String, Error> {
+pub fn url_for(superuser_url: &str, credentials: Option<(&str, &str)>, database: &str) -> Result<String, Error> {
     let mut url = Url::parse(superuser_url).map_err(|error| Error::Url(error.to_string()))?;
     if !matches!(url.scheme(), "postgres" | "postgresql") {
         return Err(Error::Url(format!("its scheme is {}", url.scheme())));

@@ -16,7 +16,7 @@ mod provision;
 mod scram;
 
 pub use cluster::{Cluster, Options};
-pub use database::{create_database, create_database_from_template, drop_database};
+pub use database::{create_database, create_database_from_template, drop_database, url_for};
 pub use error::Error;
 pub use installation::{Installation, install};
 pub use leash::{Held, Leash};

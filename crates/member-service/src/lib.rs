@@ -75,6 +75,7 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
     background.spawn(background::complete_foundings_for_ever(context.clone()));
     background.spawn(background::review_domains_for_ever(context.clone()));
     background.spawn(background::end_connections_for_ever(context.clone()));
+    background.spawn(background::end_derived_for_ever(context.clone()));
     background.spawn(resting::reseal_for_ever::<Apps>(database.clone()));
     let source = |service, channel| feed::Source { service, channel, onward: onward.clone() };
     let organizations = background::Organizations(context.clone());

@@ -319,7 +319,8 @@ impl Remote {
         Ok(roles)
     }
 
-    /// Tells of a member's state, as of `revision`. With `protect` a suspension that leaves no owner is refused.
+    /// Tells of a member's state, as of `revision`, and answers whether that holds now: news of a later revision stands. With
+    /// `protect` a suspension that leaves no owner is refused.
     pub async fn set_state(
         &self,
         asker: Asker<'_>,
@@ -328,7 +329,7 @@ impl Remote {
         state: MemberState,
         revision: i64,
         protect: bool,
-    ) -> Result<(), RemoteError> {
+    ) -> Result<bool, RemoteError> {
         let standing = match state {
             MemberState::Active => Standing::Active,
             MemberState::Suspended => Standing::Suspended,
@@ -345,7 +346,7 @@ impl Remote {
         standing: Standing,
         revision: i64,
         protect: bool,
-    ) -> Result<(), RemoteError> {
+    ) -> Result<bool, RemoteError> {
         let status = match standing {
             Standing::Active => SubjectStatus::Active,
             Standing::Suspended => SubjectStatus::Suspended,
@@ -359,7 +360,8 @@ impl Remote {
             protect_last_owner: protect,
         };
         let request = self.to(asker, Service::Authz, message)?;
-        Ok(self.subjects.clone().set_subject_state(request).await.map(drop)?)
+        let answer = self.subjects.clone().set_subject_state(request).await?.into_inner();
+        Ok(answer.subject_state.is_some_and(|in_force| in_force.status() == status))
     }
 
     /// Takes everything from a member for good. With `protect` it is refused where no owner would be left.

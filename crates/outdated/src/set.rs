@@ -35,23 +35,14 @@ pub enum Standing {
     OpenedAgain(u64),
 }
 
-impl Standing {
-    /// When it was shut, and whether it was opened again since.
-    fn order(self) -> Option<(u64, bool)> {
-        match self {
-            Self::Open => None,
-            Self::Shut(time) => Some((time, false)),
-            Self::OpenedAgain(time) => Some((time, true)),
-        }
-    }
-}
-
 /// A subject with all that is refused of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Statement {
     pub project: Uuid,
     pub subject: Subject,
     pub which: Which,
+    /// The revision that the standing was learnt from: of two the higher is the later, whatever the clocks say.
+    pub revision: i64,
     /// When the newest of it was written, in milliseconds since 1970.
     pub time: u64,
 }
@@ -100,10 +91,15 @@ impl Set {
             || refused(bearer.by)
             || bearer.token.is_some_and(|id| refused(Subject::Token(id)))
             || bearer.acting.is_some_and(|(who, by)| {
-                // Of their own session only the token's time is known here.
-                [who, by].iter().any(|subject| self.entries.get(subject).is_some_and(|entry| shut(entry, 0)))
+                // Of their own session, and of when their roles were read, only the token's time is known here. A role that was taken
+                // from them since may be the one by which they act.
+                let taken = |entry: &Entry| entry.which.minimum_epoch > 0 && bearer.issued_at <= entry.time / 1000;
+                [who, by]
+                    .iter()
+                    .any(|subject| self.entries.get(subject).is_some_and(|entry| shut(entry, 0) || taken(entry)))
             })
             || refused(bearer.holder)
+            || lists_what_was(bearer.holder, bearer.epoch)
             || bearer
                 .organization
                 .map(Subject::Organization)
@@ -137,7 +133,8 @@ impl Set {
         self.change(project, subject, time, |entry| raise(&mut entry.which.minimum_epoch, epoch))
     }
 
-    /// Refuses the tokens of an organization or project that list permissions which were read before its revision.
+    /// Refuses the tokens of a member, a service account, an organization or a project that list permissions which were read before its
+    /// revision.
     pub fn raise_permissions(&mut self, project: Uuid, subject: Subject, time: u64, epoch: i64) -> Option<Statement> {
         self.change(project, subject, time, |entry| raise(&mut entry.which.minimum_permissions_epoch, epoch))
     }
@@ -145,12 +142,12 @@ impl Set {
     /// Takes over what somebody else's set says. It may be one that has not come as far as what was heard from another: the higher
     /// epoch stands, and of two standings the later.
     pub fn take(&mut self, statement: Statement) {
-        let Statement { project, subject, which, time } = statement;
+        let Statement { project, subject, which, revision, time } = statement;
         self.change(project, subject, time, |entry| {
             raise(&mut entry.which.minimum_epoch, which.minimum_epoch);
             raise(&mut entry.which.minimum_permissions_epoch, which.minimum_permissions_epoch);
-            if which.standing.order() > entry.which.standing.order() {
-                entry.which.standing = which.standing;
+            if which.standing != Standing::Open && entry.revision < revision {
+                (entry.which.standing, entry.revision) = (which.standing, revision);
             }
             true
         });
@@ -207,7 +204,7 @@ impl Set {
 
 impl Entry {
     fn statement(&self, subject: Subject) -> Statement {
-        Statement { project: self.project, subject, which: self.which, time: self.time }
+        Statement { project: self.project, subject, which: self.which, revision: self.revision, time: self.time }
     }
 }
 
@@ -291,6 +288,10 @@ mod tests {
         assert!(set.refuses(&ada) && set.refuses(&listing) && !set.refuses(&roles_only) && !set.refuses(&program));
         assert!(!set.refuses(&Bearer { epoch: Some(1), project_epoch: Some(4), ..ada }));
         let mut set = Set::new(KEEP);
+        set.raise_permissions(PROJECT, ada.holder, 1, 8).unwrap();
+        assert!(set.refuses(&ada) && !set.refuses(&listing), "she joined a group that may be denied something");
+        assert!(!set.refuses(&roles_only), "and took no role away");
+        let mut set = Set::new(KEEP);
         set.raise(PROJECT, Subject::ServiceAccount(account), 1, 8).unwrap();
         assert!(set.refuses(&listing) && !set.refuses(&program), "a token that says nothing of rights outlives them");
     }
@@ -301,8 +302,10 @@ mod tests {
             (Set::new(KEEP), Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
         let acting = Some((Subject::Member(grace), Subject::Session(session)));
         let impersonated = Bearer { acting, token: Some(id), ..bearer(ada, 0, 9) };
-        set.raise(PROJECT, Subject::Member(grace), 1, 100);
-        assert!(!set.refuses(&impersonated), "the roles in it are not hers");
+        set.raise(PROJECT, Subject::Member(grace), 8_999, 100);
+        assert!(!set.refuses(&impersonated), "whoever still may gets another");
+        set.raise(PROJECT, Subject::Member(grace), 9_000, 101);
+        assert!(set.refuses(&impersonated), "what was taken from her may be the right to act");
         for shut in [Subject::Member(grace), Subject::Session(session), Subject::Token(id), Subject::Member(ada)] {
             let mut set = Set::new(KEEP);
             set.shut(PROJECT, shut, 1, 1);
@@ -350,12 +353,15 @@ mod tests {
         // Somebody who has not come as far.
         let before = Statement {
             which: Which { standing: Standing::Shut(5_000), minimum_epoch: 3, ..Which::default() },
+            revision: 1,
             ..told.of_project(PROJECT)[0]
         };
         told.take(before);
         told.take(Statement { which: Which::default(), ..before });
         assert_eq!(set.of_project(PROJECT), told.of_project(PROJECT));
-        told.take(Statement { which: Which { standing: Standing::Shut(6_000), ..Which::default() }, ..before });
+        // By a process whose clock is behind.
+        let again = Which { standing: Standing::Shut(4_000), ..Which::default() };
+        told.take(Statement { which: again, revision: 3, ..before });
         assert!(told.refuses(&Bearer { epoch: Some(9), ..bearer(ada, 9_000, 9) }), "shut once more");
         assert!(set.of_project(Uuid::now_v7()).is_empty());
     }

@@ -155,7 +155,13 @@ impl std::fmt::Display for Chain<'_> {
 /// let (Some(slug), Some(email)) = (slug, email) else { .. };
 /// ```
 #[derive(Debug, Default)]
-pub struct Violations(Vec<(String, String)>);
+pub struct Violations {
+    /// As many as an answer has room for, the first in any case.
+    listed: Vec<(String, String)>,
+    bytes: usize,
+    /// The field of the first that is not listed, and how many there are.
+    more: Option<(String, usize)>,
+}
 
 /// How long the list of violations may be: an answer's trailers have to fit into 16 KiB, and stand in them twice, once as base64.
 const LISTED_BYTES: usize = 6 * 1024;
@@ -174,33 +180,44 @@ impl Violations {
     }
 
     pub fn add(&mut self, field: impl Into<String>, description: impl Into<String>) {
-        self.0.push((field.into(), description.into()));
+        if let Some((_, count)) = &mut self.more {
+            *count += 1;
+            return;
+        }
+        let (field, description) = (field.into(), description.into());
+        self.bytes += field.len() + description.len();
+        if self.bytes <= LISTED_BYTES || self.listed.is_empty() {
+            self.listed.push((field, description));
+        } else {
+            // Whoever has thousands mends the first of them first.
+            self.more = Some((field, 1));
+        }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.listed.is_empty()
+    }
+
+    /// Whether there are more than an answer has room for: whoever looks for faults one by one need look no further.
+    pub fn is_full(&self) -> bool {
+        self.more.is_some()
     }
 
     /// INVALID_ARGUMENT with reason INVALID_FIELDS, naming every field, unless there was nothing wrong.
     pub fn finish(self) -> Result<(), Status> {
-        let Some((field, description)) = self.0.first() else { return Ok(()) };
-        let message = match self.0.len() {
-            1 => format!("{field}: {description}"),
-            count => format!("{count} invalid fields, the first of them {field}: {description}"),
+        let Some((field, description)) = self.listed.first() else { return Ok(()) };
+        let count = self.listed.len() + self.more.as_ref().map_or(0, |(_, more)| *more);
+        let message = match (count, &self.more) {
+            (1, _) => format!("{field}: {description}"),
+            (_, None) => format!("{count} invalid fields, the first of them {field}: {description}"),
+            (_, Some(_)) => format!("{count} invalid fields or more, the first of them {field}: {description}"),
         };
         let mut refusal = Refusal::new(Code::InvalidArgument, ErrorReason::InvalidFields, message);
-        let count = self.0.len();
-        let mut left = LISTED_BYTES;
-        for (at, (field, text)) in self.0.into_iter().enumerate() {
-            match left.checked_sub(field.len() + text.len()) {
-                Some(rest) => left = rest,
-                // The first is in the message too; a caller with thousands mends these first.
-                None => {
-                    let more = format!("and {} more faults", count - at);
-                    return Err(refusal.violation(field, more).into());
-                }
-            }
+        for (field, text) in self.listed {
             refusal = refusal.violation(field, text);
+        }
+        if let Some((field, more)) = self.more {
+            refusal = refusal.violation(field, format!("and {more} more faults, or more than these"));
         }
         Err(refusal.into())
     }
@@ -274,6 +291,29 @@ mod tests {
             details.bad_request().expect("BadRequest").field_violations.iter().map(|v| v.field.as_str()).collect();
         assert_eq!(fields, ["page_size", "slug"]);
         assert_eq!(details.error_info().expect("ErrorInfo").reason, "INVALID_FIELDS");
+    }
+
+    #[test]
+    fn no_more_faults_are_kept_than_an_answer_has_room_for() {
+        let mut violations = Violations::default();
+        let looked = (0..2_000_000).take_while(|at| {
+            violations.add(format!("items[{at}]"), "must be a text");
+            !violations.is_full()
+        });
+        assert!(looked.count() < 1_000, "whoever looks for faults one by one is told when to stop");
+        for at in 0..2_000_000 {
+            violations.add("items", format!("{at}"));
+        }
+        assert!(violations.listed.iter().map(|(field, text)| field.len() + text.len()).sum::<usize>() <= LISTED_BYTES);
+        let status = violations.finish().expect_err("all are wrong");
+        assert!(
+            status.message().contains("invalid fields or more, the first of them items[0]"),
+            "{}",
+            status.message()
+        );
+        let details = status.get_error_details();
+        let last = details.bad_request().and_then(|all| all.field_violations.last()).expect("BadRequest");
+        assert_eq!(last.description, "and 2000001 more faults, or more than these");
     }
 
     #[test]

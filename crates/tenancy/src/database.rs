@@ -100,7 +100,11 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match error {
             sqlx::Error::PoolTimedOut => Self::Busy,
-            sqlx::Error::Io(_) | sqlx::Error::PoolClosed | sqlx::Error::Tls(_) => Self::Unreachable(error),
+            // Protocol: what answers does not speak as PostgreSQL does, or no longer. A server that ends between a connection's first two
+            // messages is such a one.
+            sqlx::Error::Io(_) | sqlx::Error::PoolClosed | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => {
+                Self::Unreachable(error)
+            }
             sqlx::Error::Database(ref e) if e.code().is_some_and(|c| c.starts_with("57P") || c.starts_with("08")) => {
                 Self::Unreachable(error)
             }
@@ -109,7 +113,8 @@ impl From<sqlx::Error> for StoreError {
             // Out of memory, or of connections: it is there and lets nobody in.
             sqlx::Error::Database(ref e) if e.code().is_some_and(|c| c.starts_with("53")) => Self::Unreachable(error),
             // query_canceled: nobody cancels our statements but the server, by their timeout.
-            sqlx::Error::Database(ref e) if e.code().is_some_and(|c| c == "57014") => Self::TimedOut,
+            // idle_in_transaction_session_timeout: nor does anybody else end a transaction that stood still.
+            sqlx::Error::Database(ref e) if e.code().is_some_and(|c| c == "57014" || c == "25P03") => Self::TimedOut,
             sqlx::Error::Database(ref e) if e.code().is_some_and(|c| c == "22021") => Self::NotText,
             other => Self::Database(other),
         }

@@ -11,6 +11,7 @@ use tenancy::{
     ClusterScope, Once, OrganizationId, OrganizationScope, OrganizationState, ProjectId, ProjectScope, StoreError,
     event::Fault, feed,
 };
+use tokio::io::AsyncReadExt as _;
 
 fn once(caller: &str, id: &str, body: u8) -> Once {
     Once { caller: caller.into(), method: "/test/Do", request_id: id.into(), body_hash: [body; 32] }
@@ -190,6 +191,22 @@ async fn a_statement_that_takes_too_long_ran_out_of_time() {
     let mut read = setting.database.read(ClusterScope::granted()).await.unwrap();
     let error = sqlx::query("select pg_sleep(5)").execute(read.connection()).await.unwrap_err();
     assert!(matches!(StoreError::from(error), StoreError::TimedOut));
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_up_on_whoever_comes_cannot_be_reached() {
+    let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = server.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut caller, _) = server.accept().await.unwrap();
+            // As one does that ends once it has read what it is asked first.
+            caller.read_exact(&mut [0; 8]).await.unwrap();
+        }
+    });
+    let setting = setting_of(|options| options.url = format!("postgres://somebody@{address}/nothing").into()).await;
+    let refused = setting.database.read(ClusterScope::granted()).await.map(drop).unwrap_err();
+    assert!(matches!(refused, StoreError::Unreachable(_)), "{refused:?}");
 }
 
 #[tokio::test]

@@ -351,8 +351,13 @@ impl Log {
     #[expect(clippy::print_stderr, reason = "libtest shows it with the test that failed")]
     fn show(&self) {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (before, last) = lines.split_at(lines.len().saturating_sub(SHOWN_LINES));
+        eprintln!("--- errors that guildhall dev told before its last lines ---");
+        for line in before.iter().filter(|line| line.contains(" ERROR ")).take(SHOWN_LINES) {
+            eprintln!("{line}");
+        }
         eprintln!("--- the last lines of guildhall dev ---");
-        for line in lines.iter().skip(lines.len().saturating_sub(SHOWN_LINES)) {
+        for line in last {
             eprintln!("{line}");
         }
     }

@@ -61,17 +61,6 @@ impl Server {
     pub fn superuser_url(&self) -> &str {
         &self.superuser_url
     }
-
-    fn url_of(&self, database: &str) -> String {
-        let (server, query) = self
-            .superuser_url
-            .split_once('?')
-            .map_or((self.superuser_url.as_str(), ""), |(server, query)| (server, query));
-        let authority = server.find("://").map_or(0, |at| at + 3);
-        let host_end = server[authority..].find('/').map_or(server.len(), |at| authority + at);
-        let query = if query.is_empty() { String::new() } else { format!("?{query}") };
-        format!("{}/{database}{query}", &server[..host_end])
-    }
 }
 
 /// The template of this name, made at the first call in this process: provisioned, then prepared, for example migrated. Every connection
@@ -113,7 +102,9 @@ impl TestDatabase {
             });
         let urls = ServiceUrls::new(&server.superuser_url, &name, &server.passwords)
             .unwrap_or_else(|error| panic!("cannot sign in to {name}: {error}"));
-        Self { superuser_url: server.url_of(&name), urls, name }
+        let superuser_url = local_postgres::url_for(&server.superuser_url, None, &name)
+            .unwrap_or_else(|error| panic!("cannot look into {name}: {error}"));
+        Self { superuser_url, urls, name }
     }
 
     pub fn name(&self) -> &str {

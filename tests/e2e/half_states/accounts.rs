@@ -8,7 +8,7 @@ use tonic::Code;
 use super::{denied, die, eventually, insist, insist_or_missing};
 
 /// A service account that is an admin, and the token it has fetched.
-async fn robot(acme: &Organization<'_>) -> (String, String, Value) {
+pub async fn robot(acme: &Organization<'_>) -> (String, String, Value) {
     let account = &acme.project.account;
     let request =
         json!({"organization_id": acme.id, "service_account": {"display_name": "robot"}, "request_id": unique("r")});

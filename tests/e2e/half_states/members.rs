@@ -1,12 +1,13 @@
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::json;
 use testkit::{
     Cluster,
     caller::{Organization, text, unique},
 };
+use tokio::time::sleep;
 
-use super::{denied, die, eventually, insist, insist_or_missing};
+use super::{accounts::robot, denied, die, eventually, insist, insist_or_missing};
 use crate::tenant_walls::superuser;
 
 async fn roles_of(organization: &Organization<'_>, email: &str) -> Option<Vec<String>> {
@@ -163,5 +164,41 @@ async fn whoever_is_removed_or_suspended_half_way_is_soon_wholly_so() {
         assert_eq!(organization["kind"], "ORGANIZATION_KIND_TEAM", "after {place}");
         let token = cluster.mailbox(&email).await[0].token();
         project.anyone().call("InvitationService/AcceptInvitation", json!({"token": token})).await;
+    }
+}
+
+#[tokio::test]
+async fn whoever_is_let_in_again_stays_in_though_a_suspension_from_before_stopped_half_way() {
+    let cluster = Cluster::start().await;
+    let project = cluster.project().await;
+    let acme = project.organization("acme").await;
+    let account = &project.account;
+    for place in ["note-subject/committed", "suspend-member/told", "note-subject/committed", "suspend-member/told"] {
+        let member = acme.join("bob", &["admin"]).await;
+        let about = json!({"organization_id": acme.id, "member_id": member.id});
+        die(&cluster, place, account, "MemberService/SuspendMember", &about).await;
+        insist(account, "MemberService/ReactivateMember", &about).await;
+        for _ in 0..20 {
+            assert!(!denied(&acme, &json!({"member_id": member.id})).await, "after {place}");
+            let found = insist(account, "MemberService/GetMember", &about).await;
+            assert_eq!(found["state"], "MEMBER_STATE_ACTIVE", "after {place}");
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+    for place in ["note-subject/committed", "suspend-account/told"] {
+        let (id, _, subject) = robot(&acme).await;
+        let state = |state: &str| {
+            json!({"organization_id": acme.id, "update_mask": "state",
+            "service_account": {"service_account_id": id, "state": format!("SERVICE_ACCOUNT_STATE_{state}")}})
+        };
+        die(&cluster, place, account, "ServiceAccountService/UpdateServiceAccount", &state("SUSPENDED")).await;
+        insist(account, "ServiceAccountService/UpdateServiceAccount", &state("ACTIVE")).await;
+        for _ in 0..20 {
+            assert!(!denied(&acme, &subject).await, "after {place}");
+            let about = json!({"organization_id": acme.id, "service_account_id": id});
+            let found = insist(account, "ServiceAccountService/GetServiceAccount", &about).await;
+            assert_eq!(found["state"], "SERVICE_ACCOUNT_STATE_ACTIVE", "after {place}");
+            sleep(Duration::from_millis(100)).await;
+        }
     }
 }

@@ -53,9 +53,9 @@ impl Learner<'_> {
         }
     }
 
-    /// A role permits something else, or the project declares other permissions: of whoever's tokens list any.
-    fn raise_permissions(&mut self) {
-        let whose = self.organization().unwrap_or(Subject::Project(self.project));
+    /// Of whoever's tokens list permissions.
+    fn raise_permissions(&mut self, whose: Option<Subject>) {
+        let whose = whose.unwrap_or(Subject::Project(self.project));
         self.said.extend(self.set.raise_permissions(self.project, whose, self.time, self.event.revision));
     }
 
@@ -117,26 +117,36 @@ impl Learner<'_> {
             Some(Payload::GroupMembership(change)) if kind == "group.member_removed" => {
                 self.taken_from(change.before.as_ref().and_then(|membership| membership.subject.as_ref()));
             }
+            // What the group is denied, whoever joins it is denied; of what it is, nothing is said here.
+            Some(Payload::GroupMembership(change)) if kind == "group.member_added" => {
+                let joined = change.after.as_ref().and_then(|membership| membership.subject.as_ref());
+                self.raise_permissions(holder(joined).or_else(|| self.organization()));
+            }
             // Erased: it may have been anybody's.
             None if kind.starts_with("binding.") || kind == "group.member_removed" => self.raise(self.organization()),
+            None if kind == "group.member_added" => self.raise_permissions(self.organization()),
             // In a deny binding more permissions take more away.
             Some(Payload::Role(change)) if permits(change.before.as_ref()) == permits(change.after.as_ref()) => {}
-            _ if ["role.updated", "role.deleted", "catalog.updated"].contains(&kind) => self.raise_permissions(),
+            // A role permits something else, or the project declares other permissions.
+            _ if ["role.updated", "role.deleted", "catalog.updated"].contains(&kind) => {
+                self.raise_permissions(self.organization());
+            }
             _ => {}
         }
     }
 
-    fn taken_from(&mut self, holder: Option<&authz::Subject>) {
-        match holder.and_then(|holder| holder.subject.as_ref()) {
-            Some(Holder::MemberId(id)) => {
-                self.raise(id.parse().ok().map(|id: MemberId| Subject::Member(id.uuid())));
-            }
-            Some(Holder::ServiceAccountId(id)) => {
-                self.raise(id.parse().ok().map(|id: ServiceAccountId| Subject::ServiceAccount(id.uuid())));
-            }
-            // Whoever is in the group, and in those in it.
-            Some(Holder::GroupId(_) | Holder::AllMembers(_)) | None => self.raise(self.organization()),
-        }
+    /// Whoever is in a group, and in those in it, may be anybody.
+    fn taken_from(&mut self, from: Option<&authz::Subject>) {
+        self.raise(holder(from).or_else(|| self.organization()));
+    }
+}
+
+/// The one who holds tokens. None where it is a group, or cannot be told.
+fn holder(subject: Option<&authz::Subject>) -> Option<Subject> {
+    match subject?.subject.as_ref()? {
+        Holder::MemberId(id) => id.parse().ok().map(|id: MemberId| Subject::Member(id.uuid())),
+        Holder::ServiceAccountId(id) => id.parse().ok().map(|id: ServiceAccountId| Subject::ServiceAccount(id.uuid())),
+        Holder::GroupId(_) | Holder::AllMembers(_) => None,
     }
 }
 

@@ -120,8 +120,11 @@ fn a_membership_takes_roles_along_and_what_is_held_of_a_resource_is_in_no_token(
             false => GroupMembershipChange { before: None, after: membership() },
         };
         let event = world.event(kind, Some(Payload::GroupMembership(change)));
-        learn(&mut world.set, Service::Authz, &event);
+        let said = learn(&mut world.set, Service::Authz, &event);
         assert_eq!(world.refuses(ada), refused, "{kind}");
+        // The group may be denied something: what a token lists of permissions was read before.
+        let [Statement { which, .. }] = said[..] else { panic!("{said:?}") };
+        assert_eq!((which.minimum_permissions_epoch > 0, which.minimum_epoch > 0), (true, refused), "{kind}");
     }
 }
 

@@ -8,8 +8,9 @@
 //! until the feed has caught up. The operator's token is not among them: it is revoked by changing the configuration.
 //!
 //! The other two may be late without anybody being let in who is out: every service looks at the state of organization and project
-//! itself, and asks authz-service for rights and never the token. They are waited for where a verifier outside is told how far all has
-//! come ([`Invalidations::complete_until`]), which has nothing but the token.
+//! itself, and asks authz-service for rights and never the token. They are waited for where somebody outside goes by what is said here alone:
+//! a verifier that is told how far all has come ([`Invalidations::complete_until`]), and whoever asks whether a token is good
+//! ([`Invalidations::check_all_heard`]).
 
 mod learn;
 
@@ -78,7 +79,8 @@ pub struct Listening {
 #[derive(Debug)]
 pub struct Invalidations {
     set: RwLock<Set>,
-    members: Complete,
+    /// Up to when each service's feed has been heard.
+    heard: [Complete; 3],
     /// What each service said last, in microseconds since 1970 by its database's clock.
     said: [AtomicI64; 3],
     told: broadcast::Sender<Told>,
@@ -90,7 +92,7 @@ impl Invalidations {
         let lag = options.revocation_lag;
         Arc::new(Self {
             set: RwLock::new(Set::new(KEEP)),
-            members: Complete::new(lag),
+            heard: [lag; 3].map(Complete::new),
             said: [NEVER; 3].map(AtomicI64::new),
             told: broadcast::channel(UNHEARD).0,
         })
@@ -115,7 +117,12 @@ impl Invalidations {
 
     /// Whether the news are young enough to believe a token.
     pub fn is_live(&self) -> bool {
-        self.members.is_live()
+        index(Service::Member).is_some_and(|members| self.heard[members].is_live())
+    }
+
+    /// Refuses to answer for a token where the news of any service are too old: for whoever is told that it is good, and asks no service.
+    pub fn check_all_heard(&self) -> Result<(), Status> {
+        if self.heard.iter().all(Complete::is_live) { Ok(()) } else { Err(revocations_unknown()) }
     }
 
     /// Whether a credential was revoked, as far as is known.
@@ -136,16 +143,14 @@ impl Invalidations {
 
     /// Every event of a service has been heard that was committed before that time, by its database's clock.
     pub fn heard_until(&self, service: Service, time: Timestamp) {
-        let Some(said) = index(service).map(|index| &self.said[index]) else { return };
+        let Some((said, heard)) = index(service).map(|index| (&self.said[index], &self.heard[index])) else { return };
         let micros = time.seconds.saturating_mul(1_000_000).saturating_add(i64::from(time.nanos / 1000));
         // After all that was told before it.
         said.store(micros, Ordering::Release);
-        if service != Service::Member {
-            return;
-        }
-        if let Err(Ahead(by)) = self.members.until(system_time(time), SystemTime::now()) {
-            let seconds = by.as_secs();
+        if let Err(Ahead(by)) = heard.until(system_time(time), SystemTime::now()) {
+            let (service, seconds) = (service.name(), by.as_secs());
             tracing::warn!(
+                service,
                 seconds,
                 "the database's clock is ahead of ours: what it says of revocations is not believed"
             );

@@ -106,7 +106,7 @@ impl BindingService for Server {
             }
         };
         let call = call(&granted, once)?;
-        self.may_make_each(granted.scope, call.grantor, &edits).await?;
+        self.may_make_each(&granted, call.grantor, &edits).await?;
         let most_roles = self.most_roles_for(&granted, call.once.as_ref(), &edits).await?;
         let batch = Batch { edits, expected, preconditions, most_roles };
         let applied = ops::apply::batch(&self.snapshots, granted.scope, &call, &batch)
@@ -118,17 +118,18 @@ impl BindingService for Server {
 }
 
 impl Server {
-    /// Each change also needs the permission of the method that makes it alone.
+    /// Each change also needs the permission of the method that makes it alone: of the credential, and of its holder.
     pub(super) async fn may_make_each(
         &self,
-        scope: OrganizationScope,
+        granted: &Granted<OrganizationScope>,
         grantor: Grantor,
         edits: &[Edit],
     ) -> Result<(), Status> {
-        let Grantor::Bound(caller) = grantor else { return Ok(()) };
-        let state = self.snapshots.at(scope, Consistency::FullyConsistent).await.map_err(snapshot)?;
-        let now = tenancy::event::now();
         let needed: BTreeSet<&'static str> = edits.iter().filter_map(convert::change::permission).collect();
+        needed.iter().try_for_each(|name| granted.names(name))?;
+        let Grantor::Bound(caller) = grantor else { return Ok(()) };
+        let state = self.snapshots.at(granted.scope, Consistency::FullyConsistent).await.map_err(snapshot)?;
+        let now = tenancy::event::now();
         for name in needed {
             let held = name
                 .parse::<Permission>()

@@ -11,12 +11,9 @@ use api::{
     },
 };
 use prost::Message as _;
-use runtime::{Refusal, Violations};
+use runtime::{Inlet, Refusal, Violations};
 use tenancy::{Once, OrganizationScope, StoreError};
-use tokio::{
-    sync::Semaphore,
-    time::{Instant, timeout_at},
-};
+use tokio::sync::Semaphore;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::{
@@ -34,9 +31,8 @@ const MAX_BYTES: usize = 64 * 1024 * 1024;
 const MAX_REPLACEMENTS: usize = 1_000;
 /// Each may be as large as its bounds.
 const AT_ONCE: usize = 2;
-/// The next message is there in time, and so is the last.
-const NEXT: Duration = Duration::from_secs(10);
-const LAST: Duration = Duration::from_secs(180);
+/// All of it is held until the last message is there.
+const LONGEST: Duration = Duration::from_secs(180);
 
 /// The imports that are under way.
 #[derive(Debug, Clone)]
@@ -150,35 +146,29 @@ fn not_bare() -> Status {
     Refusal::new(Code::Aborted, ErrorReason::PreconditionNotMet, message).into()
 }
 
-fn too_late(message: &'static str) -> Status {
-    Refusal::new(Code::DeadlineExceeded, ErrorReason::DeadlineExceeded, message).into()
-}
-
 impl Server {
     pub(super) async fn import(
         &self,
         request: Request<Streaming<ImportOrganizationRequest>>,
     ) -> Result<Response<ImportOrganizationResponse>, Status> {
-        let (metadata, extensions, mut stream) = request.into_parts();
-        let end = Instant::now() + LAST;
-        let next = async |stream: &mut Streaming<ImportOrganizationRequest>| {
-            let limit = end.min(Instant::now() + NEXT);
-            timeout_at(limit, stream.message()).await.map_err(|_| too_late("the stream's next message did not come"))?
-        };
+        let (metadata, extensions, stream) = request.into_parts();
+        let mut inlet = Inlet::new(stream, LONGEST);
         // Who calls is known before anything is kept of what they send.
-        let first = next(&mut stream).await?.unwrap_or_default();
+        let first = inlet.next().await?.unwrap_or_default();
         let request = Request::from_parts(metadata, extensions, first);
         let granted = self.access.organization(&request).await?;
         let first = request.into_inner();
         let _place = self.imports.0.clone().try_acquire_owned().map_err(|_| access::store(StoreError::Busy))?;
         let mut read = Read::default();
         read.take(&first, &first)?;
-        while let Some(message) = next(&mut stream).await? {
+        while let Some(message) = inlet.next().await? {
             read.take(&message, &first)?;
         }
         let once = granted.once(&first.request_id, &first)?;
         let once = once.map(|once| Once { body_hash: read.digest, ..once });
         read.violations.finish()?;
+        // Asked when the stream began, which may be minutes ago.
+        self.access.not_taken_back(&granted, None).await?;
         self.make(&granted, once, read.import).await
     }
 
@@ -201,7 +191,7 @@ impl Server {
             }
         })?;
         let call = call(granted, once)?;
-        self.may_make_each(granted.scope, call.grantor, &translated.edits).await?;
+        self.may_make_each(granted, call.grantor, &translated.edits).await?;
         let most_roles = self.most_roles_for(granted, call.once.as_ref(), &translated.edits).await?;
         let kinds: Vec<&'static str> = translated.edits.iter().map(change::record).collect();
         let path = |at: usize, field: &str| {

@@ -19,7 +19,7 @@ use tonic::{Request, Response, Status, codegen::BoxStream};
 use super::{
     Server,
     convert::{resource, subject},
-    outlet::{self, Outlet},
+    outlet::{self, Outlet, WAITING},
     question::{
         Asked, Parts, consistency, decision, declared, declared_type, missing, parts, question, settle, within,
     },
@@ -197,7 +197,7 @@ impl Server {
         declared(&list.state.engine, [(Some(&permission), None)])?;
         declared_type(&list.state.engine, of_type.as_str())?;
         let subject = SubjectId::from(subject);
-        Ok(outlet::stream(&granted.call, PATIENCE, right, move |outlet| {
+        Ok(outlet::stream(&granted.call, WAITING, PATIENCE, right, move |outlet| {
             let find = move |engine: &Snapshot, given: Circumstances<'_>, after: Option<&ResourceRef>, limit: usize| {
                 engine.list_resources(&subject, &permission, of_type.as_str(), given, after, limit)
             };
@@ -229,7 +229,7 @@ impl Server {
         let terms = Terms { consistency, cursor: &cursor, context, contextual };
         let list = List::<SubjectId>::open(self, &granted, fingerprint(&asked), terms).await?;
         declared(&list.state.engine, [(Some(&permission), place.as_ref())])?;
-        Ok(outlet::stream(&granted.call, PATIENCE, right, move |outlet| {
+        Ok(outlet::stream(&granted.call, WAITING, PATIENCE, right, move |outlet| {
             let find = move |engine: &Snapshot, given: Circumstances<'_>, after: Option<&SubjectId>, limit: usize| {
                 engine.list_subjects(&permission, place.as_ref(), given, after, limit)
             };

@@ -13,8 +13,8 @@ use tokio::{
 };
 use tonic::{Code, Response, Status, codegen::BoxStream};
 
-/// How many messages wait to be read.
-const WAITING: usize = 64;
+/// How many messages wait to be read where each is small.
+pub const WAITING: usize = 64;
 /// No message is let out that was not asked for the reader's right within this time before.
 const ASK_RIGHT: Duration = Duration::from_secs(1);
 
@@ -57,6 +57,11 @@ impl<T> Outlet<T> {
         }
     }
 
+    /// Ends when the reader goes away: for what waits long for its next message.
+    pub async fn left(&self) {
+        self.sender.closed().await;
+    }
+
     /// Whether the caller still waits: for what takes its time between two messages.
     pub fn in_time(&self) -> Result<(), Status> {
         if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
@@ -83,10 +88,12 @@ pub fn right(
     }
 }
 
-/// The stream that `fill` fills, in a task of its own. What `fill` holds is let go before its refusal waits to be read. Once `right`
-/// refuses, that is the stream's end: what was made before and not read stays unread.
+/// The stream that `fill` fills, in a task of its own, with no more than `waiting` messages that are not read yet. What `fill` holds is
+/// let go before its refusal waits to be read. Once `right` refuses, that is the stream's end: what was made before and not read stays
+/// unread.
 pub fn stream<T, F, R>(
     call: &CallContext,
+    waiting: usize,
     patience: Duration,
     right: impl FnMut() -> R + Send + 'static,
     fill: impl FnOnce(Outlet<T>) -> F,
@@ -96,7 +103,7 @@ where
     F: Future<Output = Result<(), Ended>> + Send + 'static,
     R: Future<Output = Result<(), Status>> + Send + 'static,
 {
-    let (sender, receiver) = mpsc::channel(WAITING);
+    let (sender, receiver) = mpsc::channel(waiting);
     let filled = fill(Outlet { sender: sender.clone(), deadline: call.deadline(), patience });
     let task = async move {
         if let Err(Ended::Refused(status)) = filled.await {
@@ -139,7 +146,7 @@ mod tests {
         right: impl FnMut() -> Ready<Result<(), Status>> + Send + 'static,
     ) -> (BoxStream<usize>, mpsc::Receiver<(usize, Ended)>) {
         let (tell, told) = mpsc::channel(1);
-        let answer = stream(call, PATIENCE, right, |outlet| async move {
+        let answer = stream(call, WAITING, PATIENCE, right, |outlet| async move {
             for number in 0.. {
                 if let Err(ended) = outlet.send(number).await {
                     let _ = tell.send((number, ended)).await;

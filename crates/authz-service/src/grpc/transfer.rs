@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status, codegen::BoxStream};
 use super::{
     Server,
     convert::{self, tokens::Tokens},
-    outlet,
+    outlet::{self, WAITING},
     question::consistency,
     refusal::snapshot,
 };
@@ -43,7 +43,7 @@ impl Server {
         let mut export = Export::open(self.database(), granted.scope).await.map_err(access::store)?;
         let server = self.clone();
         let right = outlet::right(&self.access, &granted, None);
-        Ok(outlet::stream(&granted.call, PATIENCE, right, |outlet| async move {
+        Ok(outlet::stream(&granted.call, WAITING, PATIENCE, right, |outlet| async move {
             let _place = place;
             let tokens = server.tokens(&heads);
             let revision = export.revision().token(server.sealer());

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    iter, mem,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -11,20 +12,18 @@ use api::{
     access::v1::ErrorReason,
     authz::v1::{AuthorizationFact, WatchRevisionsRequest, WatchRevisionsResponse},
 };
+use engine::Change;
 use prost::Message;
 use runtime::Refusal;
 use tenancy::{Actor, OrganizationScope};
-use tokio::{
-    sync::mpsc,
-    time::{Instant, sleep},
-};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::time::{Instant, sleep};
 use tonic::{Code, Response, Status, codegen::BoxStream};
 
 use super::{
     Server,
     convert::fact,
     convert::time,
+    outlet::{self, Ended, Outlet},
     refusal::{invalid_revision, snapshot},
 };
 use crate::{
@@ -37,14 +36,17 @@ const LOOK: Duration = Duration::from_millis(250);
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Whoever answers for themselves has to know that what they have is fresh.
 const HEARTBEAT_WITH_CHANGES: Duration = Duration::from_millis(500);
-/// Whether the caller may still watch is asked this often, and whenever something has changed.
+/// Whether the caller may still watch is asked this often, and whenever something has changed. The outlet asks besides, before it lets
+/// out what has waited for its reader.
 const ASK_RIGHT: Duration = Duration::from_secs(1);
+/// Whoever reads nothing for so long may go on behind what they have.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How many messages wait to be read: each may be large.
+const WAITING: usize = 1;
 /// Streams that one caller may have open.
 const MAX_STREAMS: usize = 1000;
 const MAX_FACTS: usize = 1000;
 const MAX_BYTES: usize = 1024 * 1024;
-
-type Sender = mpsc::Sender<Result<WatchRevisionsResponse, Status>>;
 
 /// How many streams each caller has open.
 #[derive(Debug, Clone, Default)]
@@ -97,10 +99,13 @@ impl Server {
         let of_it = |told: &Revision| told.tenant == granted.scope.organization_id();
         let told = told.filter(|told| asked.include_changes && of_it(told));
         let _stream = self.streams.open(granted.caller.principal())?;
+        let (server, access, call, reader) = (self.clone(), self.access.clone(), granted.call.clone(), granted.clone());
+        let right = move || {
+            let (access, reader) = (access.clone(), reader.clone());
+            async move { access.still(&reader).await }
+        };
         let watch = Watch { granted, include_changes: asked.include_changes, told, _stream };
-        let (sender, receiver) = mpsc::channel(16);
-        tokio::spawn(watch.run(self.clone(), sender));
-        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+        Ok(outlet::stream(&call, WAITING, PATIENCE, right, |outlet| watch.run(server, outlet)))
     }
 }
 
@@ -115,41 +120,30 @@ pub struct Watch {
     pub _stream: Stream,
 }
 
-/// Why a stream ends.
-enum End {
-    /// The reader is gone.
-    Gone,
-    Refused(Status),
-}
-
-impl From<Status> for End {
-    fn from(status: Status) -> Self {
-        Self::Refused(status)
-    }
-}
-
 impl Watch {
     /// Until the reader goes away, or may not go on.
-    pub async fn run(mut self, server: Server, sender: Sender) {
-        let ended = tokio::select! {
-            ended = self.follow(&server, &sender) => ended,
-            () = sender.closed() => End::Gone,
-        };
-        if let End::Refused(status) = ended {
-            let _ = sender.send(Err(status)).await;
+    async fn run(mut self, server: Server, outlet: Outlet<WatchRevisionsResponse>) -> Result<(), Ended> {
+        tokio::select! {
+            ended = self.follow(&server, &outlet) => Err(ended),
+            () = outlet.left() => Err(Ended::Left),
         }
     }
 
-    async fn follow(&mut self, server: &Server, sender: &Sender) -> End {
+    async fn follow(&mut self, server: &Server, outlet: &Outlet<WatchRevisionsResponse>) -> Ended {
         let mut heard = Heard { right: Instant::now(), word: None };
         loop {
-            if let Err(end) = self.step(server, sender, &mut heard).await {
-                return end;
+            if let Err(ended) = self.step(server, outlet, &mut heard).await {
+                return ended;
             }
         }
     }
 
-    async fn step(&mut self, server: &Server, sender: &Sender, heard: &mut Heard) -> Result<(), End> {
+    async fn step(
+        &mut self,
+        server: &Server,
+        outlet: &Outlet<WatchRevisionsResponse>,
+        heard: &mut Heard,
+    ) -> Result<(), Ended> {
         let scope = self.granted.scope;
         let state = server.snapshots.at(scope, Consistency::MinimizeLatency).await.map_err(snapshot)?;
         let news = self.told.is_none_or(|told| is_ahead(state.revision(), told));
@@ -164,14 +158,14 @@ impl Watch {
                 // Its events do not say it all.
                 self.told = None;
             }
-            self.tell(server, sender).await?;
+            self.tell(server, outlet).await?;
         } else if news || due && self.told == Some(state.revision()) {
             let message = WatchRevisionsResponse {
                 revision: state.token().to_owned(),
                 proven_time: Some(time::to_proto(state.proven_time())),
                 ..WatchRevisionsResponse::default()
             };
-            sender.send(Ok(message)).await.map_err(|_| End::Gone)?;
+            outlet.send(message).await?;
             self.told = Some(state.revision());
         } else {
             let [own, template] = state.floors();
@@ -187,27 +181,40 @@ impl Watch {
     }
 
     /// What the reader's view lacks.
-    async fn tell(&mut self, server: &Server, sender: &Sender) -> Result<(), End> {
+    async fn tell(&mut self, server: &Server, outlet: &Outlet<WatchRevisionsResponse>) -> Result<(), Ended> {
         let scope = self.granted.scope;
         let news = match self.told {
             Some(told) => server.snapshots.news(scope, told).await.map_err(snapshot)?,
             None => News::Unknown,
         };
-        let (start, told) = match news {
-            News::Changes(told) => (false, told),
-            News::Unknown => (true, server.snapshots.whole(scope).await.map_err(snapshot)?),
-        };
-        self.told = Some(told.revision);
-        let last = WatchRevisionsResponse {
-            revision: told.revision.token(server.sealer()),
-            proven_time: Some(time::to_proto(told.proven_time)),
+        let last = |revision: Revision, proven_time| WatchRevisionsResponse {
+            revision: revision.token(server.sealer()),
+            proven_time: Some(time::to_proto(proven_time)),
             ..WatchRevisionsResponse::default()
         };
-        for message in parts(told, start, last) {
-            sender.send(Ok(message)).await.map_err(|_| End::Gone)?;
+        match news {
+            News::Changes(Told { changes, revision, proven_time }) => {
+                self.told = Some(revision);
+                send(parts(changes.into_iter(), false, last(revision, proven_time)), outlet).await
+            }
+            News::Unknown => {
+                let state = server.snapshots.at(scope, Consistency::FullyConsistent).await.map_err(snapshot)?;
+                self.told = Some(state.revision());
+                send(parts(state.engine.facts(), true, last(state.revision(), state.proven_time())), outlet).await
+            }
         }
-        Ok(())
     }
+}
+
+/// Each message is made when the one before has found its place.
+async fn send(
+    messages: impl Iterator<Item = WatchRevisionsResponse>,
+    outlet: &Outlet<WatchRevisionsResponse>,
+) -> Result<(), Ended> {
+    for message in messages {
+        outlet.send(message).await?;
+    }
+    Ok(())
 }
 
 /// Of another history, or further in the same.
@@ -223,53 +230,54 @@ struct Heard {
 }
 
 /// In messages of a bearable size, of which `last` is the last.
-fn parts(told: Told, start: bool, last: WatchRevisionsResponse) -> Vec<WatchRevisionsResponse> {
-    let mut messages = Vec::new();
-    let (mut facts, mut bytes): (Vec<AuthorizationFact>, usize) = (Vec::new(), 0);
-    for fact in told.changes.into_iter().map(fact::to_proto) {
-        let weight = fact.encoded_len();
-        if !facts.is_empty() && (facts.len() >= MAX_FACTS || bytes + weight > MAX_BYTES) {
-            messages.push(WatchRevisionsResponse {
-                facts: std::mem::take(&mut facts),
-                ..WatchRevisionsResponse::default()
-            });
-            bytes = 0;
+fn parts(
+    changes: impl Iterator<Item = Change>,
+    mut start: bool,
+    last: WatchRevisionsResponse,
+) -> impl Iterator<Item = WatchRevisionsResponse> {
+    let weighed = |fact: AuthorizationFact| (fact.encoded_len(), fact);
+    let mut changes = changes.map(fact::to_proto).map(weighed).peekable();
+    let mut last = Some(last);
+    iter::from_fn(move || {
+        last.as_ref()?;
+        let (mut facts, mut bytes) = (Vec::new(), 0);
+        let fits = |weight, count, bytes| count == 0 || count < MAX_FACTS && bytes + weight <= MAX_BYTES;
+        while let Some((weight, fact)) = changes.next_if(|(weight, _)| fits(*weight, facts.len(), bytes)) {
+            bytes += weight;
+            facts.push(fact);
         }
-        bytes += weight;
-        facts.push(fact);
-    }
-    messages.push(WatchRevisionsResponse { facts, ..last });
-    if let Some(first) = messages.first_mut() {
-        first.start = start;
-    }
-    messages
+        let message = if changes.peek().is_none() { last.take()? } else { WatchRevisionsResponse::default() };
+        Some(WatchRevisionsResponse { facts, start: mem::take(&mut start), ..message })
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use ::time::OffsetDateTime;
-    use engine::Change;
-    use tenancy::OrganizationId;
-    use uuid::Uuid;
+    use std::cell::Cell;
 
     use super::*;
-
-    fn told(changes: usize) -> Told {
-        let revision = Revision { tenant: OrganizationId::new(), incarnation: Uuid::nil(), own: 1, template: 0 };
-        let changes = vec![Change::Organization { active: true }; changes];
-        Told { changes, revision, proven_time: OffsetDateTime::UNIX_EPOCH }
-    }
 
     #[test]
     fn only_the_last_part_has_a_revision_and_only_the_first_begins_anew() {
         for count in [0, 1, MAX_FACTS, MAX_FACTS + 1, 3 * MAX_FACTS] {
             let last = WatchRevisionsResponse { revision: "r".to_owned(), ..WatchRevisionsResponse::default() };
-            let parts = parts(told(count), true, last);
+            let changes = iter::repeat_n(Change::Organization { active: true }, count);
+            let parts: Vec<WatchRevisionsResponse> = parts(changes, true, last).collect();
             assert_eq!(parts.iter().map(|part| part.facts.len()).sum::<usize>(), count);
             let ends: Vec<usize> = (0..parts.len()).filter(|at| !parts[*at].revision.is_empty()).collect();
             let starts: Vec<usize> = (0..parts.len()).filter(|at| parts[*at].start).collect();
             assert_eq!((ends, starts), (vec![parts.len() - 1], vec![0]), "{count}");
         }
+    }
+
+    #[test]
+    fn no_part_is_made_before_it_is_asked_for() {
+        let made = Cell::new(0);
+        let changes = iter::repeat_with(|| Change::Organization { active: true }).inspect(|_| made.set(made.get() + 1));
+        let mut parts = parts(changes, true, WatchRevisionsResponse::default());
+        assert_eq!(made.get(), 0);
+        assert_eq!(parts.next().map(|part| part.facts.len()), Some(MAX_FACTS));
+        assert_eq!(made.get(), MAX_FACTS + 1, "one more, to see whether it was the last");
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub fn with<'s>(state: &'s State, bindings: &[NewBinding]) -> Result<Cow<'s, Sna
     Ok(Cow::Owned(state.engine.apply(&changes)))
 }
 
-/// The id that the engine knows the binding by: none that a stored one has, for those carry the time of their making.
+/// The id that the engine knows the binding by: none that a stored one has, for those are UUIDv7, chosen ones too.
 pub fn id(at: usize) -> BindingId {
     BindingId(Uuid::from_u128(at as u128))
 }

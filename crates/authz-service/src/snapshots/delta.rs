@@ -1,19 +1,20 @@
 //! What a revision changed, from its events. There is no second log: whatever cannot be told from an event (a kind that is not known here,
 //! a payload that was erased or cannot be read) is read anew with everything else.
 
-use std::sync::Arc;
-
-use engine::{BindingId, Catalog, Change, GroupId, ResourceRef, RoleId};
+use engine::{BindingId, Change, GroupId, ResourceRef, RoleId};
 use serde::de::DeserializeOwned;
-use tenancy::{Change as Changed, OrganizationState, since::Fact};
+use tenancy::{Change as Changed, OrganizationState, ProjectId, since::Fact};
 
+use super::catalogs::Catalogs;
 use crate::model::{
     Binding, Effect, Group, GroupMembership, PermissionCatalog, Registration, Resource, Role, RoleSource, Standing,
 };
 
 /// What happened, in its order.
-#[derive(Debug, Default)]
-pub struct Delta {
+#[derive(Debug)]
+pub struct Delta<'c> {
+    catalogs: &'c Catalogs,
+    project: ProjectId,
     pub changes: Vec<Change>,
     /// The key of a role; None: the role is no more.
     pub keys: Vec<(RoleId, Option<Box<str>>)>,
@@ -26,7 +27,12 @@ pub struct Delta {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Untold;
 
-impl Delta {
+impl<'c> Delta<'c> {
+    /// Nothing yet, in an organization of the project.
+    pub fn of(catalogs: &'c Catalogs, project: ProjectId) -> Self {
+        Self { catalogs, project, changes: Vec::new(), keys: Vec::new(), sources: Vec::new(), state: None }
+    }
+
     /// Takes all the events of one tenant after a revision up to another: every revision between must be there, whole.
     pub fn take(&mut self, facts: &[Fact], after: i64, until: i64) -> Result<(), Untold> {
         let (mut revision, mut next) = (after, 0);
@@ -73,8 +79,8 @@ impl Delta {
     }
 
     fn catalog(&mut self, catalog: PermissionCatalog) -> Result<(), Untold> {
-        let catalog = Catalog::new(catalog.resource_types).map_err(|_| Untold)?;
-        self.put(Change::Catalog(Arc::new(catalog)))
+        let catalog = self.catalogs.of(self.project, catalog).map_err(|_| Untold)?;
+        self.put(Change::Catalog(catalog))
     }
 
     fn role(&mut self, role: Role) -> Result<(), Untold> {
@@ -170,6 +176,9 @@ fn reference(resource: Option<&Resource>) -> Result<ResourceRef, Untold> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use engine::{OrganizationData, ResourceType, Snapshot};
     use serde_json::json;
 
     use super::*;
@@ -183,9 +192,11 @@ mod tests {
         }
     }
 
-    fn of(facts: &[Fact], after: i64, until: i64) -> Result<Delta, Untold> {
-        let mut delta = Delta::default();
-        delta.take(facts, after, until).map(|()| delta)
+    /// How many changes they tell.
+    fn of(facts: &[Fact], after: i64, until: i64) -> Result<usize, Untold> {
+        let catalogs = Catalogs::default();
+        let mut delta = Delta::of(&catalogs, ProjectId::new());
+        delta.take(facts, after, until).map(|()| delta.changes.len())
     }
 
     fn noted(revision: i64, ordinal: i32) -> Fact {
@@ -195,7 +206,7 @@ mod tests {
     #[test]
     fn every_revision_between_has_to_be_there_whole() {
         let told = [noted(4, 0), noted(4, 1), noted(5, 0)];
-        assert_eq!(of(&told, 3, 5).map(|delta| delta.changes.len()).ok(), Some(3));
+        assert_eq!(of(&told, 3, 5), Ok(3));
         assert!(of(&[], 3, 3).is_ok(), "nothing happened");
         for (facts, after, until) in [
             (&told[..], 3, 6),
@@ -213,7 +224,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_told_is_not_guessed() {
-        let mut delta = Delta::default();
+        let catalogs = Catalogs::default();
+        let mut delta = Delta::of(&catalogs, ProjectId::new());
         let fit = r#"{"before":"ACTIVE","after":"SUSPENDED"}"#;
         assert_eq!(delta.tell("organization.state_noted", fit), Ok(()));
         assert_eq!(delta.state, Some(OrganizationState::Suspended));
@@ -239,7 +251,30 @@ mod tests {
             let role = Role { permissions: vec![permission.to_owned()], ..Role::builtins().next().unwrap() };
             serde_json::to_string(&Changed::created(role)).unwrap()
         };
-        assert_eq!(Delta::default().tell("role.created", &role("document:read")), Ok(()));
-        assert_eq!(Delta::default().tell("role.created", &role("Document Read")), Err(Untold));
+        let catalogs = Catalogs::default();
+        let mut delta = Delta::of(&catalogs, ProjectId::new());
+        assert_eq!(delta.tell("role.created", &role("document:read")), Ok(()));
+        assert_eq!(delta.tell("role.created", &role("Document Read")), Err(Untold));
+    }
+
+    #[test]
+    fn the_organizations_of_a_project_share_its_catalog_before_an_update_and_after() {
+        let (catalogs, project) = (Catalogs::default(), ProjectId::new());
+        let stored = |revision, name: &str| {
+            let resource_types = vec![ResourceType { name: name.to_owned(), ..ResourceType::default() }];
+            PermissionCatalog { resource_types, revision, ..PermissionCatalog::default() }
+        };
+        let read = |stored| Snapshot::build(&OrganizationData::empty(catalogs.of(project, stored).unwrap()));
+        let [one, other] = [(); 2].map(|()| read(stored(1, "document")));
+        assert!(Arc::ptr_eq(one.catalog(), other.catalog()), "both were read");
+        let updated = serde_json::to_string(&Changed::updated(stored(1, "document"), stored(2, "folder"))).unwrap();
+        let [one, other] = [one, other].map(|snapshot| {
+            let mut delta = Delta::of(&catalogs, project);
+            assert_eq!(delta.tell("catalog.updated", &updated), Ok(()));
+            snapshot.apply(&delta.changes)
+        });
+        assert!(one.catalog().knows_type("folder") && !one.catalog().knows_type("document"));
+        assert!(Arc::ptr_eq(one.catalog(), other.catalog()), "both followed");
+        assert!(Arc::ptr_eq(one.catalog(), read(stored(2, "folder")).catalog()), "one followed, one was read");
     }
 }

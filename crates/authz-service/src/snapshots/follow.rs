@@ -105,7 +105,7 @@ impl Snapshots {
         if !found || state.is_faulty() || head.archived {
             return;
         }
-        let mut delta = Delta::default();
+        let mut delta = Delta::of(&self.0.catalogs, head.project_id);
         if committed.events.iter().any(|event| delta.tell(event.kind, &event.payload).is_err()) {
             return;
         }

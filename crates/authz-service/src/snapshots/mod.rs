@@ -9,6 +9,7 @@
 //! kept proven by a sweep over the heads of what is asked about, four times a second (`follow`). NOTIFY only makes it quicker that
 //! news come in. What this process wrote itself takes away every proof that was older, at once (`floor`).
 
+mod catalogs;
 mod delta;
 mod floor;
 mod follow;
@@ -25,6 +26,7 @@ use std::{
 };
 
 use access::Known;
+use catalogs::Catalogs;
 use delta::{Delta, Untold};
 use engine::{OrganizationData, Snapshot};
 use floor::Floors;
@@ -86,6 +88,7 @@ struct Inner {
     /// Beside the cache, with a quarter of its bytes.
     held: Held,
     floors: Floors,
+    catalogs: Catalogs,
     /// Who was asked about since the sweep last looked.
     asked: Mutex<Vec<OrganizationScope>>,
     /// The unreadable rows that the log has been told of: each once, not with every reading.
@@ -112,6 +115,7 @@ impl Snapshots {
             cache,
             held: Held::new(max_bytes / 4),
             floors: Floors::default(),
+            catalogs: Catalogs::default(),
             asked: Mutex::default(),
             told: moka::sync::Cache::new(MAX_TOLD),
         }))
@@ -270,7 +274,7 @@ impl Snapshots {
             project: since.project.as_ref().map(|news| news.head.clone()),
             as_of: since.as_of,
         };
-        let Ok(delta) = told(&since, state.revision()) else { return Ok(None) };
+        let Ok(delta) = self.told(&since, state.revision()) else { return Ok(None) };
         if !state.is_of(&heads) {
             return Ok(None);
         }
@@ -278,6 +282,20 @@ impl Snapshots {
         let state = Arc::new(state.after(delta, own, template, self.sealer()));
         state.prove(since.as_of);
         Ok(Some(state))
+    }
+
+    /// What came after a revision, of both tenants.
+    fn told(&self, since: &since::Since, after: Revision) -> Result<Delta<'_>, Untold> {
+        let since::Since { organization, project, .. } = since;
+        let mut delta = Delta::of(&self.0.catalogs, organization.head.project_id);
+        if let Some(project) = project {
+            delta.take(project.facts.as_deref().ok_or(Untold)?, after.template, project.head.revision)?;
+        }
+        delta.take(organization.facts.as_deref().ok_or(Untold)?, after.own, organization.head.revision)?;
+        if delta.state.is_some() {
+            delta.in_force(organization.head.state);
+        }
+        Ok(delta)
     }
 
     /// Reads all of the organization, in one transaction that sees one moment.
@@ -308,7 +326,8 @@ impl Snapshots {
         head: &Head,
         ground: Ground,
     ) -> Result<Arc<State>, StoreError> {
-        let loaded = organization::load(connection, head).await?;
+        let loaded =
+            organization::load(connection, head, |stored| self.0.catalogs.of(head.project_id, stored).ok()).await?;
         let (organization, faults) = (head.organization_id, loaded.faults);
         if faults.count > 0 && self.0.told.get(&(organization, faults)).is_none() {
             self.0.told.insert((organization, faults), ());
@@ -345,20 +364,6 @@ impl Snapshots {
             _ => self.read(connection, scope, head, self.ground(scope, head.incarnation, None)).await,
         }
     }
-}
-
-/// What came after a revision, of both tenants.
-fn told(since: &since::Since, after: Revision) -> Result<Delta, Untold> {
-    let mut delta = Delta::default();
-    if let Some(project) = &since.project {
-        delta.take(project.facts.as_deref().ok_or(Untold)?, after.template, project.head.revision)?;
-    }
-    let organization = &since.organization;
-    delta.take(organization.facts.as_deref().ok_or(Untold)?, after.own, organization.head.revision)?;
-    if delta.state.is_some() {
-        delta.in_force(organization.head.state);
-    }
-    Ok(delta)
 }
 
 /// Snapshots of fewer rows are built where they are read; larger ones where they hold up nobody else.

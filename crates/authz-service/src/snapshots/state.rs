@@ -88,7 +88,7 @@ impl State {
 
     /// The state that follows on this one by all that happened up to `own` and `template`. It holds whatever this one holds, and so is
     /// as fresh at least.
-    pub fn after(&self, delta: Delta, own: i64, template: i64, sealer: &Sealer) -> Self {
+    pub fn after(&self, delta: Delta<'_>, own: i64, template: i64, sealer: &Sealer) -> Self {
         let revision = Revision { own, template, ..self.revision };
         let mut keys = self.keys.clone();
         for (role, key) in delta.keys {

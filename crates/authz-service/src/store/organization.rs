@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{catalog, role, template};
-use crate::model::{Effect, Resource, Role, RoleSource, Subject, SubjectStatus};
+use crate::model::{Effect, PermissionCatalog, Resource, Role, RoleSource, Subject, SubjectStatus};
 
 /// What the engine needs, and what answers name beside it.
 #[derive(Debug)]
@@ -32,21 +32,25 @@ pub struct Loaded {
     pub faults: Faults,
 }
 
-/// Reads all of it, within the caller's transaction. `head` is the organization's, as that transaction sees it.
-pub async fn load(connection: &mut PgConnection, head: &Head) -> Result<Loaded, StoreError> {
+/// Reads all of it, within the caller's transaction. `head` is the organization's, as that transaction sees it. `compiled` makes the
+/// project's catalogue, or finds it made; None where it is no good.
+pub async fn load(
+    connection: &mut PgConnection,
+    head: &Head,
+    compiled: impl FnOnce(PermissionCatalog) -> Option<Arc<Catalog>>,
+) -> Result<Loaded, StoreError> {
     let organization = head.organization_id;
     let mut faults = Faults::default();
     let template = template::revision(&mut *connection, head.project_id).await?;
     let catalog = match catalog::find(&mut *connection, head.project_id).await {
-        Ok(stored) => {
-            Catalog::new(stored.resource_types).unwrap_or_else(|_| faults.note("catalogue", Catalog::system()))
-        }
-        Err(StoreError::Corrupt(_)) => faults.note("catalogue", Catalog::system()),
+        Ok(stored) => compiled(stored),
+        Err(StoreError::Corrupt(_)) => None,
         Err(error) => return Err(error),
     };
+    let catalog = catalog.unwrap_or_else(|| faults.note("catalogue", Arc::new(Catalog::system())));
     let owners = role::Owners { tenant: organization, project: head.project_id };
     let roles = role::all(&mut *connection, owners).await?;
-    let mut data = OrganizationData::empty(Arc::new(catalog));
+    let mut data = OrganizationData::empty(catalog);
     data.active = head.state == OrganizationState::Active;
     data.roles = roles.iter().map(|role| read_role(role, &mut faults)).collect();
     let unreadable = unreadable_roles(&roles);

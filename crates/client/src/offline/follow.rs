@@ -111,10 +111,10 @@ fn statement(told: &Invalidation) -> Option<Statement> {
         (Some(shut), false) => Standing::OpenedAgain(millis(shut)),
         (None, false) => Standing::Open,
     };
-    let Invalidation { minimum_epoch, minimum_permissions_epoch, .. } = *told;
+    let Invalidation { minimum_epoch, minimum_permissions_epoch, shut_revision: revision, .. } = *told;
     let which = Which { standing, minimum_epoch, minimum_permissions_epoch };
     // The stream is of one project.
-    Some(Statement { project: Uuid::nil(), subject, which, time })
+    Some(Statement { project: Uuid::nil(), subject, which, revision, time })
 }
 
 fn seconds_now() -> u64 {

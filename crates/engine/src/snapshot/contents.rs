@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use super::Snapshot;
 use super::bindings::{Record, resource_of};
+use crate::change::Change;
 use crate::data::{Binding, Group, OrganizationData, Resource, Role};
 use crate::id::{BindingId, GroupId, RoleId, SubjectId};
 use crate::resource::ResourceRef;
@@ -27,6 +28,24 @@ impl Snapshot {
         data
     }
 
+    /// The same, one fact after the other as they are asked for: applied to an empty organization they make it up.
+    pub fn facts(&self) -> impl Iterator<Item = Change> {
+        let ground = [Change::Catalog(Arc::clone(&self.catalog)), Change::Organization { active: self.active }];
+        let roles = self.roles().filter(|role| !is_builtin(role.id)).cloned().map(Change::PutRole);
+        let groups = self.group_positions().map(|(id, _)| Change::PutGroup(id));
+        let memberships = self.group_positions().flat_map(|(group, position)| {
+            let members = self.subjects.members(position).into_iter().map(|member| self.subjects.id(member));
+            members.map(move |member| Change::PutMembership { group, member })
+        });
+        let known = self.subjects.iter().filter(|(_, subject)| subject.is_member || subject.state.is_some());
+        let subjects = known.map(|(_, subject)| Change::Subject(subject.id, subject.state));
+        let ground = ground.into_iter().chain(roles).chain(groups).chain(memberships);
+        ground
+            .chain(self.bindings().map(Change::PutBinding))
+            .chain(self.resources().map(Change::PutResource))
+            .chain(subjects)
+    }
+
     pub fn is_active(&self) -> bool {
         self.active
     }
@@ -41,8 +60,12 @@ impl Snapshot {
     }
 
     pub fn groups(&self) -> impl Iterator<Item = Group> {
+        self.group_positions().map(|(id, position)| self.group(id, position))
+    }
+
+    fn group_positions(&self) -> impl Iterator<Item = (GroupId, u32)> {
         self.subjects.iter().filter_map(|(position, subject)| match subject.id {
-            SubjectId::Group(id) if subject.is_group => Some(self.group(GroupId(id), position)),
+            SubjectId::Group(id) if subject.is_group => Some((GroupId(id), position)),
             _ => None,
         })
     }
@@ -122,5 +145,57 @@ impl Snapshot {
             expire_time: record.expire_time(),
             condition: record.condition.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::catalog::Catalog;
+    use crate::data::{Effect, SubjectState};
+    use crate::system::MEMBER;
+
+    #[test]
+    fn facts_applied_to_nothing_make_up_the_same() {
+        let id = Uuid::from_u128;
+        let [ada, gone] = [1, 2].map(|n| SubjectId::Member(id(n)));
+        let machine = SubjectId::ServiceAccount(id(3));
+        let [inner, outer, empty] = [4, 5, 6].map(|n| GroupId(id(n)));
+        let [folder, file]: [ResourceRef; 2] = ["home", "notes"].map(|id| ResourceRef::new("file", id).unwrap());
+        let nothing = OrganizationData::empty(Arc::new(Catalog::system()));
+        let data = OrganizationData {
+            active: false,
+            roles: vec![Role { id: RoleId(id(7)), permissions: Vec::new(), included_role_ids: vec![MEMBER] }],
+            groups: vec![
+                Group { id: outer, members: vec![inner.into(), SubjectId::AllMembers] },
+                Group { id: inner, members: vec![ada, machine] },
+                Group { id: empty, members: Vec::new() },
+            ],
+            bindings: vec![Binding {
+                id: BindingId(id(8)),
+                subject: outer.into(),
+                role: RoleId(id(7)),
+                resource: Some(folder.clone()),
+                effect: Effect::Deny,
+                condition: None,
+                not_before: None,
+                expire_time: None,
+            }],
+            resources: vec![Resource { resource: file, parent: Some(folder) }],
+            inactive_subjects: vec![(gone, SubjectState::Removed), (machine, SubjectState::Suspended)],
+            members: vec![id(1), id(2)],
+            ..nothing.clone()
+        };
+        let snapshot = Snapshot::build(&data);
+        let again = Snapshot::build(&nothing).apply(&snapshot.facts().collect::<Vec<_>>());
+        let said = |snapshot: &Snapshot| {
+            let mut facts: Vec<String> = snapshot.facts().map(|fact| format!("{fact:?}")).collect();
+            facts.sort_unstable();
+            facts
+        };
+        assert_eq!(said(&again), said(&snapshot));
+        assert_eq!(snapshot.facts().count(), 2 + 1 + 3 + 4 + 1 + 1 + 3);
     }
 }

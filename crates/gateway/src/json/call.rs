@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::access::v1::ErrorReason;
+use api::{Audience, access::v1::ErrorReason};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
@@ -22,6 +22,8 @@ use super::{
 
 /// As much as a gRPC request may hold.
 pub const MAX_BYTES: usize = 4 << 20;
+/// The same where no credential is needed: no such request lists anything, and whoever sends it is nobody whom we know.
+pub const MAX_BYTES_OF_ANYONE: usize = 64 << 10;
 const JSON: &str = "application/json";
 const LINES: &str = "application/x-ndjson";
 
@@ -155,9 +157,13 @@ impl Call {
             let lines = Lines::new(body, fault, Box::new(move |line, number| call.line(line, number)));
             return Ok(Request::from_parts(parts, Body::new(lines)));
         }
-        let bytes = match Limited::new(body, MAX_BYTES).collect().await {
+        let most = match said.binding.method.audience {
+            Audience::Anyone => MAX_BYTES_OF_ANYONE,
+            _ => MAX_BYTES,
+        };
+        let bytes = match Limited::new(body, most).collect().await {
             Ok(collected) => collected.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => return Err(too_large()),
+            Err(error) if error.is::<LengthLimitError>() => return Err(too_large(most)),
             Err(error) => {
                 tracing::debug!(%error, "a body broke off");
                 return Err(malformed("the body broke off"));
@@ -234,7 +240,7 @@ fn malformed(message: &str) -> Status {
     Refusal::new(Code::InvalidArgument, ErrorReason::MalformedMessage, message).into()
 }
 
-pub fn too_large() -> Status {
-    let message = "the request is larger than 4 MiB";
+pub fn too_large(most: usize) -> Status {
+    let message = format!("the request is larger than {} KiB", most >> 10);
     Refusal::new(Code::ResourceExhausted, ErrorReason::MessageTooLarge, message).into()
 }

@@ -94,7 +94,7 @@ impl Body for Lines {
                 return Poll::Ready(None);
             }
             if this.buffer.len() > call::MAX_BYTES {
-                return this.fail(call::too_large());
+                return this.fail(call::too_large(call::MAX_BYTES));
             }
             match ready!(Pin::new(&mut this.inner).poll_frame(context)) {
                 None => this.ended = true,

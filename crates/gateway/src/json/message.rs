@@ -1,4 +1,5 @@
-//! From JSON to a message of the contract. The library reads; where it refuses, the JSON is walked once more to name every fault.
+//! From JSON to a message of the contract. The library reads; where it refuses, the JSON is walked once more to name every fault, as far as
+//! an answer has room for them.
 
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor};
 use runtime::Violations;
@@ -59,6 +60,9 @@ fn walk(descriptor: &MessageDescriptor, json: &Value, at: &str, faults: &mut Vio
         return;
     };
     for (name, value) in entries {
+        if faults.is_full() {
+            return;
+        }
         let Some(field) = field(descriptor, name) else {
             faults.add(join(at, &shortened(name)), "no such field");
             continue;
@@ -86,6 +90,9 @@ fn walk_field(field: &FieldDescriptor, value: &Value, at: &str, faults: &mut Vio
     match (field.kind(), value) {
         (Kind::Message(message), Value::Object(entries)) if field.is_map() => {
             for (key, value) in entries {
+                if faults.is_full() {
+                    return;
+                }
                 let at = format!("{at}[{}]", shortened(key));
                 match message.map_entry_value_field().kind() {
                     Kind::Message(of_value) if is_plain(&of_value) => {
@@ -98,6 +105,9 @@ fn walk_field(field: &FieldDescriptor, value: &Value, at: &str, faults: &mut Vio
         }
         (kind, Value::Array(items)) if field.is_list() => {
             for (index, item) in items.iter().enumerate() {
+                if faults.is_full() {
+                    return;
+                }
                 let at = format!("{at}[{index}]");
                 match &kind {
                     Kind::Message(message) if is_plain(message) => walk(message, item, &at, faults),

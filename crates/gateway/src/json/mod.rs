@@ -23,5 +23,5 @@ mod tree;
 #[cfg(any(test, fuzzing))]
 mod written;
 
-pub use call::{Call, Unroutable, route};
+pub use call::{Call, MAX_BYTES_OF_ANYONE, Unroutable, route};
 pub use routes::{Binding, Body as BodyRule, Routes};

@@ -1,34 +1,46 @@
-//! JSON as it came, refused where it is ambiguous (a key that stands there twice, which two readers read in two ways) or deeper than
-//! any request of ours.
+//! JSON as it came, refused where it is ambiguous (a key that stands there twice, which two readers read in two ways), deeper than
+//! any request of ours, or of more values: each takes tens of bytes here, and may be two characters there.
 
-use std::fmt;
+use std::{cell::Cell, fmt};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 /// Below what protobuf decoders take (100): conditions and metadata are the deepest that we have.
 pub const MAX_DEPTH: usize = 64;
+/// A thousand changes at once, the most that a request lists, have some ten thousand.
+pub const MAX_VALUES: usize = 100_000;
 
 pub fn parse(bytes: &[u8]) -> Result<Value, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = Seed { left: MAX_DEPTH }.deserialize(&mut deserializer)?;
+    let values = Cell::new(MAX_VALUES);
+    let value = Seed { left: MAX_DEPTH, values: &values }.deserialize(&mut deserializer)?;
     deserializer.end()?;
     Ok(value)
 }
 
 #[derive(Clone, Copy)]
-struct Seed {
+struct Seed<'v> {
+    /// Levels.
     left: usize,
+    /// So many values may come yet, on all levels together.
+    values: &'v Cell<usize>,
 }
 
-impl Seed {
+impl Seed<'_> {
     fn deeper<E: Error>(self) -> Result<Self, E> {
         let left = self.left.checked_sub(1);
-        left.map(|left| Self { left }).ok_or_else(|| E::custom(format_args!("more than {MAX_DEPTH} levels deep")))
+        left.map(|left| Self { left, ..self })
+            .ok_or_else(|| E::custom(format_args!("more than {MAX_DEPTH} levels deep")))
+    }
+
+    fn one_more<E: Error>(self) -> Result<(), E> {
+        let left = self.values.get().checked_sub(1);
+        left.map(|left| self.values.set(left)).ok_or_else(|| E::custom(format_args!("more than {MAX_VALUES} values")))
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Seed {
+impl<'de> DeserializeSeed<'de> for Seed<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -36,7 +48,7 @@ impl<'de> DeserializeSeed<'de> for Seed {
     }
 }
 
-impl<'de> Visitor<'de> for Seed {
+impl<'de> Visitor<'de> for Seed<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -75,6 +87,7 @@ impl<'de> Visitor<'de> for Seed {
         let deeper = self.deeper()?;
         let mut list = Vec::new();
         while let Some(item) = items.next_element_seed(deeper)? {
+            self.one_more()?;
             list.push(item);
         }
         Ok(Value::Array(list))
@@ -87,6 +100,7 @@ impl<'de> Visitor<'de> for Seed {
             if map.contains_key(&key) {
                 return Err(A::Error::custom(format_args!("the key {key:?} stands there twice")));
             }
+            self.one_more()?;
             map.insert(key, entries.next_value_seed(deeper)?);
         }
         Ok(Value::Object(map))
@@ -119,6 +133,14 @@ mod tests {
         assert!(parse(nested(MAX_DEPTH + 1).as_bytes()).unwrap_err().to_string().contains("levels deep"));
         assert!(parse(nested(100_000).as_bytes()).is_err());
         assert!(parse("{\"a\":".repeat(100_000).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn the_number_of_values_is_bounded_on_all_levels_together() {
+        let lists = |each: usize| format!("[{}]", vec![format!("[{}1]", "1,".repeat(each - 1)); 1_000].join(","));
+        assert!(parse(lists(MAX_VALUES / 1_000 - 1).as_bytes()).is_ok());
+        let refused = parse(lists(MAX_VALUES / 1_000).as_bytes()).unwrap_err().to_string();
+        assert!(refused.contains("more than 100000 values"), "{refused}");
     }
 
     proptest! {

@@ -136,6 +136,6 @@ fn document(issuer: &str, routes: &Routes) -> Value {
 
 const ABOUT: &str = "The same calls as by gRPC, in the JSON form of protobuf: names in lowerCamelCase (those of the contract are read too), \
 64-bit integers as strings, times as RFC 3339, bytes as base64. Fields that are always there are there also when they are empty. \
-Unknown fields, keys that stand there twice, more than 64 levels and more than 4 MiB are refused. What neither path nor body says is in the \
+Unknown fields, keys that stand there twice, more than 64 levels or 100,000 values, and more than 4 MiB (64 KiB where no credential is needed) are refused. What neither path nor body says is in the \
 query, nested fields by dots, lists by repetition. A colon in a value of a path is written %3A. \
 Streams are JSON objects, one on a line (`application/x-ndjson`): `{\"result\": ..}`, and where a stream fails a last `{\"error\": ..}`.";

@@ -220,6 +220,7 @@ fn invalidation(statement: &Statement) -> Invalidation {
         time: Some(from_millis(statement.time)),
         every_token: matches!(statement.which.standing, Standing::Shut(_)),
         shut_time,
+        shut_revision: statement.revision.max(0),
     }
 }
 

@@ -99,6 +99,7 @@ impl Standing {
             if !belongs || known(self.invalidations.check(&verified))?.is_none() {
                 return Ok(None);
             }
+            self.invalidations.check_all_heard()?;
             return Ok(Some(Active::Access { verified: Box::new(verified), payload: projects::payload(token) }));
         }
         if let Some(found) = known(self.remote.read_refresh_token(call, token.to_owned()).await)? {

@@ -8,7 +8,7 @@ use api::authz::v1::{
     BatchCheckRequest, BatchCheckResponse, CheckQuestion, CheckRequest, CheckResponse, Consistency, Resource, Subject,
     consistency::Requirement, subject,
 };
-use engine::{Snapshot, SubjectId};
+use engine::{OrganizationData, Snapshot, SubjectId};
 use futures::future::try_join_all;
 use serde_json::json;
 use tenancy::{MemberId, OrganizationId, ProjectId};
@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 use tokio::task::block_in_place;
 use uuid::Uuid;
 
-use super::{CALLERS, CALLS_A_CONNECTION, Run, callers, saturate};
+use super::{CALLERS, CALLS_A_CONNECTION, Plan, Run, callers, saturate};
 use crate::Failure;
 use crate::data::world::{Question, World, types};
 use crate::data::{crowd, store};
@@ -29,7 +29,7 @@ use crate::wire::{Call, Connection};
 
 const CHECK: &str = "guildhall.authz.v1.AuthorizationService/Check";
 const BATCH_CHECK: &str = "guildhall.authz.v1.AuthorizationService/BatchCheck";
-const QUESTIONS: usize = 4_096;
+pub const QUESTIONS: usize = 4_096;
 const BATCH: usize = 100;
 const BATCHES: usize = 256;
 /// The shares of the greatest rate at which callers who do not wait for each other are timed.
@@ -51,6 +51,11 @@ impl Ground {
         let (organization, mut world) = fill(house, run.seed, run.plan.budget).await?;
         let snapshot = Snapshot::build(&world.data);
         let questions = world.questions(&snapshot, QUESTIONS, OffsetDateTime::now_utc())?;
+        Self::of(house, organization, questions).await
+    }
+
+    /// The same of an organization that is there.
+    pub async fn of(house: &House, organization: OrganizationId, questions: Vec<Question>) -> Result<Self, Failure> {
         // Traced as in production, by the default share of calls, to a collector that costs nothing here.
         let (sink, collector) = floor::serve(&["serve-sink"], &house.cores.client)?;
         let told = [("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{collector}"))];
@@ -130,14 +135,19 @@ pub async fn fill(
     seed: u64,
     size: crate::data::world::Size,
 ) -> Result<(OrganizationId, World), Failure> {
+    let world = World::make(seed, size)?;
+    Ok((settled(house, seed, &world.data).await?, world))
+}
+
+/// An organization of the demo project in which this is so.
+pub async fn settled(house: &House, seed: u64, data: &OrganizationData) -> Result<OrganizationId, Failure> {
     catalog(house).await?;
     let project = project(house)?;
-    let world = World::make(seed, size)?;
     let mut database = house.database().await?;
     let organization = crowd::organizations(&mut database, project, seed, 1).await?.remove(0);
-    store::write(&mut database, project, organization, &world).await?;
+    store::write(&mut database, project, organization, data).await?;
     crowd::settle(&mut database).await?;
-    Ok((OrganizationId::from_uuid(organization), world))
+    Ok(OrganizationId::from_uuid(organization))
 }
 
 /// Has the demo project know the types that are asked about.
@@ -170,12 +180,14 @@ pub async fn measure(house: &House, ground: &Ground, run: &mut Run<'_>) -> Resul
     let (batches, empty) = (ground.batches(at, &token)?, ground.empty_call()?);
     verify(ground, &latency[0], &batches[0]).await?;
 
+    // With more the core would have a queue of many milliseconds standing before it, and shed them.
+    let few = Plan { callers: CALLS_A_CONNECTION, ..plan };
     let authz = [ground.authz.process.pid()];
     let [floor, warm, full, batch] = rounds::<4, 3>(plan.rounds, |thing| match thing {
         0 => saturate(&plan, cores, ground.empty.1, &empty, &[ground.empty.0.pid()]),
         1 => saturate(&plan, cores, at, &latency, &authz),
         2 => saturate(&plan, cores, at, &consistent, &authz),
-        _ => saturate(&plan, cores, at, &batches, &authz),
+        _ => saturate(&few, cores, at, &batches, &authz),
     })?;
     for (what, [.., busy]) in [("an empty RPC", &floor), ("Check", &warm)] {
         run.not_the_client(what, busy.median());

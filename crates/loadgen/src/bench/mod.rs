@@ -10,6 +10,7 @@ mod lists;
 mod loads;
 mod mix;
 mod overload;
+pub mod peers;
 mod scale;
 mod sign_in;
 mod tokens;
@@ -32,6 +33,8 @@ use crate::report::Report;
 use crate::wire::{Call, Connection};
 use crate::{Failure, Topic};
 
+use peers::Programs;
+
 /// So many calls share a connection, as those of one process do.
 const CALLS_A_CONNECTION: usize = 16;
 /// Enough that a server always has work: it is the most that it can do that is asked for.
@@ -45,6 +48,8 @@ pub struct Plan {
     pub rounds: usize,
     pub warm_up: Duration,
     pub lasting: Duration,
+    /// How many call at once where rates are measured.
+    pub callers: usize,
     /// The organization of most questions, and the one with a hundred thousand bindings.
     pub budget: Size,
     pub wide: Size,
@@ -62,6 +67,7 @@ impl Plan {
         rounds: 5,
         warm_up: Duration::from_millis(500),
         lasting: Duration::from_secs(2),
+        callers: CALLERS,
         budget: Size::BUDGET,
         wide: Size::WIDE,
         few: 1_000,
@@ -74,6 +80,7 @@ impl Plan {
         rounds: 1,
         warm_up: Duration::from_millis(50),
         lasting: Duration::from_millis(200),
+        callers: CALLERS,
         budget: Size::SMALL,
         wide: Size::SMALL,
         few: 100,
@@ -92,7 +99,7 @@ pub struct Run<'r> {
 }
 
 /// Everything that was asked for, the engine alone first: it needs the machine to itself.
-pub async fn all(topics: &[Topic], run: &mut Run<'_>) -> Result<(), Failure> {
+pub async fn all(topics: &[Topic], run: &mut Run<'_>, programs: &Programs) -> Result<(), Failure> {
     let wanted = |topic| topics.is_empty() || topics.contains(&topic);
     let cores = Cores::of_this_machine();
     if wanted(Topic::Engine) {
@@ -135,6 +142,10 @@ pub async fn all(topics: &[Topic], run: &mut Run<'_>) -> Result<(), Failure> {
     if topics.contains(&Topic::Scale) {
         scale::measure(&house, run, run.plan.organizations).await?;
     }
+    // Programs of other makers: when they are named.
+    if topics.contains(&Topic::Peers) {
+        peers::measure(&house, run, programs).await?;
+    }
     if wanted(Topic::SignIn) {
         sign_in::measure(&house, run).await?;
     }
@@ -170,8 +181,9 @@ fn saturate(
     pids: &[u32],
 ) -> Result<[f64; 3], Failure> {
     let before = cpu_time(pids)?;
-    let seen =
-        block_in_place(|| plan.closed(&cores.client, CALLERS).run(async |range| callers(address, calls, range).await))?;
+    let seen = block_in_place(|| {
+        plan.closed(&cores.client, plan.callers).run(async |range| callers(address, calls, range).await)
+    })?;
     let spent = cpu_time(pids)? - before;
     Ok([seen.per_s, spent.as_secs_f64() * 1e6 / seen.calls.max(1) as f64, seen.client_busy])
 }
@@ -189,7 +201,7 @@ async fn callers(
         if number > first && (number - first).is_multiple_of(CALLS_A_CONNECTION) {
             connection = Connection::open(address).await?;
         }
-        workers.push(caller(connection.clone(), Arc::clone(calls), number * 31));
+        workers.push(caller(connection.clone(), Arc::clone(calls), number * calls.len() / CALLERS));
     }
     Ok(workers)
 }

@@ -6,6 +6,7 @@
 pub mod copy;
 pub mod crowd;
 pub mod id;
+pub mod shelf;
 pub mod store;
 pub mod town;
 pub mod world;

@@ -1,12 +1,11 @@
 //! A made-up organization's authorization, in authz-service's tables.
 
-use engine::{Effect, ResourceRef, SubjectId};
+use engine::{Effect, OrganizationData, ResourceRef, SubjectId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::copy::{Copy, NULL};
 use super::crowd;
-use super::world::World;
 use crate::Failure;
 
 const NOW: &str = "2026-01-01 00:00:00+00";
@@ -16,9 +15,8 @@ pub async fn write(
     database: &mut PgConnection,
     project: Uuid,
     organization: Uuid,
-    world: &World,
+    data: &OrganizationData,
 ) -> Result<(), Failure> {
-    let data = &world.data;
     crowd::known(database, project, organization, &data.members).await?;
 
     let columns = "(organization_id, project_id, role_id, key, display_name, description, permissions, included_role_ids, \

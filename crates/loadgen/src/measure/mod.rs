@@ -7,5 +7,5 @@ mod times;
 
 pub use closed::{Closed, Seen};
 pub use open::Open;
-pub use series::{Series, rounds};
+pub use series::{Series, each_in_turn, rounds};
 pub use times::Times;

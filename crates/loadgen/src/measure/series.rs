@@ -46,12 +46,22 @@ impl Series {
 /// `measure` gives `M` figures of the thing whose number it is told.
 pub fn rounds<const N: usize, const M: usize>(
     rounds: usize,
-    mut measure: impl FnMut(usize) -> Result<[f64; M], Failure>,
+    measure: impl FnMut(usize) -> Result<[f64; M], Failure>,
 ) -> Result<[[Series; M]; N], Failure> {
-    let mut all: [[Series; M]; N] = std::array::from_fn(|_| std::array::from_fn(|_| Series::default()));
+    let mut all = each_in_turn(rounds, N, measure)?.into_iter();
+    Ok(std::array::from_fn(|_| all.next().unwrap_or_else(|| std::array::from_fn(|_| Series::default()))))
+}
+
+/// The same of as many things as there happen to be.
+pub fn each_in_turn<const M: usize>(
+    rounds: usize,
+    things: usize,
+    mut measure: impl FnMut(usize) -> Result<[f64; M], Failure>,
+) -> Result<Vec<[Series; M]>, Failure> {
+    let mut all: Vec<[Series; M]> = (0..things).map(|_| std::array::from_fn(|_| Series::default())).collect();
     for round in 0..rounds {
-        for turn in 0..N {
-            let thing = (round + turn) % N;
+        for turn in 0..things {
+            let thing = (round + turn) % things;
             for (series, figure) in all[thing].iter_mut().zip(measure(thing)?) {
                 series.0.push(figure);
             }

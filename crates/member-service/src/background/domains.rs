@@ -46,11 +46,17 @@ async fn one(context: &Context) -> Result<bool, ReviewError> {
     Ok(true)
 }
 
+/// Whoever was overtaken may have given roles by what was known before: then everybody is looked at once more, after them.
 async fn keep(context: &Context, review: &Review, last: Option<tenancy::MemberId>) -> Result<(), StoreError> {
-    let mut tx = context.database.upkeep(ClusterScope::granted()).await?;
-    match last {
+    let scope = ClusterScope::granted();
+    let mut tx = context.database.upkeep(scope).await?;
+    let kept = match last {
         Some(last) => domain_review::advance(tx.connection(), review, last).await?,
         None => domain_review::end(tx.connection(), review).await?,
+    };
+    if !kept {
+        let granted = Granted::of_background(Service::Member).in_organization(review.project, review.organization);
+        domain_review::begin(tx.connection(), granted.scope, &review.domain).await?;
     }
     tx.commit().await
 }

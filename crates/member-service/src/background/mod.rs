@@ -3,6 +3,7 @@
 
 mod archived;
 mod connections;
+mod derived;
 mod domains;
 mod foundings;
 mod others;
@@ -14,6 +15,7 @@ mod sweep;
 
 pub use archived::end_archived_for_ever;
 pub use connections::end_connections_for_ever;
+pub use derived::end_derived_for_ever;
 pub use domains::review_domains_for_ever;
 pub use foundings::complete_foundings_for_ever;
 pub use others::{Organizations, Subjects};

@@ -19,10 +19,9 @@ use super::origin;
 use crate::{
     ops::{
         Context,
-        member::{StateError, finish_removal, finish_suspension},
+        member::{finish_removal, finish_suspension},
         service_account, sso, tenant,
     },
-    remote::RemoteError,
     store::ended_connection::Ended,
 };
 
@@ -151,16 +150,13 @@ impl Consumer for Subjects {
             Whom::Account(account) => return self.apply_to_account(event, scope, status, account, told).await,
         };
         let applied = match status {
-            SubjectStatus::Removed => {
-                finish_removal(&self.0, scope, &origin(), member).await.map_err(StateError::Store)
-            }
+            SubjectStatus::Removed => finish_removal(&self.0, scope, &origin(), member).await,
             SubjectStatus::Suspended => finish_suspension(&self.0, scope, &origin(), member, told).await,
             SubjectStatus::Active | SubjectStatus::Unspecified => Ok(()),
         };
         match applied {
-            Ok(()) | Err(StateError::Unknown | StateError::EtagMismatch | StateError::NotActive(_)) => Applied::Done,
-            Err(StateError::Store(error)) => later(event, &error),
-            Err(StateError::Remote(error)) => unreachable_now(&error),
+            Ok(()) => Applied::Done,
+            Err(error) => later(event, &error),
         }
     }
 }
@@ -226,11 +222,6 @@ fn later(event: &Event, error: &StoreError) -> Applied {
             Applied::Done
         }
     }
-}
-
-fn unreachable_now(error: &RemoteError) -> Applied {
-    tracing::warn!(error = %runtime::Chain(error), "an event waits for another service");
-    Applied::Later
 }
 
 #[cfg(test)]

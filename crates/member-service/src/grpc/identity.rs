@@ -1,12 +1,14 @@
 //! `guildhall.member.v1.IdentityService`.
 
+use std::time::{Duration, Instant};
+
 use access::{Granted, Tenant, store};
 use api::member::v1::{
     GetIdentityRequest, Identity, ImportIdentitiesRequest, ImportIdentitiesResponse, ImportRefusal,
     ListMembershipsRequest, ListMembershipsResponse, LookupIdentityRequest, Member, UpdateIdentityRequest,
     identity_service_server::IdentityService,
 };
-use runtime::Violations;
+use runtime::{Inlet, Violations};
 use tenancy::{IdentityId, OrganizationId, ProjectScope, page::Query};
 use tonic::{Request, Response, Status, Streaming};
 use tonic_types::StatusExt;
@@ -19,6 +21,10 @@ use crate::{
 
 /// As many refusals as an import's answer shows.
 const SHOWN: usize = 1000;
+/// Nothing of it is held for longer than a hundred people: it may be all the people that a product has.
+const LONGEST: Duration = Duration::from_secs(1800);
+/// Nothing of an import is written by a right that was not asked for within this time before.
+const ASK_RIGHT: Duration = Duration::from_secs(1);
 
 impl Door {
     /// The project's own credential, or a service that asks about a person whom it knows.
@@ -89,10 +95,11 @@ impl IdentityService for Door {
         request: Request<Streaming<ImportIdentitiesRequest>>,
     ) -> Result<Response<ImportIdentitiesResponse>, Status> {
         let granted = self.access.project(&request).await?;
-        let mut stream = request.into_inner();
-        let mut import = Import { door: self, granted, pool: None, waiting: Vec::new(), answer: Default::default() };
+        let mut inlet = Inlet::new(request.into_inner(), LONGEST);
+        let (asked, answer) = (Instant::now(), ImportIdentitiesResponse::default());
+        let mut import = Import { door: self, granted, asked, pool: None, waiting: Vec::new(), answer };
         let mut index = 0;
-        while let Some(message) = stream.message().await? {
+        while let Some(message) = inlet.next().await? {
             match convert::read_import(message) {
                 Ok((organization, draft)) => import.take(index, organization, draft).await?,
                 Err(status) => import.refuse(index, violations(&status)),
@@ -118,6 +125,8 @@ fn violations(status: &Status) -> Vec<String> {
 struct Import<'a> {
     door: &'a Door,
     granted: Granted<ProjectScope>,
+    /// When the right to it was last asked for.
+    asked: Instant,
     /// That of the messages that wait, by what they named, or why there is none.
     pool: Option<(Option<OrganizationId>, Result<Tenant, String>)>,
     waiting: Vec<(i64, IdentityDraft)>,
@@ -150,6 +159,10 @@ impl Import<'_> {
         let (places, drafts): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting).into_iter().unzip();
         if drafts.is_empty() {
             return Ok(());
+        }
+        if self.asked.elapsed() >= ASK_RIGHT {
+            self.door.access.project_not_taken_back(&self.granted).await?;
+            self.asked = Instant::now();
         }
         let imported = identity::import(&self.door.context, &self.granted, pool, drafts).await;
         match about_the_pool(imported)? {

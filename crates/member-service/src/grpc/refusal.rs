@@ -24,7 +24,7 @@ use crate::{
         invitation::{AcceptError, InviteError, ResendError, RevokeError},
         member::{CreateError, ReadError, RemoveError, StateError, UpdateError},
         service_account::AccountError,
-        session::{BeginError, EndError, ImpersonateError, PERMISSION, RefreshError},
+        session::{BeginError, EndError, ImpersonateError, RefreshError},
         sign_up::SignUpError,
         sso::SsoError,
     },
@@ -114,6 +114,7 @@ pub fn change_state(error: StateError) -> Status {
     match error {
         StateError::Unknown => missing("member"),
         StateError::EtagMismatch => etag_mismatch(&error),
+        StateError::Suspending => refuse(Code::Unavailable, ErrorReason::Unavailable, &error),
         StateError::NotActive(error) => not_active(error),
         StateError::Remote(error) => error.into_status(),
         StateError::Store(error) => store(error),
@@ -369,7 +370,7 @@ pub fn impersonate(error: ImpersonateError) -> Status {
         ImpersonateError::MemberUnknown => missing("member"),
         ImpersonateError::Oneself => access::invalid_field("member_id", error),
         ImpersonateError::Owner => refuse(Code::PermissionDenied, ErrorReason::GrantExceedsGrantor, &error),
-        ImpersonateError::NotPermitted => access::permission_missing(PERMISSION),
+        ImpersonateError::NotPermitted => access::permission_missing(access::IMPERSONATE),
         ImpersonateError::Remote(error) => error.into_status(),
         ImpersonateError::Store(error) => store(error),
     }
@@ -417,10 +418,9 @@ pub fn account(error: AccountError) -> Status {
                 .quota("service_account", format!("{MAX_LIVE_KEYS} of {MAX_LIVE_KEYS} keys"))
                 .into()
         }
-        AccountError::TooManyAccounts { allowed, used } => {
-            Refusal::limit_reached("max_service_accounts", allowed, used).into()
-        }
+        AccountError::TooManyAccounts(error) => limit_reached("max_service_accounts", error),
         AccountError::EtagMismatch => etag_mismatch(&error),
+        AccountError::Suspending => refuse(Code::Unavailable, ErrorReason::Unavailable, &error),
         AccountError::NotActive(error) => not_active(error),
         AccountError::Remote(error) => error.into_status(),
         AccountError::Store(error) => store(error),

@@ -70,8 +70,8 @@ impl SsoService for Door {
         violations.require((1..=CODE).contains(&request.code.len()), "code", "must be 1 to 4,096 bytes");
         let (project,) = violations.all((project,))?;
         let state = secret::parse(SecretKind::SsoState, &request.state).map_err(|_| refusal::sign_in_failed())?;
-        let CompleteSsoRequest { code, code_verifier, issuer, .. } = request;
-        let back = Back { state, code, code_verifier, issuer };
+        let CompleteSsoRequest { code, code_verifier, issuer, redirect_uri, .. } = request;
+        let back = Back { state, code, code_verifier, issuer, redirect_uri };
         let completed = sso::complete(&self.context, &granted, project, back).await.map_err(refusal::sso)?;
         Ok(Response::new(CompleteSsoResponse {
             organization_id: completed.organization.map(|id| id.to_string()).unwrap_or_default(),

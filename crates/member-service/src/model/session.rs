@@ -65,12 +65,15 @@ pub struct AuthFactor {
     /// What the provider said, while it is remembered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sso_sign_in_id: Option<SsoSignInId>,
+    /// The session at another organization from which it was taken over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<SessionId>,
 }
 
 impl AuthFactor {
     /// One that the person gave here, and no provider.
     pub fn given(method: AuthMethod, time: OffsetDateTime) -> Self {
-        Self { method, time, connection_id: None, sso_sign_in_id: None }
+        Self { method, time, connection_id: None, sso_sign_in_id: None, session_id: None }
     }
 }
 

@@ -22,6 +22,8 @@ pub struct Authorized {
     /// Whose connection it is. None: the project's.
     pub organization: Option<OrganizationId>,
     pub issuer: String,
+    /// Where the provider sends the browser back to.
+    pub redirect_uri: String,
 }
 
 /// What came back with the browser, and what only we know of the sign-in.
@@ -30,6 +32,8 @@ pub struct Returned {
     pub code: String,
     pub code_verifier: String,
     pub nonce: String,
+    /// No `iss` came back.
+    pub without_issuer: bool,
 }
 
 impl Remote {
@@ -66,6 +70,11 @@ impl Remote {
                 connection,
                 organization,
                 issuer: answer.issuer,
+                // A replica from before answers without: there it is the one that was asked for.
+                redirect_uri: match answer.redirect_uri {
+                    uri if uri.is_empty() => redirect_uri.to_owned(),
+                    uri => uri,
+                },
             }),
             _ => Err(RemoteError::inconsistent("org-service named no connection")),
         }
@@ -87,6 +96,7 @@ impl Remote {
             code: returned.code,
             code_verifier: returned.code_verifier,
             nonce: returned.nonce,
+            without_issuer: returned.without_issuer,
         };
         let request = self.to(asker, Service::Org, message)?;
         let answer = self.providers.clone().redeem_code(request).await?.into_inner();

@@ -50,6 +50,8 @@ const WINDOW: Duration = Duration::minutes(15);
 pub struct Count {
     pub tries: i32,
     pub window_end: OffsetDateTime,
+    /// When it was counted, by the database's clock.
+    pub time: OffsetDateTime,
 }
 
 impl Count {
@@ -77,7 +79,7 @@ pub async fn count(
              used_up = case when a.window_end > $5 then a.used_up when a.tries >= $7 then least(a.used_up + 1, $8) else 0 end,
              window_end = case when a.window_end > $5 then a.window_end
                  else $5 + make_interval(secs => $6) * (1 << case when a.tries >= $7 then least(a.used_up + 1, $8) else 0 end) end
-         returning tries, window_end",
+         returning tries, window_end, clock_timestamp() as \"time!\"",
         pool.key().uuid(),
         pool.project_id().uuid(),
         kind.as_str(),

@@ -291,6 +291,41 @@ pub async fn outdated_sessions(
     Ok(sessions.into_iter().map(SessionId::from_uuid).collect())
 }
 
+/// Nobody changes the identity of this address until the transaction ends; others may hold it too.
+pub async fn hold(connection: &mut PgConnection, pool: Tenant, address: &EmailAddress) -> Result<(), StoreError> {
+    sqlx::query!(
+        "select from identity where organization_id = $1 and email_address = $2 for share",
+        pool.key().uuid(),
+        address.as_str()
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(())
+}
+
+/// Locks an identity against everybody who holds or changes it, and tells the moment at which none of them was left, by the database's
+/// clock.
+pub async fn lock(
+    connection: &mut PgConnection,
+    pool: Tenant,
+    identity: IdentityId,
+) -> Result<OffsetDateTime, StoreError> {
+    sqlx::query!(
+        "select from identity where organization_id = $1 and identity_id = $2 for update",
+        pool.key().uuid(),
+        identity.uuid()
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    // A statement of its own: one that waits for a lock has computed its columns before.
+    Ok(sqlx::query_scalar!(
+        r#"-- cluster: of nobody
+         select clock_timestamp() as "now!""#
+    )
+    .fetch_one(connection)
+    .await?)
+}
+
 /// Marks an address as proven.
 pub async fn set_verified(connection: &mut PgConnection, pool: Tenant, identity: &Identity) -> Result<(), StoreError> {
     sqlx::query!(

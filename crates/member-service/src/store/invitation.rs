@@ -1,7 +1,5 @@
 //! Invitations.
 
-use std::collections::HashSet;
-
 use sqlx::PgConnection;
 use tenancy::{
     InvitationId, MemberId, OrganizationId, OrganizationScope, RoleId, StoreError, constraint,
@@ -196,21 +194,24 @@ pub async fn insert(
     }
 }
 
-/// Which of the addresses have an invitation that can be accepted now.
+/// Those that wait for any of the addresses.
 pub async fn pending_of(
     connection: &mut PgConnection,
     organization: OrganizationId,
-    addresses: &HashSet<String>,
-) -> Result<HashSet<String>, StoreError> {
-    let rows = sqlx::query_scalar!(
-        "select email_address from invitation
+    addresses: &[&EmailAddress],
+) -> Result<Vec<Invitation>, StoreError> {
+    let rows = sqlx::query_as!(
+        Row,
+        "select organization_id, invitation_id, email_address, role_ids, inviter, inviter_is_project, state, expire_time, message,
+             member_id, sends, send_time, revision, create_time, update_time
+         from invitation
          where organization_id = $1 and email_address = any ($2) and state = 'PENDING' and expire_time > now()",
         organization.uuid(),
-        &addresses.iter().cloned().collect::<Vec<_>>()
+        &addresses.iter().map(|address| address.as_str().to_owned()).collect::<Vec<_>>()
     )
     .fetch_all(connection)
     .await?;
-    Ok(rows.into_iter().collect())
+    rows.into_iter().map(Invitation::try_from).collect()
 }
 
 /// Makes it pending again with another secret: the old one opens nothing any more. False where a newer invitation for the address is
@@ -243,10 +244,12 @@ pub async fn renew(
     }
 }
 
-/// Leaves PENDING for another state: the one statement that decides who was first. None where it is pending no more.
+/// Leaves PENDING for another state: the one statement that decides who was first. None where it is pending no more, or by another
+/// secret than was presented.
 pub async fn settle(
     connection: &mut PgConnection,
     invitation: &Invitation,
+    presented: Option<&SecretHash>,
     state: InvitationState,
     member: Option<MemberId>,
     revision: i64,
@@ -256,6 +259,7 @@ pub async fn settle(
         Row,
         "update invitation set state = $3, member_id = $4, revision = $5, update_time = $6
          where organization_id = $1 and invitation_id = $2 and state = 'PENDING' and expire_time > now()
+             and ($7::bytea is null or secret_hash = $7)
          returning organization_id, invitation_id, email_address, role_ids, inviter, inviter_is_project, state, expire_time, message,
              member_id, sends, send_time, revision, create_time, update_time",
         invitation.organization_id.uuid(),
@@ -263,7 +267,8 @@ pub async fn settle(
         state.as_str(),
         member.map(MemberId::uuid),
         revision,
-        now
+        now,
+        presented.map(SecretHash::as_bytes)
     )
     .fetch_optional(connection)
     .await?

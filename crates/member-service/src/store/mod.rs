@@ -5,6 +5,7 @@ pub mod attempt;
 pub mod challenge;
 pub mod domain_review;
 pub mod ended_connection;
+pub mod ended_session;
 pub mod entrance;
 pub mod founding;
 pub mod identity;

@@ -12,7 +12,7 @@ use tenancy::{OrganizationId, ProjectId};
 use tonic::{Request, Response, Status};
 
 use super::refusal;
-use crate::ops::provider::{self, Begun, CameBack, Named, Providers};
+use crate::ops::provider::{self, Authorized, Begun, CameBack, Named, Providers};
 
 #[derive(Debug)]
 pub struct SignIns {
@@ -51,9 +51,8 @@ impl ProviderService for SignIns {
         let (project, named) = violations.all((project, named))?;
         let AuthorizeSignInRequest { redirect_uri, state, nonce, code_challenge, .. } = request;
         let begun = Begun { redirect_uri, state, nonce, code_challenge };
-        let (url, connection) = provider::authorize(&self.providers, granted.in_project(project).scope, named, begun)
-            .await
-            .map_err(refusal::authorize_sign_in)?;
+        let authorized = provider::authorize(&self.providers, granted.in_project(project).scope, named, begun).await;
+        let Authorized { url, redirect_uri, connection } = authorized.map_err(refusal::authorize_sign_in)?;
         Ok(Response::new(AuthorizeSignInResponse {
             authorization_uri: url.into(),
             connection_id: connection.connection_id.to_string(),
@@ -62,6 +61,7 @@ impl ProviderService for SignIns {
                 false => connection.organization_id.to_string(),
             },
             issuer: connection.issuer.into(),
+            redirect_uri: redirect_uri.into(),
         }))
     }
 
@@ -77,9 +77,9 @@ impl ProviderService for SignIns {
         let connection = violations.check("connection_id", request.connection_id.parse());
         violations.require((1..=TEXT).contains(&request.code.len()), "code", "must be 1 to 4,096 bytes");
         let (project, owner, connection) = violations.all((project, owner, connection))?;
-        let RedeemCodeRequest { issuer, redirect_uri, code, code_verifier, nonce, .. } = request;
+        let RedeemCodeRequest { issuer, redirect_uri, code, code_verifier, nonce, without_issuer, .. } = request;
         let owner = owner.unwrap_or_else(|| project.into());
-        let back = CameBack { connection, owner, issuer, redirect_uri, code, code_verifier, nonce };
+        let back = CameBack { connection, owner, issuer, redirect_uri, code, code_verifier, nonce, without_issuer };
         let vouched = provider::redeem(&self.providers, granted.in_project(project).scope, back)
             .await
             .map_err(|error| refusal::redeem_code(error, connection))?;

@@ -67,16 +67,23 @@ pub struct Begun {
     pub code_challenge: String,
 }
 
-/// Where to send the browser, for which connection.
+/// Where to send the browser, where it comes back to, and by which connection.
+#[derive(Debug)]
+pub struct Authorized {
+    pub url: Url,
+    pub redirect_uri: RedirectUri,
+    pub connection: Connection,
+}
+
 pub async fn authorize(
     providers: &Providers,
     scope: ProjectScope,
     named: Named,
     begun: Begun,
-) -> Result<(Url, Connection), ProviderError> {
+) -> Result<Authorized, ProviderError> {
     let (project, connection) = find(providers, scope, named).await?;
     let allowed = project.redirect_uris.iter().find(|uri| uri.as_str() == begun.redirect_uri);
-    let redirect_uri = allowed.ok_or(ProviderError::RedirectNotAllowed)?;
+    let redirect_uri = allowed.ok_or(ProviderError::RedirectNotAllowed)?.of_connection(connection.connection_id);
     if connection.is_of_project && project.user_pool == UserPool::Isolated {
         return Err(ProviderError::PoolIsIsolated);
     }
@@ -84,9 +91,10 @@ pub async fn authorize(
         return Err(ProviderError::ProtocolNotServed);
     };
     let groups = !connection.group_role_ids.is_empty();
-    let party = Party { issuer: &connection.issuer, client_id, client_secret: None, redirect_uri, groups };
+    let party =
+        Party { issuer: &connection.issuer, client_id, client_secret: None, redirect_uri: &redirect_uri, groups };
     let url = providers.oidc.authorization(&party, begun.state, begun.nonce, begun.code_challenge).await?;
-    Ok((url, connection))
+    Ok(Authorized { url, redirect_uri, connection })
 }
 
 /// The connection that is named, if one may sign in by it now.
@@ -143,6 +151,8 @@ pub struct CameBack {
     pub code: String,
     pub code_verifier: String,
     pub nonce: String,
+    /// The browser brought no `iss`.
+    pub without_issuer: bool,
 }
 
 /// Who the provider says that somebody is, by the connection's mapping. What it does not say is empty.
@@ -169,8 +179,8 @@ pub async fn redeem(providers: &Providers, scope: ProjectScope, back: CameBack) 
     let names = Names::of(&connection);
     let party =
         Party { issuer: &connection.issuer, client_id, client_secret, redirect_uri: &redirect_uri, groups: false };
-    let CameBack { code, code_verifier, nonce, .. } = back;
-    let redemption = Redemption { code, code_verifier, nonce, wanted: names.wanted() };
+    let CameBack { code, code_verifier, nonce, without_issuer, .. } = back;
+    let redemption = Redemption { code, code_verifier, nonce, without_issuer, wanted: names.wanted() };
     let claims = providers.oidc.redeem(&party, redemption).await?;
     Ok(vouched(&connection, &names, &claims))
 }

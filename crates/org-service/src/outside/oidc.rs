@@ -8,15 +8,16 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use futures::{FutureExt as _, future::BoxFuture};
 use moka::future::Cache;
 use openidconnect::{
-    AccessTokenHash, AdditionalClaims, AsyncHttpClient, AuthType, AuthorizationCode, ClaimsVerificationError, Client,
-    CsrfToken, DiscoveryError, EmptyExtraTokenFields, HttpRequest, HttpResponse, IdTokenFields, IssuerUrl,
-    JsonWebKeySetUrl, Nonce, OAuth2TokenResponse as _, PkceCodeVerifier, RedirectUrl, RequestTokenError, Scope,
-    SignatureVerificationError, StandardErrorResponse, StandardTokenResponse, TokenResponse as _, UserInfoClaims,
-    UserInfoError,
+    AccessTokenHash, AdditionalClaims, AdditionalProviderMetadata, AsyncHttpClient, AuthType, AuthorizationCode,
+    ClaimsVerificationError, Client, CsrfToken, DiscoveryError, EmptyExtraTokenFields, HttpRequest, HttpResponse,
+    IdTokenFields, IssuerUrl, JsonWebKeySetUrl, Nonce, OAuth2TokenResponse as _, PkceCodeVerifier, ProviderMetadata,
+    RedirectUrl, RequestTokenError, Scope, SignatureVerificationError, StandardErrorResponse, StandardTokenResponse,
+    TokenResponse as _, UserInfoClaims, UserInfoError,
     core::{
-        CoreAuthDisplay, CoreAuthPrompt, CoreAuthenticationFlow, CoreClientAuthMethod, CoreErrorResponseType,
-        CoreGenderClaim, CoreJsonWebKey, CoreJsonWebKeySet, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm,
-        CoreProviderMetadata, CoreResponseType, CoreRevocableToken, CoreRevocationErrorResponse,
+        CoreAuthDisplay, CoreAuthPrompt, CoreAuthenticationFlow, CoreClaimName, CoreClaimType, CoreClientAuthMethod,
+        CoreErrorResponseType, CoreGenderClaim, CoreGrantType, CoreJsonWebKey, CoreJsonWebKeySet,
+        CoreJweContentEncryptionAlgorithm, CoreJweKeyManagementAlgorithm, CoreJwsSigningAlgorithm, CoreResponseMode,
+        CoreResponseType, CoreRevocableToken, CoreRevocationErrorResponse, CoreSubjectIdentifierType,
         CoreTokenIntrospectionResponse, CoreTokenType,
     },
 };
@@ -79,6 +80,8 @@ pub struct Redemption {
     pub code: String,
     pub code_verifier: String,
     pub nonce: String,
+    /// No `iss` came back (RFC 9207).
+    pub without_issuer: bool,
     /// Claims that the userinfo is asked for where the ID token leaves them out.
     pub wanted: BTreeSet<String>,
 }
@@ -137,10 +140,33 @@ type Relying = Client<
     openidconnect::EndpointMaybeSet,
 >;
 
+/// What RFC 9207 adds to what a provider says of itself.
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+struct Answers {
+    #[serde(default)]
+    authorization_response_iss_parameter_supported: bool,
+}
+impl AdditionalProviderMetadata for Answers {}
+
+type Metadata = ProviderMetadata<
+    Answers,
+    CoreAuthDisplay,
+    CoreClientAuthMethod,
+    CoreClaimName,
+    CoreClaimType,
+    CoreGrantType,
+    CoreJweContentEncryptionAlgorithm,
+    CoreJweKeyManagementAlgorithm,
+    CoreJsonWebKey,
+    CoreResponseMode,
+    CoreResponseType,
+    CoreSubjectIdentifierType,
+>;
+
 /// A provider as it described itself.
 #[derive(Debug, Clone)]
 struct Provider {
-    metadata: Arc<CoreProviderMetadata>,
+    metadata: Arc<Metadata>,
     keys_read: Instant,
 }
 
@@ -196,8 +222,12 @@ impl Oidc {
     /// What the provider says of the person whose code came back.
     pub async fn redeem(&self, party: &Party<'_>, redemption: Redemption) -> Result<Claims, OidcError> {
         let provider = self.provider(party.issuer).await?;
+        let Redemption { code, code_verifier, nonce, without_issuer, wanted } = redemption;
+        // Somebody else's code, then: the provider that it is of would have to be told it to find out.
+        if without_issuer && provider.metadata.additional_metadata().authorization_response_iss_parameter_supported {
+            return Err(refused("the provider says with each answer who it is, and this one did not"));
+        }
         let client = relying(&provider, party)?;
-        let Redemption { code, code_verifier, nonce, wanted } = redemption;
         let answer = client
             .exchange_code(AuthorizationCode::new(code))
             .map_err(|_| unusable("discovery document", "it has no token_endpoint"))?
@@ -255,7 +285,7 @@ impl Oidc {
         let url = IssuerUrl::new(issuer.as_str().to_owned());
         let url = url.map_err(|_| unusable("issuer", "it is no address"))?;
         // Its issuer must be ours to the letter: the library compares.
-        let metadata = CoreProviderMetadata::discover_async(url, &self.fetcher).await;
+        let metadata = Metadata::discover_async(url, &self.fetcher).await;
         let metadata = metadata.map_err(|error| of_document("discovery document", error))?;
         let code = |kinds: &openidconnect::ResponseTypes<CoreResponseType>| kinds.contains(&CoreResponseType::Code);
         if !metadata.response_types_supported().iter().any(code) {
@@ -272,7 +302,7 @@ impl Oidc {
         let url: &JsonWebKeySetUrl = known.metadata.jwks_uri();
         let keys = CoreJsonWebKeySet::fetch_async(url, &self.fetcher).await;
         let keys = keys.map_err(|error| of_document("keys", error))?;
-        let metadata = Arc::new(CoreProviderMetadata::clone(&known.metadata).set_jwks(keys));
+        let metadata = Arc::new(Metadata::clone(&known.metadata).set_jwks(keys));
         let renewed = Provider { metadata, keys_read: Instant::now() };
         self.providers.insert(issuer.clone(), renewed.clone()).await;
         Ok(Some(renewed))
@@ -283,7 +313,7 @@ fn relying(provider: &Provider, party: &Party<'_>) -> Result<Relying, OidcError>
     let secret = party.client_secret.as_ref().map(|secret| secret.0.expose_secret().to_owned());
     let redirect_uri = RedirectUrl::new(party.redirect_uri.as_str().to_owned());
     let redirect_uri = redirect_uri.map_err(|_| unusable("redirect_uri", "it is no address"))?;
-    let metadata = CoreProviderMetadata::clone(&provider.metadata);
+    let metadata = Metadata::clone(&provider.metadata);
     let client_id = openidconnect::ClientId::new(party.client_id.as_str().to_owned());
     let takes = |method| metadata.token_endpoint_auth_methods_supported().is_none_or(|all| all.contains(&method));
     // Where a provider names no way, the standard's default is the first.

@@ -39,7 +39,7 @@ fn refusal(head: &HeaderMap) -> Option<Refusal> {
         Code::OutOfRange => Some(Refusal::new(
             Code::ResourceExhausted,
             ErrorReason::MessageTooLarge,
-            "the request is larger than 4 MiB",
+            "the request is larger than this method takes",
         )),
         _ => None,
     }

@@ -3,6 +3,7 @@
 use api::authz::v1::{self as proto, authorization_change::Change, precondition::Condition};
 use runtime::Violations;
 use tenancy::{BindingId, GroupId, RoleId};
+use uuid::Uuid;
 
 use super::{binding, group, resource, role, subject, text};
 use crate::{
@@ -34,7 +35,7 @@ fn edit(violations: &mut Violations, place: &str, change: &Change) -> Option<Edi
     match change {
         Change::CreateBinding(named) => {
             let field = at("create_binding");
-            let id = given(violations, &field, "binding_id", &named.binding_id);
+            let id = given(violations, &field, "binding_id", &named.binding_id, BindingId::uuid);
             let new = binding::parse(violations, &field, named)?;
             Some(Edit::CreateBinding(crate::ops::edit::NewBinding { id: id?, ..new }))
         }
@@ -44,7 +45,7 @@ fn edit(violations: &mut Violations, place: &str, change: &Change) -> Option<Edi
         }
         Change::CreateRole(named) => {
             let field = at("create_role");
-            let id = given(violations, &field, "role_id", &named.role_id);
+            let id = given(violations, &field, "role_id", &named.role_id, RoleId::uuid);
             let new = role::parse(violations, &field, named)?;
             Some(Edit::CreateRole(crate::ops::edit::NewRole { id: id?, ..new }))
         }
@@ -55,7 +56,7 @@ fn edit(violations: &mut Violations, place: &str, change: &Change) -> Option<Edi
         }
         Change::CreateGroup(named) => {
             let field = at("create_group");
-            let id = given(violations, &field, "group_id", &named.group_id);
+            let id = given(violations, &field, "group_id", &named.group_id, GroupId::uuid);
             let new = group::parse(violations, &field, named)?;
             Some(Edit::CreateGroup(crate::ops::edit::NewGroup { id: id?, ..new }))
         }
@@ -85,17 +86,22 @@ fn edit(violations: &mut Violations, place: &str, change: &Change) -> Option<Edi
     }
 }
 
-/// An id that the caller chose; Some(None) where the choice is left to us.
-fn given<T: std::str::FromStr<Err = tenancy::IdError>>(
+/// An id that the caller chose; Some(None) where the choice is left to us. Of another version it could be one that is never stored,
+/// such as that of a [contextual binding](crate::ops::contextual::id).
+fn given<T: std::str::FromStr<Err = tenancy::IdError> + Copy>(
     violations: &mut Violations,
     field: &str,
     name: &str,
     id: &str,
+    uuid: impl Fn(T) -> Uuid,
 ) -> Option<Option<T>> {
     if id.is_empty() {
         return Some(None);
     }
-    violations.check(format!("{field}.{name}"), id.parse::<T>()).map(Some)
+    let field = format!("{field}.{name}");
+    let id = violations.check(field.as_str(), id.parse::<T>())?;
+    violations.require(uuid(id).get_version_num() == 7, field, "must be of a UUIDv7");
+    Some(Some(id))
 }
 
 pub fn membership(
@@ -237,6 +243,27 @@ mod tests {
         let status = violations.finish().expect_err("three are wrong");
         let first = "changes[0].create_binding.binding_id";
         assert!(status.message().starts_with(&format!("5 invalid fields, the first of them {first}")), "{status:?}");
+    }
+
+    #[test]
+    fn an_id_is_chosen_as_the_moment_gives_it_and_no_other() {
+        let make = |uuid: Uuid| {
+            let role_id = RoleId::new().to_string();
+            let subject = proto::Subject { subject: Some(proto::subject::Subject::AllMembers(true)) };
+            let binding_id = BindingId::from_uuid(uuid).to_string();
+            let binding = proto::Binding { binding_id, role_id, subject: Some(subject), ..Default::default() };
+            let group_id = GroupId::from_uuid(uuid).to_string();
+            let group = proto::Group { group_id, display_name: "staff".to_owned(), ..Default::default() };
+            let mut violations = Violations::default();
+            edits(&mut violations, &[change(Change::CreateBinding(binding)), change(Change::CreateGroup(group))]);
+            violations.finish()
+        };
+        make(Uuid::now_v7()).expect("fresh ids");
+        for other in [Uuid::nil(), Uuid::from_u128(1), Uuid::max(), Uuid::from_u128(4 << 76)] {
+            let refused = make(other).expect_err("both are of another version");
+            let first = "changes[0].create_binding.binding_id: must be of a UUIDv7";
+            assert_eq!(refused.message(), format!("2 invalid fields, the first of them {first}"));
+        }
     }
 
     #[test]

@@ -65,6 +65,7 @@ pub fn sso_completion(
     let verifier = (43..=128).contains(&message.code_verifier.len()) && is_unreserved(&message.code_verifier);
     violations.require(verifier, "code_verifier", "must be 43 to 128 letters, digits and -._~");
     violations.require(message.issuer.len() <= URI, "issuer", "must be at most 2,048 bytes");
+    violations.require(message.redirect_uri.len() <= URI, "redirect_uri", "must be at most 2,048 bytes");
     let code = match message.answer {
         Some(Answer::Code(code)) => {
             violations.require((1..=CODE).contains(&code.len()), "code", "must be 1 to 4,096 bytes");
@@ -78,6 +79,6 @@ pub fn sso_completion(
     };
     let (code,) = violations.all((code,))?;
     let code = code.ok_or_else(refusal::saml_not_served)?;
-    let CompleteSsoSignInRequest { state, code_verifier, issuer, .. } = message;
-    Ok((project, CompleteSsoRequest { project_id: String::new(), state, code, code_verifier, issuer }))
+    let CompleteSsoSignInRequest { state, code_verifier, issuer, redirect_uri, .. } = message;
+    Ok((project, CompleteSsoRequest { project_id: String::new(), state, code, code_verifier, issuer, redirect_uri }))
 }

@@ -127,8 +127,10 @@ pub async fn verify_email_challenge(
     } else {
         Tenant::Organization(granted.in_organization(project, tried.tenant).scope)
     };
-    if !right {
-        attempt::count(tx.connection(), pool, Kind::EmailCode, tried.address_tag).await?;
+    // Counted before it is looked at, and forgiven where it was right: many organizations may have a challenge for one address, and all
+    // their codes together have so many tries.
+    let count = attempt::count(tx.connection(), pool, Kind::EmailCode, tried.address_tag).await?;
+    if !right || count.is_used_up(Kind::EmailCode) {
         tx.commit().await?;
         return Err(SignInError::Failed);
     }
@@ -203,7 +205,8 @@ async fn enter(
     }
     let identity = person.as_ref().map(|person| person.identity_id);
     if let Some(person) = person {
-        identities::verify(context, pool, &granted.origin(), person, true).await?;
+        let verified = identities::verify(context, pool, &granted.origin(), person, true).await?;
+        verified.ok_or(SignInError::Failed)?;
     }
     let organization = (tried.tenant != OrganizationId::from(project)).then_some(tried.tenant);
     let member = match (organization, identity) {

@@ -1,7 +1,7 @@
 //! Passwords.
 
 use access::Granted;
-use tenancy::{ClusterScope, IdentityId, MemberId, Once, OrganizationScope, StoreError, event::now};
+use tenancy::{ClusterScope, IdentityId, MemberId, Once, OrganizationScope, StoreError};
 
 use super::{Entrance, Proven, SignInError, active_member, tag};
 use crate::{
@@ -67,24 +67,26 @@ pub async fn set_password(
     if let Some(()) = tx.first_answer()? {
         return Ok(());
     }
+    // Before it is read: whoever is reading the password before is done.
+    let sessions_from = identity::lock(tx.connection(), pool, member.identity_id).await?;
     let before = identity::get(tx.connection(), pool, member.identity_id).await?.ok_or(SetPasswordError::Unknown)?;
     if is_short && !(asks_everybody || before.has_totp) {
         return Err(WeakPassword::Alone.into());
     }
     let changed = changed(&tx, &before);
-    let sessions_from = Some(changed.update_time);
-    let after = Identity { has_password: true, password_is_short: is_short, sessions_from, ..changed };
+    let after =
+        Identity { has_password: true, password_is_short: is_short, sessions_from: Some(sessions_from), ..changed };
     identity::set_password(tx.connection(), pool, &after, &hash).await?;
     let address = tag(context, pool, &after.email_address);
     attempt::forgive(tx.connection(), pool, Kind::Password, address).await?;
-    let (id, outdated) = (after.identity_id, after.update_time);
+    let id = after.identity_id;
     // What came of the password before, and codes on their way that somebody else may have asked for.
     challenge::end_everywhere(tx.connection(), granted.scope.project_id(), id).await?;
     intermediate::end_everywhere(tx.connection(), granted.scope.project_id(), id).await?;
     append_update(&mut tx, before, after);
     tx.commit(()).await?;
     runtime::kill_point("set-password/committed");
-    if let Err(error) = end_outdated(context, &granted.in_its_project(), id, outdated).await {
+    if let Err(error) = end_outdated(context, &granted.in_its_project(), id, sessions_from).await {
         tracing::warn!(error = %runtime::Chain(&error), identity = %id, "sessions of before a new password are left to the sweep");
     }
     Ok(())
@@ -106,12 +108,14 @@ pub async fn verify_password(
         return Err(SignInError::Failed);
     };
     let (pool, address_tag) = (target.pool, tag(context, target.pool, &address));
-    // Before the hash is read: a password that is changed meanwhile has proven nothing.
-    let factor = AuthFactor::given(AuthMethod::Password, now());
     let mut tx = context.database.upkeep(pool).await?;
+    // Whoever sets another password has done so, or waits: either that one is read below, or they are done after the moment that
+    // is counted here, and what the one before has proven is outdated. Both moments are by the database's clock.
+    identity::hold(tx.connection(), pool, &address).await?;
     let count = attempt::count(tx.connection(), pool, Kind::Password, address_tag).await?;
     let known = identity::by_address(tx.connection(), pool, &address).await?;
     tx.commit().await?;
+    let factor = AuthFactor::given(AuthMethod::Password, count.time);
     if count.is_used_up(Kind::Password) {
         return Err(SignInError::RateLimited { until: count.window_end });
     }

@@ -111,10 +111,12 @@ pub async fn open(
             };
             read.finish();
             let gone = session.identity_id.is_some() && identity.is_none();
-            // Suspended, or somebody with another address by now: what was proven is theirs no more.
-            let able = identity
-                .as_ref()
-                .is_none_or(|i| i.state == IdentityState::Active && i.email_address == session.email_address);
+            // Suspended, somebody with another address by now, or with another password: what was proven is theirs no more.
+            let able = identity.as_ref().is_none_or(|i| {
+                i.state == IdentityState::Active
+                    && i.email_address == session.email_address
+                    && !i.outdates(&session.auth_factors)
+            });
             if gone || !able {
                 return Ok(None);
             }

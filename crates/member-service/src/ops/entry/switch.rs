@@ -53,8 +53,8 @@ impl From<BeginError> for SwitchError {
     }
 }
 
-/// Begins a session at the organization of `target`, on the strength of one at that of `source`, which goes on. The new one ends no later:
-/// what was proven grows no younger by going to and fro.
+/// Begins a session at the organization of `target`, on the strength of one at that of `source`, which goes on. The new one ends no later,
+/// and when that is ended: what was proven grows no younger, and no better, by going to and fro.
 pub async fn switch(
     context: &Context,
     cluster: &Granted<ClusterScope>,
@@ -98,6 +98,9 @@ pub async fn switch(
     // What one organization's own provider vouched for is nothing to another.
     let mut auth_factors = from.auth_factors;
     auth_factors.retain(|factor| !factor.method.is_of_one_organization());
+    for factor in &mut auth_factors {
+        factor.session_id = Some(session);
+    }
     if !auth_factors.iter().any(|factor| factor.method.sign_in_method().is_some()) {
         return Err(Unmet::Method { allowed: ELSEWHERE.to_vec() }.into());
     }

@@ -31,14 +31,13 @@ pub async fn find_or_create(
     let mut read = context.database.read(pool).await?;
     let found = identity::by_address(read.connection(), pool, address).await?;
     read.finish();
-    if let Some(found) = found {
-        return verify(context, pool, origin, found.identity, proven).await;
+    if let Some(found) = found.filter(|found| !proven || found.identity.email_verified) {
+        return Ok(found.identity);
     }
     let mut tx = context.database.write(pool, origin, None).await?;
-    // Behind the lock of the pool's head: whoever else was making it is done.
+    // Behind the lock of the pool's head: whoever else was making it, or giving it another address, is done.
     if let Some(found) = identity::by_address(tx.connection(), pool, address).await? {
-        drop(tx);
-        return verify(context, pool, origin, found.identity, proven).await;
+        return if proven { set_verified(tx, pool, found.identity).await } else { Ok(found.identity) };
     }
     let id = IdentityId::new();
     insert(tx, pool, id, address, display_name, proven).await
@@ -96,19 +95,28 @@ async fn insert(
     tx.commit(new).await
 }
 
-/// Notes that a person has proven their address, if they had not yet.
+/// Notes that a person has proven their address, if they had not yet. None where they have another one by now: of that they have proven
+/// nothing.
 pub async fn verify(
     context: &Context,
     pool: Tenant,
     origin: &Origin,
     identity: Identity,
     proven: bool,
-) -> Result<Identity, StoreError> {
+) -> Result<Option<Identity>, StoreError> {
     if !proven || identity.email_verified {
-        return Ok(identity);
+        return Ok(Some(identity));
     }
     let mut tx = context.database.write(pool, origin, None).await?;
-    let Some(before) = identity::get(tx.connection(), pool, identity.identity_id).await? else { return Ok(identity) };
+    let before = identity::get(tx.connection(), pool, identity.identity_id).await?;
+    match before.filter(|before| before.email_address == identity.email_address) {
+        Some(before) => set_verified(tx, pool, before).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Of an identity as it stands behind the lock of the pool's head.
+async fn set_verified(mut tx: Write, pool: Tenant, before: Identity) -> Result<Identity, StoreError> {
     if before.email_verified {
         return Ok(before);
     }

@@ -8,7 +8,9 @@ use access::{Caller, Granted};
 use runtime::kill_point;
 use tenancy::{
     Change, ClusterScope, Head, InvitationId, NewEvent, Once, OrganizationId, OrganizationScope, OrganizationState,
-    StoreError, event::now, secret::Presented,
+    StoreError,
+    event::now,
+    secret::{Presented, SecretHash},
 };
 
 use super::create::may_still_invite;
@@ -100,7 +102,8 @@ pub async fn accept(
         Looked::Pending(invitation) => invitation,
     };
     is_theirs(context, anyone, &invitation).await?;
-    join(context, &granted, once, &invitation, acceptance.display_name, limit).await
+    let offer = Offer { invitation: &invitation, secret: Some(&acceptance.secret.hash) };
+    join(context, &granted, once, offer, acceptance.display_name, limit).await
 }
 
 /// Accepts an invitation without its secret, for somebody who has proven in another way that the address it went to is theirs.
@@ -113,7 +116,17 @@ pub async fn accept_proven(
     let _turn = context.errands.take(Errand::Acceptance(invitation.invitation_id)).await?;
     let limit = entry.limits.max_members;
     look_at_room(context, granted, &invitation.email_address, limit).await?;
-    join(context, granted, None, &invitation, Name::default(), limit).await
+    let offer = Offer { invitation: &invitation, secret: None };
+    join(context, granted, None, offer, Name::default(), limit).await
+}
+
+/// What is accepted, as it was when it was looked at.
+#[derive(Clone, Copy)]
+struct Offer<'a> {
+    invitation: &'a Invitation,
+    /// The one that was presented, which the invitation must still have in the end: it may be sent again meanwhile. None: the address
+    /// was proven in another way.
+    secret: Option<&'a SecretHash>,
 }
 
 /// Makes a member of whoever an invitation was sent to.
@@ -121,10 +134,11 @@ async fn join(
     context: &Context,
     granted: &Granted<OrganizationScope>,
     once: Option<&Once>,
-    invitation: &Invitation,
+    offer: Offer<'_>,
     display_name: Name,
     limit: Option<i64>,
 ) -> Result<MemberWithRoles, AcceptError> {
+    let invitation = offer.invitation;
     let inviter = invitation.inviter.parse().map_err(|_| StoreError::Corrupt("invitation.inviter"))?;
     let grantor = Grantor { actor: inviter, is_project: invitation.inviter_is_project };
     if !may_still_invite(context, granted, &grantor).await? {
@@ -147,7 +161,7 @@ async fn join(
         trusted_metadata: Metadata::default(),
         untrusted_metadata: Metadata::default(),
     };
-    match write(context, granted, once, invitation, parts, limit, &prospect).await {
+    match write(context, granted, once, offer, parts, limit, &prospect).await {
         Ok(made) if made.member.member_id == prospect.member => {
             kill_point("accept-invitation/committed");
             context.remote.confirm(granted.into(), granted.scope, &made.member).await;
@@ -225,7 +239,8 @@ async fn look(
     }
     active(head.map_or(OrganizationState::Deleted, |head| head.state))?;
     match found.state_at(now()) {
-        InvitationState::Pending if taken => Err(AcceptError::EmailTaken),
+        // Withdrawn when they came in by another way.
+        InvitationState::Pending | InvitationState::Revoked if taken => Err(AcceptError::EmailTaken),
         InvitationState::Pending => {
             room.take()?;
             Ok(Looked::Pending(Box::new(found)))
@@ -238,7 +253,7 @@ async fn write(
     context: &Context,
     granted: &Granted<OrganizationScope>,
     once: Option<&Once>,
-    before: &Invitation,
+    offer: Offer<'_>,
     parts: MemberParts,
     limit: Option<i64>,
     prospect: &Prospect,
@@ -248,9 +263,9 @@ async fn write(
         return Ok(first);
     }
     active(tx.head().state)?;
-    let (revision, member_id) = (tx.revision(), Some(prospect.member));
-    let accepted =
-        invitation::settle(tx.connection(), before, InvitationState::Accepted, member_id, revision, now()).await?;
+    let Offer { invitation: before, secret } = offer;
+    let (state, revision, member_id) = (InvitationState::Accepted, tx.revision(), Some(prospect.member));
+    let accepted = invitation::settle(tx.connection(), before, secret, state, member_id, revision, now()).await?;
     let accepted = accepted.ok_or(AcceptError::NotPending)?;
     if !prospect.arrive(&mut tx).await? {
         return Err(AcceptError::TooLate);

@@ -17,7 +17,10 @@ use time::Duration;
 
 use crate::{
     mail::{self, Mail},
-    model::{Brand, Invitation, InvitationDraft, InvitationState, IssuedInvitation, LimitReached, NotInvitable, Room},
+    model::{
+        Brand, EmailAddress, Invitation, InvitationDraft, InvitationState, IssuedInvitation, LimitReached,
+        NotInvitable, Room,
+    },
     ops::{Context, Errand, NotActive, active},
     remote::{Grantor, OrganizationEntry, RemoteError},
     store::{
@@ -140,15 +143,17 @@ async fn look(
     drafts: &[InvitationDraft],
 ) -> Result<(), InviteError> {
     let organization = scope.organization_id();
-    let addresses: HashSet<String> = drafts.iter().map(|draft| draft.email_address.as_str().to_owned()).collect();
-    let keys = member::Keys { email_addresses: addresses, ..member::Keys::default() };
+    let addresses: Vec<&EmailAddress> = drafts.iter().map(|draft| &draft.email_address).collect();
+    let email_addresses = addresses.iter().map(|address| address.as_str().to_owned()).collect();
+    let keys = member::Keys { email_addresses, ..member::Keys::default() };
     let mut read = context.database.read(scope).await?;
     let head = Head::find(read.connection(), organization).await?.ok_or(StoreError::TenantUnknown)?;
     let taken = member::taken(read.connection(), organization, &keys).await?;
-    let pending = invitation::pending_of(read.connection(), organization, &keys.email_addresses).await?;
+    let pending = invitation::pending_of(read.connection(), organization, &addresses).await?;
     let mut room = room_for_invitations(read.connection(), organization, entry.limits.max_pending_invitations).await?;
     read.finish();
     active(head.state)?;
+    let pending: HashSet<&str> = pending.iter().map(|waiting| waiting.email_address.as_str()).collect();
     for (at, draft) in drafts.iter().enumerate() {
         let address = draft.email_address.as_str();
         if taken.email_addresses.contains(address) {

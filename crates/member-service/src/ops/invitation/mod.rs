@@ -8,7 +8,7 @@ mod revoke;
 pub use accept::{AcceptError, Acceptance, accept, accept_proven};
 pub use create::{InviteError, create};
 pub use resend::{ResendError, resend};
-pub use revoke::{RevokeError, revoke};
+pub use revoke::{RevokeError, revoke, revoke_pending};
 
 use access::Granted;
 use tenancy::{

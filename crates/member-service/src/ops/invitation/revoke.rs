@@ -1,10 +1,12 @@
 //! Withdrawing an invitation.
 
 use access::Granted;
-use tenancy::{Change, InvitationId, NewEvent, Once, OrganizationScope, StoreError, event::now, mask::etag_matches};
+use tenancy::{
+    Change, InvitationId, NewEvent, Once, OrganizationScope, StoreError, Write, event::now, mask::etag_matches,
+};
 
 use crate::{
-    model::{Invitation, InvitationState},
+    model::{EmailAddress, Invitation, InvitationState},
     ops::{Context, NotActive, active},
     store::invitation,
 };
@@ -43,9 +45,27 @@ pub async fn revoke(
     if before.state == InvitationState::Revoked {
         return Ok(tx.commit(before).await?);
     }
-    let revision = tx.revision();
-    let after = invitation::settle(tx.connection(), &before, InvitationState::Revoked, None, revision, now()).await?;
-    let after = after.ok_or(RevokeError::NotPending)?;
-    tx.append(NewEvent::new("invitation.revoked", vec![id.to_string()], &Change::updated(before, after.clone())));
+    let after = withdraw(&mut tx, before).await?.ok_or(RevokeError::NotPending)?;
     Ok(tx.commit(after).await?)
+}
+
+/// Withdraws what is pending for the addresses of people who come in by another way, or go: it would let them in again once they are
+/// removed.
+pub async fn revoke_pending(tx: &mut Write, addresses: &[&EmailAddress]) -> Result<(), StoreError> {
+    let organization = tx.organization_id();
+    for pending in invitation::pending_of(tx.connection(), organization, addresses).await? {
+        withdraw(tx, pending).await?;
+    }
+    Ok(())
+}
+
+/// None where it is pending no more.
+async fn withdraw(tx: &mut Write, before: Invitation) -> Result<Option<Invitation>, StoreError> {
+    let (revision, revoked) = (tx.revision(), InvitationState::Revoked);
+    let after = invitation::settle(tx.connection(), &before, None, revoked, None, revision, now()).await?;
+    if let Some(after) = &after {
+        let ids = vec![after.invitation_id.to_string()];
+        tx.append(NewEvent::new("invitation.revoked", ids, &Change::updated(before, after.clone())));
+    }
+    Ok(after)
 }

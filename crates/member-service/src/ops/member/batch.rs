@@ -14,8 +14,8 @@ use super::{
     rows::{RefusedRoles, Rows},
 };
 use crate::{
-    model::{EntryRefusal, Member, MemberWithRoles, NewMember, Outcome, Person, RoleHeld, RoleSource},
-    ops::{Context, Errand, active, identity_batch, prospect},
+    model::{EmailAddress, EntryRefusal, Member, MemberWithRoles, NewMember, Outcome, Person, RoleHeld, RoleSource},
+    ops::{Context, Errand, active, identity_batch, invitation::revoke_pending, prospect},
     remote::{Grantor, RemoteError},
     store::{member, usage::room_for_members},
 };
@@ -144,7 +144,9 @@ async fn write(
     let outcomes = outcomes.ok_or(StoreError::Corrupt("a batch without one of its people"))?;
     let made: Vec<&Member> = outcomes.iter().flatten().map(|made| &made.member).collect();
     member::insert_all(tx.connection(), scope, &made).await?;
-    made.into_iter().for_each(|member| append_created(&mut tx, member));
+    made.iter().for_each(|member| append_created(&mut tx, member));
+    let addresses: Vec<&EmailAddress> = made.iter().map(|member| &member.email_address).collect();
+    revoke_pending(&mut tx, &addresses).await?;
     let outcomes = tx.commit(outcomes).await?;
     kill_point("add-members/committed");
     Ok(outcomes)

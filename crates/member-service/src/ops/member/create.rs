@@ -11,6 +11,7 @@ use crate::{
     },
     ops::{
         Context, Errand, NotActive, active, identity,
+        invitation::revoke_pending,
         prospect::{BindError, Prospect},
     },
     remote::{Grantor, RemoteError},
@@ -159,6 +160,7 @@ async fn write(
     let organization = granted.scope.organization_id();
     room_for_members(tx.connection(), organization, limit).await?.take()?;
     let member = insert(&mut tx, granted.scope, parts).await?;
+    revoke_pending(&mut tx, &[&member.email_address]).await?;
     Ok(tx.commit(MemberWithRoles { member, email_verified, roles: prospect.roles.clone() }).await?)
 }
 

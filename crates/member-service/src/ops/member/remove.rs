@@ -1,8 +1,9 @@
 //! Removing a member for good.
 //!
 //! Rights go first: authz-service drops the bindings, refusing where no owner would be left, and decides so for two owners who leave
-//! at once. Then one write deletes the member, their sessions and what is under way. A removal that stops in between is finished
-//! when this service reads of it in authz-service's feed. Nothing is kept by which the member could come back.
+//! at once. Then one write deletes the member, their sessions and what is under way, and revokes a pending invitation of their address.
+//! A removal that stops in between is finished when this service reads of it in authz-service's feed. Nothing is kept by which the
+//! member could come back.
 
 use access::Granted;
 use runtime::kill_point;
@@ -12,7 +13,7 @@ use tenancy::{
 
 use crate::{
     model::{EndReason, Member},
-    ops::{Context, NotActive, active, append_session_end},
+    ops::{Context, NotActive, active, append_session_end, invitation::revoke_pending},
     remote::RemoteError,
     store::{
         challenge,
@@ -100,6 +101,7 @@ async fn delete(tx: &mut Write, member: Member) -> Result<(), StoreError> {
     challenge::end_of_identity(tx.connection(), organization, member.identity_id).await?;
     member::delete(tx.connection(), organization, member.member_id).await?;
     let ids = vec![member.member_id.to_string(), member.identity_id.to_string()];
+    revoke_pending(tx, &[&member.email_address]).await?;
     tx.append(NewEvent::new("member.removed", ids, &Change::removed(member)));
     for session in ended {
         append_session_end(tx, session, EndReason::MemberRemoved);

@@ -2,7 +2,8 @@
 //!
 //! Rights go first and come back last: a suspension is told to authz-service before the row is written, a reactivation after. A
 //! suspension that stops half-way denies everything already, and is finished when this service reads of it in authz-service's feed;
-//! a reactivation that stops half-way is repaired by asking again, or by authz-service reading of it here.
+//! a reactivation that stops half-way is repaired by asking again, or by authz-service reading of it here. Until a suspension is
+//! finished nobody is told that the member is active again: what is acknowledged would be undone.
 
 use access::Granted;
 use runtime::kill_point;
@@ -28,24 +29,14 @@ pub enum StateError {
     Unknown,
     #[error("the member changed since the etag was read")]
     EtagMismatch,
+    #[error("a suspension that has begun is not finished yet")]
+    Suspending,
     #[error(transparent)]
     NotActive(#[from] NotActive),
     #[error(transparent)]
     Remote(#[from] RemoteError),
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-impl From<WriteError> for StateError {
-    fn from(error: WriteError) -> Self {
-        match error {
-            // Neither is written by a change of state.
-            WriteError::EmailTaken | WriteError::ExternalIdTaken | WriteError::AddressMoved => {
-                Self::Store(StoreError::Corrupt("member key"))
-            }
-            WriteError::Store(error) => Self::Store(error),
-        }
-    }
 }
 
 impl From<ReadError> for StateError {
@@ -71,10 +62,7 @@ pub async fn suspend(
     {
         return Ok(first);
     }
-    let mut read = context.database.read(scope).await?;
-    let head = Head::find(read.connection(), organization).await?.ok_or(StoreError::TenantUnknown)?;
-    read.finish();
-    active(head.state)?;
+    let head = active_head(context, scope).await?;
     let found = get(context, granted, &Key::Id(id)).await?;
     if !etag_matches(etag, found.member.revision) {
         return Err(StateError::EtagMismatch);
@@ -103,13 +91,21 @@ pub async fn suspend(
     Ok(suspended)
 }
 
+async fn active_head(context: &Context, scope: OrganizationScope) -> Result<Head, StateError> {
+    let mut read = context.database.read(scope).await?;
+    let head = Head::find(read.connection(), scope.organization_id()).await?.ok_or(StoreError::TenantUnknown)?;
+    read.finish();
+    active(head.state)?;
+    Ok(head)
+}
+
 /// The row, the sessions and the events. A member who is suspended already stays as they are.
-async fn write_suspension(tx: &mut Write, before: Member) -> Result<Member, StateError> {
+async fn write_suspension(tx: &mut Write, before: Member) -> Result<Member, StoreError> {
     if before.state == MemberState::Suspended {
         return Ok(before);
     }
     let member = in_state(tx, &before, MemberState::Suspended);
-    member::update(tx.connection(), &member).await?;
+    update(tx, &member).await?;
     append(tx, "member.suspended", before, member.clone());
     let ended = session::delete_of_member(tx.connection(), member.organization_id, member.member_id).await?;
     for session in ended {
@@ -125,7 +121,7 @@ pub async fn finish_suspension(
     origin: &Origin,
     id: MemberId,
     told: i64,
-) -> Result<(), StateError> {
+) -> Result<(), StoreError> {
     let overdue = |member: &Member| member.state == MemberState::Active && member.state_revision < told;
     let organization: OrganizationId = scope.organization_id();
     let mut read = context.database.read(scope).await?;
@@ -138,7 +134,7 @@ pub async fn finish_suspension(
     match member::find(tx.connection(), organization, &Key::Id(id)).await? {
         Some(before) if overdue(&before) => {
             write_suspension(&mut tx, before).await?;
-            Ok(tx.commit(()).await?)
+            tx.commit(()).await
         }
         _ => Ok(()),
     }
@@ -151,18 +147,35 @@ pub async fn reactivate(
     id: MemberId,
     etag: &str,
 ) -> Result<MemberWithRoles, StateError> {
-    let found = get(context, granted, &Key::Id(id)).await?;
-    let active_again = write_reactivation(context, granted, once, id, etag, found).await?;
-    kill_point("reactivate-member/committed");
-    let revision = active_again.member.state_revision;
-    if revision > 0 {
-        // Also when nothing changed here: the call after the change may have been lost.
-        let told = context.remote.set_state(granted.into(), granted.scope, id, MemberState::Active, revision, false);
-        told.await?;
+    active_head(context, granted.scope).await?;
+    let mut found = get(context, granted, &Key::Id(id)).await?;
+    if found.member.state == MemberState::Suspended {
+        if let Some(active_again) = write_reactivation(context, granted, once, id, etag, found).await? {
+            kill_point("reactivate-member/committed");
+            tell_active(context, granted, &active_again.member).await?;
+            return Ok(active_again);
+        }
+        found = get(context, granted, &Key::Id(id)).await?;
     }
-    Ok(active_again)
+    if !etag_matches(etag, found.member.revision) {
+        return Err(StateError::EtagMismatch);
+    }
+    // The call after an earlier reactivation may have been lost.
+    if tell_active(context, granted, &found.member).await? { Ok(found) } else { Err(StateError::Suspending) }
 }
 
+/// Whether that is what authz-service goes by.
+async fn tell_active(
+    context: &Context,
+    granted: &Granted<OrganizationScope>,
+    member: &Member,
+) -> Result<bool, RemoteError> {
+    // Of a member who was never suspended nothing was written: whatever authz-service was told is newer.
+    let (id, revision) = (member.member_id, member.state_revision.max(1));
+    context.remote.set_state(granted.into(), granted.scope, id, MemberState::Active, revision, false).await
+}
+
+/// None when somebody else was quicker.
 async fn write_reactivation(
     context: &Context,
     granted: &Granted<OrganizationScope>,
@@ -170,10 +183,10 @@ async fn write_reactivation(
     id: MemberId,
     etag: &str,
     found: MemberWithRoles,
-) -> Result<MemberWithRoles, StateError> {
+) -> Result<Option<MemberWithRoles>, StateError> {
     let mut tx = context.database.write(granted.scope, &granted.origin(), once).await?;
     if let Some(first) = tx.first_answer()? {
-        return Ok(first);
+        return Ok(Some(first));
     }
     active(tx.head().state)?;
     let organization = granted.scope.organization_id();
@@ -181,15 +194,23 @@ async fn write_reactivation(
     if !etag_matches(etag, before.revision) {
         return Err(StateError::EtagMismatch);
     }
-    let member = if before.state == MemberState::Active {
-        before
-    } else {
-        let member = in_state(&tx, &before, MemberState::Active);
-        member::update(tx.connection(), &member).await?;
-        append(&mut tx, "member.reactivated", before, member.clone());
-        member
-    };
-    Ok(tx.commit(MemberWithRoles { member, ..found }).await?)
+    if before.state == MemberState::Active {
+        return Ok(None);
+    }
+    let member = in_state(&tx, &before, MemberState::Active);
+    update(&mut tx, &member).await?;
+    append(&mut tx, "member.reactivated", before, member.clone());
+    Ok(Some(tx.commit(MemberWithRoles { member, ..found }).await?))
+}
+
+async fn update(tx: &mut Write, member: &Member) -> Result<(), StoreError> {
+    member::update(tx.connection(), member).await.map_err(|error| match error {
+        // Neither is written by a change of state.
+        WriteError::EmailTaken | WriteError::ExternalIdTaken | WriteError::AddressMoved => {
+            StoreError::Corrupt("member key")
+        }
+        WriteError::Store(error) => error,
+    })
 }
 
 fn in_state(tx: &Write, before: &Member, state: MemberState) -> Member {

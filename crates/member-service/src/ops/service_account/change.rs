@@ -2,7 +2,7 @@
 //!
 //! Rights go first and come back last, as with members: authz-service is told of a suspension or deletion before the row is written,
 //! and of a reactivation after. What stops half-way denies already, and is finished when this service reads of it in authz-service's
-//! feed. A project's own account holds nothing there: one write does.
+//! feed; until then nobody is told that the account is active. A project's own account holds nothing there: one write does.
 
 use access::{Granted, Tenant};
 use tenancy::{
@@ -34,6 +34,11 @@ pub async fn update(
     let to = changes.state.filter(|state| *state != found.state);
     if to == Some(AccountState::Active) {
         check_acting_as(context, granted, id).await?;
+    }
+    if let (Tenant::Organization(scope), Some(AccountState::Active), None) = (tenant, changes.state, to)
+        && !tell(context, granted, scope, id, AccountState::Active, found.state_revision.max(1), false).await?
+    {
+        return Err(AccountError::Suspending);
     }
     // The write to come takes this revision or a later one; a reactivation that is still on its way had an earlier one.
     let told = head.revision + 1;
@@ -153,6 +158,7 @@ async fn look(
     Ok((head, found))
 }
 
+/// Whether that is what authz-service goes by.
 async fn tell(
     context: &Context,
     granted: &Granted<Tenant>,
@@ -161,7 +167,7 @@ async fn tell(
     state: AccountState,
     revision: i64,
     protect: bool,
-) -> Result<(), AccountError> {
+) -> Result<bool, AccountError> {
     let standing = match state {
         AccountState::Active => Standing::Active,
         AccountState::Suspended => Standing::Suspended,

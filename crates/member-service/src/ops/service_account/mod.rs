@@ -21,7 +21,7 @@ use tenancy::{
 use super::{Context, NotActive, active};
 pub use crate::store::service_account::Authenticated;
 use crate::{
-    model::{AccountState, Name, NewProjectAccount, ServiceAccount},
+    model::{AccountState, LimitReached, Name, NewProjectAccount, ServiceAccount},
     remote::{Grantor, RemoteError},
     store::service_account,
 };
@@ -41,10 +41,12 @@ pub enum AccountError {
     KeyTaken,
     #[error("the account has as many live keys as it may have")]
     TooManyKeys,
-    #[error("the organization has as many service accounts as it may have")]
-    TooManyAccounts { allowed: i64, used: i64 },
+    #[error(transparent)]
+    TooManyAccounts(#[from] LimitReached),
     #[error("the account changed since the etag was read")]
     EtagMismatch,
+    #[error("a suspension that has begun is not finished yet")]
+    Suspending,
     #[error(transparent)]
     NotActive(#[from] NotActive),
     #[error(transparent)]
@@ -74,7 +76,7 @@ pub async fn create(
     if let Some(allowed) = limit {
         let used = service_account::count(tx.connection(), tenant).await?;
         if used >= allowed {
-            return Err(AccountError::TooManyAccounts { allowed, used });
+            return Err(LimitReached { allowed, used }.into());
         }
     }
     let account = insert(&mut tx, tenant, display_name).await?;

@@ -2,7 +2,7 @@
 
 use access::Granted;
 use tenancy::{
-    Actor, Head, MemberId, NewEvent, OrganizationScope, OrganizationState, SessionId, StoreError,
+    Actor, MemberId, NewEvent, OrganizationScope, OrganizationState, SessionId, StoreError,
     event::now,
     secret::{self, SecretKind},
 };
@@ -155,11 +155,9 @@ async fn who(
     let organization = granted.scope.organization_id();
     let pool = context.pool(granted).await?;
     let mut read = context.database.read(granted.scope).await?;
-    let head = Head::find(read.connection(), organization).await?;
-    let member = member::find(read.connection(), organization, &Key::Id(member)).await?;
+    let member = member::find_open(read.connection(), organization, member).await?;
     read.finish();
-    let open = head.is_some_and(|head| head.state == OrganizationState::Active);
-    let Some(member) = member.filter(|member| open && member.state == MemberState::Active) else { return Ok(None) };
+    let Some(member) = member else { return Ok(None) };
     let mut read = context.database.read(pool).await?;
     let person = identity::get(read.connection(), pool, member.identity_id).await?;
     read.finish();

@@ -10,7 +10,7 @@ use time::Duration;
 
 use crate::{
     model::{EndReason, Session},
-    ops::{Context, append_session_end},
+    ops::{Context, session::append_end},
     store::{
         member::{self, Key},
         session::{self, Standing},
@@ -71,7 +71,7 @@ pub async fn revoke_of_member(
     let ended = session::delete_of_member(tx.connection(), organization, member).await?;
     let count = ended.len();
     for session in ended {
-        append_session_end(&mut tx, session, EndReason::Revoked);
+        append_end(&mut tx, granted.scope, session, EndReason::Revoked).await?;
     }
     Ok(tx.commit(count).await?)
 }
@@ -113,7 +113,7 @@ async fn end(
         return Ok(());
     }
     if let Some(ended) = session::delete(tx.connection(), granted.scope.organization_id(), id).await? {
-        append_session_end(&mut tx, ended, reason);
+        append_end(&mut tx, granted.scope, ended, reason).await?;
     }
     tx.commit(()).await
 }

@@ -3,7 +3,7 @@
 //! Whoever may act as somebody may do all that somebody may, so they must hold it already: the rule that a key of a service account is
 //! made under. What they gain is to see what the member sees, and every event says that it was they.
 
-use access::Granted;
+use access::{Granted, IMPERSONATE};
 use tenancy::{
     Actor, MemberId, NewEvent, OrganizationScope, OrganizationState, Origin, SessionId, StoreError,
     event::now,
@@ -21,7 +21,6 @@ use crate::{
     },
 };
 
-pub const PERMISSION: &str = "guildhall.member:impersonate";
 pub const LONGEST: Duration = Duration::minutes(15);
 const OWNER: &str = "owner";
 
@@ -68,7 +67,7 @@ pub async fn impersonate(
             return Err(ImpersonateError::Owner);
         }
     } else {
-        let permitted = context.access.holds(&granted.call, scope, &impersonator, PERMISSION).await;
+        let permitted = context.access.holds(&granted.call, scope, &impersonator, IMPERSONATE).await;
         if !permitted.map_err(RemoteError::from)? {
             return Err(ImpersonateError::NotPermitted);
         }

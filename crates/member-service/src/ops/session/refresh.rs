@@ -13,10 +13,11 @@ use tenancy::{
 };
 use time::Duration;
 
+use super::append_end;
 use crate::{
     model::{EndReason, Identity, IdentityState, MemberWithRoles, Session, SessionGrant},
     ops::{
-        Context, append_session_end,
+        Context,
         member::{ReviewError, still_those_of_domain},
     },
     remote::RemoteError,
@@ -150,7 +151,7 @@ async fn alarm(
     let mut tx = context.database.write(granted.scope, &granted.origin(), None).await?;
     if let Some(ended) = session::delete(tx.connection(), granted.scope.organization_id(), id).await? {
         tracing::warn!(session = %id, "a refresh token was used twice; its session is ended");
-        append_session_end(&mut tx, ended, EndReason::TokenReused);
+        append_end(&mut tx, granted.scope, ended, EndReason::TokenReused).await?;
         tx.commit(()).await?;
     }
     Err(RefreshError::Refused)

@@ -3,7 +3,7 @@
 //! What is to be there is written down first, with the id that the organization will have. Then each step finds done what was done
 //! before: the identity, the organization in org-service, the owner by the steps of any member. So whoever repeats the request goes on
 //! where it stopped, and what nobody repeats a sweep completes (see `background`): an organization without an owner is there for
-//! a minute at most. Only what is refused for good leaves nothing behind.
+//! a minute at most. Only what is refused for good leaves nothing behind, and so does what was deleted before it was finished.
 
 mod finish;
 

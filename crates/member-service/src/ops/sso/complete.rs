@@ -32,6 +32,8 @@ pub struct Back {
     pub code_verifier: String,
     /// Empty: none came back.
     pub issuer: String,
+    /// Where the browser came back to. Empty: the caller does not say.
+    pub redirect_uri: String,
 }
 
 #[derive(Debug)]
@@ -60,7 +62,7 @@ pub async fn complete(
     let (sign_in, sealed) = taken.ok_or(SsoError::Failed)?;
     let vouching = redeem(context, granted, project, &sign_in, sealed, back).await?;
     let (connection_id, sso_sign_in_id) = (Some(sign_in.connection), Some(sign_in.id));
-    let factor = |method| AuthFactor { method, time, connection_id, sso_sign_in_id };
+    let factor = |method| AuthFactor { method, time, connection_id, sso_sign_in_id, session_id: None };
     let intermediate = match sign_in.organization {
         Some(organization) => {
             bound(context, granted, project, organization, &vouching, factor(AuthMethod::Oidc)).await?
@@ -82,13 +84,24 @@ async fn redeem(
     if !bool::from(theirs.as_bytes().ct_eq(sign_in.code_challenge.as_bytes())) {
         return Err(SsoError::Failed);
     }
-    if !back.issuer.is_empty() && back.issuer != sign_in.issuer {
+    // Before the code is sent anywhere: it may be of another provider, whose owner would sign in with what that says.
+    let of_another = |said: &str, ours: &str| !said.is_empty() && said != ours;
+    let to_each_its_own = sign_in.redirect_uri.contains(&sign_in.connection.to_string());
+    if of_another(&back.issuer, &sign_in.issuer)
+        || of_another(&back.redirect_uri, &sign_in.redirect_uri)
+        || to_each_its_own && back.redirect_uri.is_empty()
+    {
         return Err(SsoError::Failed);
     }
     let opened = context.database.sealer().open(SECRETS, sign_in.id.uuid().as_bytes(), &sealed);
     let text = opened.ok().and_then(|secrets| String::from_utf8(secrets).ok()).ok_or(SsoError::Failed)?;
     let (nonce, code_verifier) = text.split_once(' ').ok_or(SsoError::Failed)?;
-    let returned = Returned { code: back.code, code_verifier: code_verifier.to_owned(), nonce: nonce.to_owned() };
+    let returned = Returned {
+        code: back.code,
+        code_verifier: code_verifier.to_owned(),
+        nonce: nonce.to_owned(),
+        without_issuer: back.issuer.is_empty(),
+    };
     let vouching = context.remote.redeem_code(granted.into(), project, sign_in, returned).await?;
     kill_point("sso/redeemed");
     Ok(vouching)

@@ -12,8 +12,9 @@ use time::{Duration, OffsetDateTime};
 use crate::{
     model::EndReason,
     ops::{
-        Context, append_session_end,
+        Context,
         member::{ReviewError, settle_group_roles},
+        session::append_end,
     },
     store::{
         ended_connection::{self, Ended},
@@ -72,7 +73,7 @@ async fn end_sessions(
         let mut tx = context.database.write(scope, &granted.origin(), None).await?;
         for (_, id) in sessions.iter().filter(|(of, _)| *of == organization) {
             if let Some(gone) = session::delete(tx.connection(), organization, *id).await? {
-                append_session_end(&mut tx, gone, EndReason::ConnectionEnded);
+                append_end(&mut tx, scope, gone, EndReason::ConnectionEnded).await?;
             }
         }
         tx.commit(()).await?;

@@ -153,7 +153,10 @@ async fn settle(
     kill_point("sso-join/linked");
     let name = &vouching.display_name;
     let person = match person {
-        Some(person) => identities::verify(context, pool, &origin, person, trusted.is_ok()).await?,
+        Some(person) => {
+            let verified = identities::verify(context, pool, &origin, person, trusted.is_ok()).await?;
+            verified.ok_or(EntryError::Refused)?
+        }
         None => {
             let made = identities::create(context, pool, &origin, id, &address, name, trusted.is_ok()).await?;
             made.ok_or(AccountRefused::AddressInUse)?

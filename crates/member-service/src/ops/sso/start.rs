@@ -62,7 +62,7 @@ pub async fn start(
         organization: authorized.organization,
         connection: authorized.connection,
         issuer: authorized.issuer,
-        redirect_uri,
+        redirect_uri: authorized.redirect_uri,
         expire_time: now() + LIFETIME,
     };
     let secrets =

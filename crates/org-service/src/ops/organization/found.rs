@@ -1,7 +1,7 @@
 //! Making the organization of somebody who signs up. Its id is chosen by member-service before it is there, so that asking again after a
 //! lost answer makes no second one.
 
-use tenancy::{Database, OrganizationId, Origin, ProjectScope};
+use tenancy::{Database, Head, OrganizationId, OrganizationState, Origin, ProjectScope};
 
 use super::create::{CreateError, insert, made};
 use crate::{
@@ -22,7 +22,8 @@ pub struct Foundation {
     pub person_name: DisplayName,
 }
 
-/// None where another project's organization has the id.
+/// None where another project's organization has the id, or one that is deleted or was purged: what its project did away with is not made
+/// again by whoever has begun to sign up with it.
 pub async fn found(
     database: &Database,
     scope: ProjectScope,
@@ -32,7 +33,12 @@ pub async fn found(
     let mut tx = database.write(scope, origin, None).await?;
     let project = project::find(tx.connection(), scope.project_id()).await?.ok_or(CreateError::ProjectUnknown)?;
     if let Some(entry) = directory::organization(tx.connection(), foundation.organization).await? {
-        return Ok(Some(entry).filter(|entry| entry.project_id == scope.project_id()));
+        let is_there = entry.project_id == scope.project_id() && entry.state != OrganizationState::Deleted;
+        return Ok(is_there.then_some(entry));
+    }
+    // Its head is what a purge leaves of an organization.
+    if Head::find(tx.connection(), foundation.organization).await?.is_some() {
+        return Ok(None);
     }
     if project.state == ProjectState::Archived {
         return Err(CreateError::ProjectArchived);
