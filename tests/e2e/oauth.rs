@@ -7,7 +7,7 @@ use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use serde_json::{Value, json};
 use testkit::{
     Cluster,
-    caller::{Organization, Project, text},
+    caller::{Organization, Project, patiently, text},
 };
 
 pub const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
@@ -62,16 +62,19 @@ pub async fn send(
     body: String,
 ) -> Answer {
     let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
-    let mut request = Request::post(format!("http://{}/oauth2/{endpoint}", cluster.access().gateway))
-        .header(header::CONTENT_TYPE, content_type);
-    if let Some(value) = authorization {
-        request = request.header(header::AUTHORIZATION, value);
-    }
-    let answer = client.request(request.body(Full::new(Bytes::from(body))).unwrap()).await.unwrap();
-    let (parts, body) = answer.into_parts();
-    let bytes = body.collect().await.unwrap().to_bytes();
-    let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-    Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+    let ask = || async {
+        let mut request = Request::post(format!("http://{}/oauth2/{endpoint}", cluster.access().gateway))
+            .header(header::CONTENT_TYPE, content_type);
+        if let Some(value) = authorization {
+            request = request.header(header::AUTHORIZATION, value);
+        }
+        let answer = client.request(request.body(Full::new(Bytes::from(body.clone()))).unwrap()).await.unwrap();
+        let (parts, body) = answer.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+    };
+    patiently(ask, |answer| answer.status == 503).await
 }
 
 pub fn escape(text: &str) -> String {

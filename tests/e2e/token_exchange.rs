@@ -53,7 +53,9 @@ async fn a_token_for_less_is_good_for_that_alone() {
         caller.refused(refused, invite.clone(), Code::PermissionDenied, "PERMISSION_MISSING").await;
     }
     // Nor what a batch or an import makes by the way, which asks for more than their own permission.
-    let (member, group) = (json!({"member_id": admin.id}), tenancy::GroupId::new().to_string());
+    // What it changes is another's, whose own tokens end with it.
+    let member = json!({"member_id": acme.join("other", &[]).await.id});
+    let group = tenancy::GroupId::new().to_string();
     let join = |group: &str| json!({"add_group_member": {"group_id": group, "subject": member}});
     let made = json!({"create_group": {"group_id": group, "display_name": "x"}});
     let apply = |changes: Value| json!({"organization_id": acme.id, "changes": changes});

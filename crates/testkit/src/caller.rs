@@ -14,6 +14,25 @@ use tonic::{Code, transport::Channel};
 pub use crate::dynamic::Refused;
 use crate::{Cluster, dynamic};
 
+/// Reasons that say nothing of the call, but of the machine at this moment.
+const SHED: [&str; 2] = ["OVERLOADED", "UNAVAILABLE"];
+
+/// Asks again for as long as it is told to come again, for a minute at the most.
+pub async fn patiently<T, F: Future<Output = T>>(mut ask: impl FnMut() -> F, is_shed: impl Fn(&T) -> bool) -> T {
+    let begun = Instant::now();
+    loop {
+        let outcome = ask().await;
+        if !is_shed(&outcome) || begun.elapsed() > Duration::from_secs(60) {
+            return outcome;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn is_shed<T>(outcome: &Result<T, Refused>) -> bool {
+    outcome.as_ref().is_err_and(|refused| SHED.contains(&refused.reason.as_str()))
+}
+
 /// A word that no other test of this process uses.
 pub fn unique(word: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(1);
@@ -48,56 +67,56 @@ impl Caller {
 
     /// Calls `Service/Method` with a JSON request. For streams: the first message.
     pub async fn try_call(&self, method: &str, request: Value) -> Result<Value, Refused> {
-        Ok(self.try_all(method, request).await?.into_iter().next().unwrap_or(Value::Null))
-    }
-
-    /// The same, as a client that comes again when it is told to: a busy machine sheds calls, whatever they ask, and one that is
-    /// starved takes longer to let anybody into its database than its services hold that it is there. What is still so after
-    /// a minute is the answer.
-    pub async fn insist(&self, method: &str, request: Value) -> Result<Value, Refused> {
-        let begun = Instant::now();
-        loop {
-            match self.try_call(method, request.clone()).await {
-                Err(shed)
-                    if ["OVERLOADED", "UNAVAILABLE"].contains(&shed.reason.as_str())
-                        && begun.elapsed() < Duration::from_secs(60) =>
-                {
-                    sleep(Duration::from_millis(100)).await
-                }
-                outcome => return outcome,
-            }
-        }
-    }
-
-    /// Every message of a stream.
-    pub async fn try_all(&self, method: &str, request: Value) -> Result<Vec<Value>, Refused> {
-        Ok(self.client.call(method, &self.headers, request).await?.iter().map(dynamic::to_json).collect())
-    }
-
-    /// Sends a stream of requests, and gives the one answer.
-    pub async fn try_stream(&self, method: &str, requests: Vec<Value>) -> Result<Value, Refused> {
-        let answers = self.client.call_all(method, &self.headers, requests).await?;
+        let answers = self.client.call(method, &self.headers, request).await?;
         Ok(answers.first().map_or(Value::Null, dynamic::to_json))
     }
 
-    /// A call that must be answered.
+    /// The same, as a client that comes again when it is told to: a busy machine sheds calls, whatever they ask, and one that is
+    /// starved takes longer to let anybody into its database than its services hold that it is there, or hears of revocations
+    /// too late to say that a token is good. What is still so after a minute is the answer.
+    pub async fn insist(&self, method: &str, request: Value) -> Result<Value, Refused> {
+        patiently(|| self.try_call(method, request.clone()), is_shed).await
+    }
+
+    /// Whether a stream begins, which may have no end. Insists.
+    pub async fn try_begin(&self, method: &str, request: Value) -> Result<(), Refused> {
+        patiently(|| self.client.begin(method, &self.headers, request.clone()), is_shed).await
+    }
+
+    /// Every message of a stream. Insists.
+    pub async fn try_all(&self, method: &str, request: Value) -> Result<Vec<Value>, Refused> {
+        let answers = patiently(|| self.client.call(method, &self.headers, request.clone()), is_shed).await?;
+        Ok(answers.iter().map(dynamic::to_json).collect())
+    }
+
+    /// Sends a stream of requests, and gives the one answer. Insists.
+    pub async fn try_stream(&self, method: &str, requests: Vec<Value>) -> Result<Value, Refused> {
+        let answers = patiently(|| self.client.call_all(method, &self.headers, requests.clone()), is_shed).await?;
+        Ok(answers.first().map_or(Value::Null, dynamic::to_json))
+    }
+
+    /// A call that must be answered, in the end: see [`Caller::insist`].
     #[track_caller]
     pub fn call(&self, method: &str, request: Value) -> impl Future<Output = Value> {
         let place = std::panic::Location::caller();
         async move {
-            match self.try_call(method, request.clone()).await {
+            match self.insist(method, request.clone()).await {
                 Ok(answer) => answer,
                 Err(refused) => panic!("{place}: {method} {request} was refused: {refused:?}"),
             }
         }
     }
 
-    /// A call that must be refused with this code and reason.
+    /// A call that must be refused with this code and reason; for another reason than that nobody is there to ask, in the end.
     #[track_caller]
     pub fn refused(&self, method: &str, request: Value, code: Code, reason: &str) -> impl Future<Output = Refused> {
         let place = std::panic::Location::caller();
         async move {
-            match self.try_call(method, request.clone()).await {
+            let outcome = match SHED.contains(&reason) {
+                true => self.try_call(method, request.clone()).await,
+                false => self.insist(method, request.clone()).await,
+            };
+            match outcome {
                 Ok(answer) => panic!("{place}: {method} {request} was answered: {answer}"),
                 Err(refused) => {
                     assert_eq!(
@@ -185,7 +204,8 @@ impl Cluster {
     /// A token by client_credentials, or what `/oauth2/token` answered instead.
     pub async fn client_credentials(&self, id: &str, secret: &str) -> Result<String, (u16, Value)> {
         let form = [("grant_type", "client_credentials"), ("client_id", id), ("client_secret", secret)];
-        let (status, body) = crate::http::post_form(self.access().gateway, "/oauth2/token", &form).await;
+        let ask = || crate::http::post_form(self.access().gateway, "/oauth2/token", &form);
+        let (status, body) = patiently(ask, |(status, _)| *status == 503).await;
         if status == 200 { Ok(text(&body, "access_token")) } else { Err((status, body)) }
     }
 

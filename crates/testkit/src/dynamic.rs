@@ -9,7 +9,7 @@ use prost_reflect::{
 };
 use serde_json::Value;
 use tonic::{
-    Code, Request, Status,
+    Code, Request, Status, Streaming,
     client::Grpc,
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
     metadata::{AsciiMetadataKey, AsciiMetadataValue},
@@ -172,6 +172,20 @@ impl Client {
         headers: &[(String, String)],
         bodies: Vec<Value>,
     ) -> Result<Vec<DynamicMessage>, Refused> {
+        Ok(all(self.open(name, headers, bodies).await?).await?)
+    }
+
+    /// That it is let in, from the head of its answer: what a stream without an end can be asked.
+    pub async fn begin(&self, name: &str, headers: &[(String, String)], body: Value) -> Result<(), Refused> {
+        self.open(name, headers, vec![body]).await.map(drop)
+    }
+
+    async fn open(
+        &self,
+        name: &str,
+        headers: &[(String, String)],
+        bodies: Vec<Value>,
+    ) -> Result<Streaming<DynamicMessage>, Refused> {
         let method = self.method(name).ok_or_else(|| Status::unimplemented(format!("no method {name} is known")))?;
         let message = |body| {
             DynamicMessage::deserialize(method.input(), body).map_err(|error| {
@@ -179,7 +193,7 @@ impl Client {
             })
         };
         let messages = bodies.into_iter().map(message).collect::<Result<Vec<_>, _>>()?;
-        self.send_all(&method, headers, messages).await
+        self.open_with(&method, headers, messages).await
     }
 
     /// The same for a message that is built already.
@@ -199,6 +213,15 @@ impl Client {
         headers: &[(String, String)],
         messages: Vec<DynamicMessage>,
     ) -> Result<Vec<DynamicMessage>, Refused> {
+        Ok(all(self.open_with(method, headers, messages).await?).await?)
+    }
+
+    async fn open_with(
+        &self,
+        method: &MethodDescriptor,
+        headers: &[(String, String)],
+        messages: Vec<DynamicMessage>,
+    ) -> Result<Streaming<DynamicMessage>, Refused> {
         let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
         let mut request = Request::new(tokio_stream::iter(messages));
         request.set_timeout(DEADLINE);
@@ -210,13 +233,16 @@ impl Client {
         let mut grpc = Grpc::new(self.channel.clone()).max_decoding_message_size(64 << 20);
         grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
         let path = path.parse().unwrap_or_else(|_| panic!("{path} is no path"));
-        let mut answers = grpc.streaming(request, path, Dynamic(method.output())).await?.into_inner();
-        let mut messages = Vec::new();
-        while let Some(message) = answers.message().await? {
-            messages.push(message);
-        }
-        Ok(messages)
+        Ok(grpc.streaming(request, path, Dynamic(method.output())).await?.into_inner())
     }
+}
+
+async fn all(mut answers: Streaming<DynamicMessage>) -> Result<Vec<DynamicMessage>, Status> {
+    let mut messages = Vec::new();
+    while let Some(message) = answers.message().await? {
+        messages.push(message);
+    }
+    Ok(messages)
 }
 
 /// As JSON with the names of the contract (`organization_id`), every field present.

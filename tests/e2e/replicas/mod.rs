@@ -99,7 +99,9 @@ async fn a_process_that_was_stopped_believes_no_proof_of_before() {
         });
         sleep(Duration::from_millis(100)).await;
         replica.go_on();
-        assert!(!asked.await.unwrap().unwrap().allowed, "round {round}");
+        // A starved machine may keep it from the database for so long that it says that instead.
+        let answered = asked.await.unwrap();
+        assert!(!answered.is_ok_and(|answer| answer.allowed), "round {round}");
     }
 }
 
