@@ -106,6 +106,10 @@ def references(name, documents):
     for d, template in pods:
         who, spec = f"{d['kind']} {d['metadata']['name']}", template["spec"]
         wants(who, "ServiceAccount", spec.get("serviceAccountName"))
+        # Whoever is not root reads the files of a secret as one of the pod's group.
+        secrets = [v["name"] for v in spec.get("volumes", []) if "secret" in v or any("secret" in s for s in v.get("projected", {}).get("sources", []))]
+        if secrets and "fsGroup" not in spec.get("securityContext", {}):
+            faults.append(f"{name}: {who} mounts {', '.join(secrets)}, and has no fsGroup to read it by")
         for volume in spec.get("volumes", []):
             for source in [volume, *volume.get("projected", {}).get("sources", [])]:
                 wants(who, "Secret", source.get("secret", {}).get("secretName") or source.get("secret", {}).get("name"))
@@ -147,7 +151,7 @@ def references(name, documents):
         if d["kind"] == "HorizontalPodAutoscaler":
             target = d["spec"]["scaleTargetRef"]
             wants(who, target["kind"], target["name"])
-        if d["kind"] in ("HTTPRoute", "GRPCRoute"):
+        if d["kind"] == "HTTPRoute":
             for rule in d["spec"]["rules"]:
                 for backend in rule["backendRefs"]:
                     wants(who, "Service", backend["name"])

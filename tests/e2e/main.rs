@@ -12,6 +12,7 @@ mod bad_tokens;
 mod big_input;
 mod changes;
 mod cli;
+mod client_account;
 mod client_assertions;
 mod conditions;
 mod connections;

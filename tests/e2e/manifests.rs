@@ -1,7 +1,7 @@
 //! What the Kubernetes manifests give the binaries, asked of the binaries themselves. `make k8s` looks at everything else about them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::Path,
     process::{Command, Stdio},
@@ -190,4 +190,22 @@ fn the_binaries_understand_what_every_overlay_gives_them() {
         asked.sort();
         assert_eq!(asked, ["authz-service", "gateway", "member-service", "org-service"], "{overlay}");
     }
+}
+
+/// Core features of the Gateway API alone, so that any implementation will do; the services have to be named one by one for that.
+#[test]
+fn the_route_has_a_way_to_every_public_method() {
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/kubernetes/components/gateway-api/http-route.yaml");
+    let route: Value = serde_saphyr::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+    let matches = route["spec"]["rules"][0]["matches"].as_array().unwrap();
+    let paths: BTreeSet<&str> = matches.iter().map(|path| path["path"]["value"].as_str().unwrap()).collect();
+    let public = api::METHODS.iter().filter(|method| method.http.is_some());
+    let services: BTreeSet<String> = public.clone().map(|method| format!("/{}", method.service)).collect();
+    let named: BTreeSet<&str> = paths.iter().copied().filter(|path| path.starts_with("/guildhall.")).collect();
+    assert_eq!(named, services.iter().map(String::as_str).collect());
+    for http in public.flat_map(|method| method.http.iter().chain(method.also_http)) {
+        assert!(paths.iter().any(|path| http.path.starts_with(&format!("{path}/"))), "{}", http.path);
+    }
+    assert!(matches.len() <= 64, "more than a rule may have");
 }

@@ -10,6 +10,10 @@ pub enum Failure {
     )]
     Locked { directory: PathBuf, pid: String },
     #[error(
+        "{directory} was not made by `guildhall dev`, and may hold what cannot be had again: nothing was removed; take another directory with --directory"
+    )]
+    NotOurs { directory: PathBuf },
+    #[error(
         "port {port} of 127.0.0.1, meant for {what}, is in use: stop what listens there, or choose others with --ports (such as --ports auto)"
     )]
     PortInUse { port: u16, what: &'static str },

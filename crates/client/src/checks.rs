@@ -4,17 +4,22 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use crate::{
     Client,
-    embedded::{Consistency, EmbeddedEngine, EngineOptions, Permission, Place, ResourceRef, Subject, Unanswered},
+    embedded::{
+        self, Consistency, Decision, EmbeddedEngine, EngineOptions, Otherwise, Permission, Place, ResourceRef, Subject,
+        Unanswered,
+    },
     offline::Member,
 };
 
-/// Engines that are held at once. One costs a stream and the organization's bindings in memory.
+/// Engines that are held at once, unless told. One costs a stream and the organization's bindings in memory.
 const ENGINES: usize = 256;
+/// One that was asked within this gives way to no other: with more organizations than engines, each question would begin a stream.
+const IN_USE: Duration = Duration::from_secs(60);
 
 /// Answers for any number of organizations. What they may do is decided at every call, never by what a token says; a token that was
 /// narrowed to some permissions allows no others.
@@ -22,6 +27,7 @@ const ENGINES: usize = 256;
 pub struct Checks {
     client: Client,
     options: EngineOptions,
+    most: usize,
     engines: Mutex<HashMap<String, (EmbeddedEngine, Instant)>>,
 }
 
@@ -29,11 +35,17 @@ impl Client {
     /// See [`Checks`]. The client's credential needs `guildhall.authorization:check` in the organizations: a service account of the
     /// project has it.
     pub fn checks(&self, options: EngineOptions) -> Checks {
-        Checks { client: self.clone(), options, engines: Mutex::default() }
+        Checks { client: self.clone(), options, most: ENGINES, engines: Mutex::default() }
     }
 }
 
 impl Checks {
+    /// Holds engines for as many organizations at once; 256 unless told. Of more that are in use, the server is asked.
+    #[must_use]
+    pub fn with_engines(self, most: usize) -> Self {
+        Self { most, ..self }
+    }
+
     /// Whether the member may, at the organization or at a resource of it. What depends on inputs that were not given is not allowed.
     pub async fn allows(
         &self,
@@ -48,7 +60,14 @@ impl Checks {
         let Ok(subject) = member.member_id.parse::<Subject>() else { return Ok(false) };
         let place = Place { resource, ..Place::new(subject) };
         let question = place.asks(permission.clone());
-        let answer = self.engine(&member.organization_id).check(&question, &Consistency::MinimizeLatency).await;
+        let consistency = Consistency::MinimizeLatency;
+        let answer = match (self.engine(&member.organization_id), self.options.otherwise) {
+            (Some(engine), _) => engine.check(&question, &consistency).await,
+            (None, Otherwise::AskServer) => {
+                embedded::ask(&self.client.authorization(), &member.organization_id, &question, &consistency).await
+            }
+            (None, Otherwise::Refuse { .. }) => Err(Unanswered::Stale),
+        };
         match answer {
             // It will not come back to life: whoever asks next gets another.
             Err(Unanswered::Ended(status)) => {
@@ -56,22 +75,24 @@ impl Checks {
                 Err(Unanswered::Ended(status))
             }
             Err(error) => Err(error),
-            Ok(answer) => Ok(answer.decision == crate::embedded::Decision::Allowed),
+            Ok(answer) => Ok(answer.decision == Decision::Allowed),
         }
     }
 
-    fn engine(&self, organization: &str) -> EmbeddedEngine {
+    /// None while as many as may be are in use.
+    fn engine(&self, organization: &str) -> Option<EmbeddedEngine> {
         let mut engines = self.engines.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((engine, used)) = engines.get_mut(organization) {
             *used = Instant::now();
-            return engine.clone();
+            return Some(engine.clone());
         }
-        if engines.len() >= ENGINES {
-            let oldest = engines.iter().min_by_key(|(_, (_, used))| *used).map(|(name, _)| name.clone());
-            oldest.and_then(|name| engines.remove(&name));
+        if engines.len() >= self.most {
+            let oldest = engines.iter().min_by_key(|(_, (_, used))| *used);
+            let idle = oldest.filter(|(_, (_, used))| used.elapsed() > IN_USE).map(|(name, _)| name.clone())?;
+            engines.remove(&idle);
         }
         let engine = self.client.embedded_engine(organization, self.options.clone());
         engines.insert(organization.to_owned(), (engine.clone(), Instant::now()));
-        engine
+        Some(engine)
     }
 }

@@ -11,8 +11,10 @@ use std::{
 use arc_swap::ArcSwapOption;
 use channel::{Asked, Channel, Failure};
 use http::{HeaderValue, Request, Response, header::AUTHORIZATION};
+use http_body_util::{BodyExt as _, Full};
 use tokio::time::{Instant, timeout_at};
 use tonic::{Status, body::Body};
+use tonic_types::StatusExt as _;
 use tower::Service;
 
 use crate::service_account::ServiceAccount;
@@ -65,19 +67,52 @@ impl Service<Request<Body>> for Connection {
         let limit = channel::timeout::read(request.headers()).unwrap_or(self.deadline);
         let deadline = Instant::now() + limit;
         let method = api::method(request.uri().path());
+        let single = method.is_some_and(|method| !method.client_streaming);
         let unary = method.is_some_and(|method| !method.client_streaming && !method.server_streaming);
         let harmless = method.is_some_and(|method| method.read_only);
         let repeatable = unary && (harmless || request.extensions().get::<Repeatable>().is_some());
         let asked = Asked { deadline, told: Some(deadline), unary, repeatable };
         let channel = self.channel.clone();
         Box::pin(async move {
-            if let Some(account) = account {
-                let bearer = timeout_at(deadline, account.bearer(&channel, deadline)).await.map_err(|_| late())??;
-                request.headers_mut().insert(AUTHORIZATION, bearer);
+            let Some(account) = account else { return channel.call(request, asked).await.map_err(status) };
+            if !single {
+                let (bearer, answer) = with_account(&account, &channel, request, asked).await?;
+                if refuses_credential(&answer) {
+                    account.forget(&bearer).await;
+                }
+                return Ok(answer);
             }
-            channel.call(request, asked).await.map_err(status)
+            let (head, body) = request.into_parts();
+            let body = body.collect().await?.to_bytes();
+            let request = || Request::from_parts(head.clone(), Body::new(Full::new(body.clone())));
+            let (bearer, answer) = with_account(&account, &channel, request(), asked).await?;
+            if !refuses_credential(&answer) {
+                return Ok(answer);
+            }
+            // Nothing was begun with it.
+            account.forget(&bearer).await;
+            with_account(&account, &channel, request(), asked).await.map(|(_, answer)| answer)
         })
     }
+}
+
+async fn with_account(
+    account: &ServiceAccount,
+    channel: &Channel,
+    mut request: Request<Body>,
+    asked: Asked,
+) -> Result<(HeaderValue, Response<Body>), Status> {
+    let bearer = account.bearer(channel, asked.deadline);
+    let bearer = timeout_at(asked.deadline, bearer).await.map_err(|_| late())??;
+    request.headers_mut().insert(AUTHORIZATION, bearer.clone());
+    Ok((bearer, channel.call(request, asked).await.map_err(status)?))
+}
+
+/// That the token was refused, and not what the call brings of its own, such as a password.
+fn refuses_credential(answer: &Response<Body>) -> bool {
+    let Some(status) = Status::from_header_map(answer.headers()) else { return false };
+    let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
+    ["UNAUTHENTICATED", "CREDENTIAL_REVOKED"].contains(&reason.as_str())
 }
 
 fn late() -> Status {

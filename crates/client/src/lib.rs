@@ -127,13 +127,12 @@ impl Client {
         self.connection.clone()
     }
 
-    /// The access token that the following calls carry. A text that cannot stand in a header is carried as none, and refused by
-    /// the gateway as such.
+    /// The access token that the following calls carry. In place of a text that cannot stand in a header they carry none that is
+    /// good, and are refused by the gateway: whoever's it was, the call is not the service account's.
     pub fn set_token(&self, token: SecretString) {
-        let value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret())).ok().map(|mut value| {
-            value.set_sensitive(true);
-            Arc::new(value)
-        });
-        self.token.store(value);
+        let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
+            .unwrap_or(HeaderValue::from_static("Bearer"));
+        value.set_sensitive(true);
+        self.token.store(Some(Arc::new(value)));
     }
 }

@@ -1,12 +1,13 @@
 //! A service account's credential: its access tokens are fetched when a call needs one, kept in memory, and renewed in time.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use channel::{Asked, Channel};
 use http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
+use outdated::Moment;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use tokio::sync::Mutex;
@@ -28,7 +29,8 @@ pub(crate) struct ServiceAccount {
 
 struct Held {
     bearer: HeaderValue,
-    until: Instant,
+    begun: Moment,
+    good_for: Duration,
 }
 
 #[derive(Deserialize)]
@@ -59,17 +61,25 @@ impl ServiceAccount {
     /// `Bearer ..`. Calls that need a new token at the same time wait for the one that fetches it.
     pub async fn bearer(&self, channel: &Channel, deadline: tokio::time::Instant) -> Result<HeaderValue, Status> {
         let mut held = self.held.lock().await;
-        if let Some(held) = held.as_ref().filter(|held| Instant::now() < held.until) {
+        if let Some(held) = held.as_ref().filter(|held| held.begun.until(Moment::now()) < held.good_for) {
             return Ok(held.bearer.clone());
         }
-        let begun = Instant::now();
+        let begun = Moment::now();
         let minted = self.exchange(channel, deadline).await?;
         let mut bearer = HeaderValue::try_from(format!("Bearer {}", minted.access_token.expose_secret()))
             .map_err(|_| Status::internal("the gateway's token cannot stand in a header"))?;
         bearer.set_sensitive(true);
-        let until = begun + Duration::from_secs(minted.expires_in).saturating_sub(MARGIN);
-        *held = Some(Held { bearer: bearer.clone(), until });
+        let good_for = Duration::from_secs(minted.expires_in).saturating_sub(MARGIN);
+        *held = Some(Held { bearer: bearer.clone(), begun, good_for });
         Ok(bearer)
+    }
+
+    /// It is refused, though its time is not up. Whoever was refused with one that has been renewed since changes nothing.
+    pub async fn forget(&self, bearer: &HeaderValue) {
+        let mut held = self.held.lock().await;
+        if held.as_ref().is_some_and(|held| held.bearer == bearer) {
+            *held = None;
+        }
     }
 
     /// Over the connection that the calls take: one address, one TLS.

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 
 use crate::Failure;
 
-/// Everything that we ever write into the directory, and so all that `--reset` removes: a mistyped --directory loses nothing.
+/// What `guildhall dev` alone writes into a directory. Where nothing of it is, `--reset` removes nothing: a mistyped --directory may hold the
+/// keys of a real installation, which have the names of ours.
+const MARKS: [&str; 4] = ["dev.json", "mailbox", "role-key", "seed.json"];
+/// Everything that we ever write into the directory, and so all that `--reset` removes.
 const OURS: [&str; 8] = ["dev.json", "keys", "mailbox", "postgres", "role-key", "sealing", "seed.json", "trust"];
 
 /// The folder of one installation, locked for this process. The lock is the operating system's on an open file: it ends with the
@@ -72,13 +75,17 @@ impl Directory {
     }
 
     pub fn reset(&self) -> Result<(), Failure> {
+        let there = |names: &[&str]| names.iter().any(|name| fs::symlink_metadata(self.path.join(name)).is_ok());
+        if there(&OURS) && !there(&MARKS) {
+            return Err(Failure::NotOurs { directory: self.path.clone() });
+        }
         for name in OURS {
             let path = self.path.join(name);
             let removed = match fs::symlink_metadata(&path) {
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 Err(error) => Err(error),
                 // The data of a directory that PostgreSQL's account cannot enter lie elsewhere.
-                Ok(found) if found.is_symlink() => {
+                Ok(found) if found.is_symlink() && name == "postgres" => {
                     fs::canonicalize(&path).and_then(fs::remove_dir_all).and_then(|()| fs::remove_file(&path))
                 }
                 Ok(found) if found.is_dir() => fs::remove_dir_all(&path),
@@ -141,5 +148,23 @@ mod tests {
         directory.reset().unwrap();
         assert!(!directory.join("keys").exists() && !directory.join("seed.json").exists());
         assert!(directory.join("thesis.tex").exists());
+    }
+
+    #[test]
+    fn a_reset_of_what_no_dev_has_written_is_refused() {
+        let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let directory = Directory::open(folder.path()).unwrap();
+        directory.reset().unwrap();
+        directory.folder("keys").unwrap();
+        write_secret(&directory.join("keys/gateway.pem"), "the only copy").unwrap();
+        let refused = directory.reset().unwrap_err().to_string();
+        assert!(refused.contains("--directory"), "{refused}");
+        assert!(directory.join("keys/gateway.pem").exists());
+        // Of somebody else's things that a name of ours leads to, the name goes and they stay.
+        write_secret(&directory.join("seed.json"), "{}").unwrap();
+        fs::write(elsewhere.path().join("thesis.tex"), "years of work").unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), directory.join("trust")).unwrap();
+        directory.reset().unwrap();
+        assert!(elsewhere.path().join("thesis.tex").exists() && fs::symlink_metadata(directory.join("trust")).is_err());
     }
 }

@@ -115,7 +115,7 @@ impl Follower {
             State::Holding(view) if go_on && self.offset.is_some() => view.revision.to_string(),
             _ => String::new(),
         };
-        let opened = Moment::now();
+        let mut opened = Some(Moment::now());
         let organization_id = self.organization_id.clone();
         let mut request =
             Request::new(WatchRevisionsRequest { organization_id, include_changes: true, after_revision });
@@ -132,7 +132,7 @@ impl Follower {
                 Ok(Err(status)) => return status.into(),
                 Ok(Ok(None)) | Err(_) => return Stop::Broken,
             };
-            match self.take(message, &mut draft, opened) {
+            match self.take(message, &mut draft, &mut opened) {
                 Ok(None) => continue,
                 Ok(Some(true)) => (late, *pause) = (0, FIRST_PAUSE),
                 Ok(Some(false)) if late == LATE => return Stop::Astray,
@@ -142,12 +142,13 @@ impl Follower {
         }
     }
 
-    /// Takes a message up; whether its proof was within the bound when it came, if it completes something.
+    /// Takes a message up; whether its proof was within the bound when it came, if it completes something. `opened` is there until the first
+    /// that does: of what begins anew in the middle of a stream it is not known when that was asked for.
     fn take(
         &mut self,
         message: WatchRevisionsResponse,
         draft: &mut Option<Draft>,
-        opened: Moment,
+        opened: &mut Option<Moment>,
     ) -> Result<Option<bool>, Stop> {
         let arrived = Moment::now();
         let state = self.held.state();
@@ -175,7 +176,9 @@ impl Follower {
         }
         let told = DatabaseTime::from(message.proven_time.ok_or(Stop::Astray)?);
         let draft = draft.take();
-        if draft.as_ref().is_some_and(|draft| draft.anew) {
+        if let Some(opened) = opened.take()
+            && draft.as_ref().is_some_and(|draft| draft.anew)
+        {
             // A start is read after it was asked for: no clock of this machine has to agree with the database's.
             self.offset = Some(Offset::told_after(opened, told));
         }
@@ -239,8 +242,8 @@ mod tests {
             held: held.clone(),
             offset: None,
         };
-        let (mut draft, opened) = (None, Moment::now());
-        let mut take = |message| follower.take(message, &mut draft, opened);
+        let (mut draft, mut opened) = (None, Some(Moment::now()));
+        let mut take = |message| follower.take(message, &mut draft, &mut opened);
         assert!(matches!(take(message("r0", false, Some("read"))), Err(Stop::Astray)), "of what is not there");
         assert!(matches!(take(message("", true, Some("read"))), Ok(None)));
         assert_eq!(holds(&held, "read"), None);

@@ -233,11 +233,9 @@ impl EmbeddedEngine {
         if let Some(answer) = self.recall(consistency, decide).await? {
             return Ok(answer);
         }
-        let asked = question.to_check(&self.inner.organization_id, consistency);
-        let told = self.inner.server.clone().check(asked).await?.into_inner();
-        self.answered(consistency, &told.revision);
-        let decision = decision(told.decision, told.missing_context)?;
-        Ok(Answer { decision, revision: told.revision.into(), by: By::Server })
+        let answer = ask(&self.inner.server, &self.inner.organization_id, question, consistency).await?;
+        self.answered(consistency, &answer.revision);
+        Ok(answer)
     }
 
     /// The same of many, in their order and at one revision.
@@ -355,6 +353,18 @@ impl EmbeddedEngine {
             self.inner.held.answered(token, revision);
         }
     }
+}
+
+/// What the server says.
+pub(crate) async fn ask(
+    server: &Server,
+    organization: &str,
+    question: &Question,
+    consistency: &Consistency,
+) -> Result<Answer, Unanswered> {
+    let told = server.clone().check(question.to_check(organization, consistency)).await?.into_inner();
+    let decision = decision(told.decision, told.missing_context)?;
+    Ok(Answer { decision, revision: told.revision.into(), by: By::Server })
 }
 
 /// The server's; one that this version does not know is none.

@@ -76,15 +76,23 @@ impl Keys {
         if asked.is_some_and(|asked| asked.until(Moment::now()) < ASK_AGAIN) {
             return None;
         }
-        *asked = Some(Moment::now());
         self.fetch().await;
+        // From its end on: of those who waited meanwhile none asks again.
+        *asked = Some(Moment::now());
         self.known(kid)
     }
 
     fn known(&self, kid: &str) -> Option<Arc<PublicKey>> {
-        let held = self.held.load();
-        let held = held.as_ref().filter(|held| held.since.until(Moment::now()) < BELIEVED)?;
-        held.set.get(kid).cloned()
+        self.believed().and_then(|held| held.set.get(kid).cloned())
+    }
+
+    /// Whether a key that is not among those held can be said to be none.
+    pub fn are_known(&self) -> bool {
+        self.believed().is_some()
+    }
+
+    fn believed(&self) -> Option<Arc<Held>> {
+        self.held.load_full().filter(|held| held.since.until(Moment::now()) < BELIEVED)
     }
 
     /// For as long as the verifier lives.

@@ -94,8 +94,8 @@ pub enum Unverified {
     Invalid,
     #[error("the token was revoked, or its roles have changed: a new one is to be had, if any, with the refresh token")]
     Outdated,
-    /// Only with [`WhenUnknown::Refuse`].
-    #[error("it is not known at present what was revoked")]
+    /// Only with [`WhenUnknown::Refuse`], or where the gateway's keys could not be had for twenty minutes or never yet.
+    #[error("it is not known at present whether the token is good")]
     Unknown,
 }
 
@@ -163,7 +163,12 @@ impl OfflineVerifier {
     /// seconds.
     pub async fn verify(&self, token: &str) -> Result<Caller, Unverified> {
         let parsed = Token::parse(token).map_err(|_| Unverified::Invalid)?;
-        let key = self.inner.keys.find(parsed.kid()).await.ok_or(Unverified::Invalid)?;
+        let keys = &self.inner.keys;
+        let key = match keys.find(parsed.kid()).await {
+            Some(key) => key,
+            None if keys.are_known() => return Err(Unverified::Invalid),
+            None => return Err(Unverified::Unknown),
+        };
         let options = &self.inner.options;
         let expected = Expected {
             typ: ACCESS_TYPE,
