@@ -162,6 +162,67 @@ async fn a_host_names_its_organization() {
     assert_eq!(text(&found, "organization_id"), acme.id);
 }
 
+/// Whoever takes a slug that another project's organization has or had: an old link must not lead to them.
+#[tokio::test]
+async fn a_former_vanity_host_leads_to_nobody() {
+    let (cluster, _) = cluster().await;
+    let acme = cluster.project().await.organization("acme").await;
+    let gateway = cluster.workload("gateway", "org-service");
+    let anywhere = json!({"host": format!("{}.{BASE}", acme.slug)});
+    let stranger = cluster.project().await;
+    let same = json!({"organization": {"display_name": "Acme", "slug": acme.slug}});
+    let strangers = stranger.account.call("OrganizationService/CreateOrganization", same).await;
+    gateway.refused("DirectoryService/ResolveHost", anywhere.clone(), Code::NotFound, "NOT_FOUND").await;
+    let renamed =
+        json!({"organization_id": acme.id, "organization": {"slug": unique("renamed")}, "update_mask": "slug"});
+    acme.project.account.call("OrganizationService/UpdateOrganization", renamed).await;
+    gateway.refused("DirectoryService/ResolveHost", anywhere.clone(), Code::NotFound, "NOT_FOUND").await;
+    // Who says which project they mean is told.
+    let theirs = json!({"host": anywhere["host"], "project_id": stranger.id});
+    let found = gateway.call("DirectoryService/ResolveHost", theirs).await;
+    assert_eq!(found["organization_id"], strangers["organization_id"]);
+}
+
+/// What was proven by somebody who is suspended or deleted keeps others from the name, so it is looked at all the same.
+#[tokio::test]
+async fn a_proof_ends_while_its_organization_does_nothing() {
+    let (cluster, server) = cluster().await;
+    let project = cluster.project().await;
+    let account = &project.account;
+    for end in ["SuspendOrganization", "DeleteOrganization"] {
+        let (gone, next) = (project.organization("gone").await, project.organization("next").await);
+        let name = unique("moved") + ".test";
+        let domain = claim(&gone, &name, "DOMAIN_PURPOSE_EMAIL").await;
+        prove(server, &domain);
+        becomes(&gone, &domain, "DOMAIN_STATE_VERIFIED").await;
+        account.call(&format!("OrganizationService/{end}"), json!({"organization_id": gone.id})).await;
+        let theirs = claim(&next, &name, "DOMAIN_PURPOSE_EMAIL").await;
+        prove(server, &theirs);
+        becomes(&next, &theirs, "DOMAIN_STATE_VERIFIED").await;
+    }
+}
+
+/// An archived project gives nothing back, and keeps nobody from a host of their own.
+#[tokio::test]
+async fn a_host_is_not_held_by_an_archived_project() {
+    let (cluster, server) = cluster().await;
+    let (former, now) = (cluster.project().await, cluster.project().await);
+    let name = format!("login.{}.test", unique("acme"));
+    let mut last = String::new();
+    for project in [&former, &now] {
+        let organization = project.organization("acme").await;
+        let domain = claim(&organization, &name, "DOMAIN_PURPOSE_HOST").await;
+        prove(server, &domain);
+        becomes(&organization, &domain, "DOMAIN_STATE_VERIFIED").await;
+        last = organization.id;
+    }
+    let (gateway, anywhere) = (cluster.workload("gateway", "org-service"), json!({"host": name}));
+    gateway.refused("DirectoryService/ResolveHost", anywhere.clone(), Code::NotFound, "NOT_FOUND").await;
+    cluster.operator().await.call("ProjectService/ArchiveProject", json!({"project_id": former.id})).await;
+    let found = gateway.call("DirectoryService/ResolveHost", anywhere).await;
+    assert_eq!(text(&found, "organization_id"), last);
+}
+
 /// A provider's name that its owner points to the inside of the installation's network.
 #[tokio::test]
 async fn a_providers_name_that_leads_inside_is_not_called() {

@@ -70,6 +70,58 @@ async fn a_slug_that_was_used_is_nobodys_again() {
     account.call(method, rename(&globex.slug)).await;
 }
 
+/// Names are for all of a project, and nobody gets one back: one organization cannot take them all.
+#[tokio::test]
+async fn an_organization_may_have_had_twenty_slugs() {
+    let project = Cluster::shared().await.project().await;
+    let acme = project.organization("acme").await;
+    let update = "OrganizationService/UpdateOrganization";
+    let to = |slug: &str| json!({"organization_id": acme.id, "organization": {"slug": slug}, "update_mask": "slug"});
+    for _ in 1..20 {
+        acme.owner().caller.call(update, to(&unique("name"))).await;
+    }
+    let last = unique("name");
+    let refused = acme.owner().caller.refused(update, to(&last), Code::ResourceExhausted, "LIMIT_REACHED").await;
+    assert!(refused.message.contains("max_slugs"), "{refused:?}");
+    // What it had is its own, and what it did not get is free.
+    acme.owner().caller.call(update, to(&acme.slug)).await;
+    let made = json!({"organization": {"display_name": "x", "slug": last}});
+    project.account.call("OrganizationService/CreateOrganization", made).await;
+}
+
+/// As large as they may be, and of what takes most memory for its length.
+#[tokio::test]
+async fn large_organizations_come_in_short_pages_and_not_in_one_answer() {
+    let project = Cluster::shared().await.project().await;
+    let numbers = vec![1; 8_000];
+    let mut ids = Vec::new();
+    for n in 0..80 {
+        let organization = json!({"display_name": format!("large {n}"), "slug": unique("large"),
+            "trusted_metadata": {"numbers": numbers}, "untrusted_metadata": {"numbers": numbers}});
+        let made =
+            project.account.call("OrganizationService/CreateOrganization", json!({"organization": organization}));
+        ids.push(text(&made.await, "organization_id"));
+    }
+    let (mut listed, mut token) = (Vec::new(), String::new());
+    loop {
+        let request = json!({"page_size": 500, "page_token": token});
+        let page = project.account.call("OrganizationService/ListOrganizations", request).await;
+        let found = page["organizations"].as_array().unwrap();
+        assert!((1..=16).contains(&found.len()), "{}", found.len());
+        listed.extend(found.iter().map(|organization| text(organization, "organization_id")));
+        token = text(&page, "next_page_token");
+        if token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(listed, ids);
+    let batch = "OrganizationService/BatchGetOrganizations";
+    let all = json!({"organization_ids": ids});
+    project.account.refused(batch, all, Code::InvalidArgument, "INVALID_FIELDS").await;
+    let some = project.account.call(batch, json!({"organization_ids": ids[..50]})).await;
+    assert_eq!(some["organizations"].as_array().unwrap().len(), 50);
+}
+
 #[tokio::test]
 async fn fifty_at_once_take_a_slug_once() {
     let project = Cluster::shared().await.project().await;

@@ -31,6 +31,9 @@ use tonic::{Code, Request, Status};
 
 use crate::{mint::HeldAt, refusal};
 
+/// Organizations that are asked about in one call: so many fit into a message, however large their settings are.
+const AT_ONCE: usize = 50;
+
 /// The connections to the services.
 #[derive(Debug, Clone)]
 pub struct Backends {
@@ -150,12 +153,14 @@ impl Remote {
         project: ProjectId,
         organization_ids: Vec<String>,
     ) -> Result<Vec<OrganizationEntry>, Status> {
-        if organization_ids.is_empty() {
-            return Ok(Vec::new());
+        let mut organizations = Vec::with_capacity(organization_ids.len());
+        for organization_ids in organization_ids.chunks(AT_ONCE).map(<[String]>::to_vec) {
+            let message = BatchResolveOrganizationsRequest { project_id: project.to_string(), organization_ids };
+            let request = self.to_org(call, message)?;
+            organizations
+                .extend(answered(self.directory.clone().batch_resolve_organizations(request).await)?.organizations);
         }
-        let message = BatchResolveOrganizationsRequest { project_id: project.to_string(), organization_ids };
-        let request = self.to_org(call, message)?;
-        Ok(answered(self.directory.clone().batch_resolve_organizations(request).await)?.organizations)
+        Ok(organizations)
     }
 
     pub async fn verify_password(

@@ -63,11 +63,17 @@ pub async fn serve(config: Config, process: Process) -> Result<(), runtime::Erro
         names: names.clone(),
         schedule: config.outside.schedule(),
         vanity_base: vanity_base.clone(),
+        outside: outside::places(),
     });
     let fetcher = outside::Fetcher::new(names, config.outside.allow_private_issuers)?;
     let providers =
         Arc::new(ops::provider::Providers { database: database.clone(), oidc: outside::Oidc::new(fetcher.clone()) });
-    let connections = Arc::new(ops::connection::Connections { database: database.clone(), grants, fetcher });
+    let connections = Arc::new(ops::connection::Connections {
+        database: database.clone(),
+        grants,
+        fetcher,
+        outside: outside::places(),
+    });
     background.spawn(background::look_for_ever(domains.clone()));
     background.spawn(resting::reseal_for_ever::<ClientSecrets>(database.clone()));
 

@@ -14,7 +14,7 @@ use crate::{
     heads::HeadReader,
     hints::Listener,
     pool::Pool,
-    turns::{Scans, Turns},
+    turns::{Places, Turns},
     write::{self, Once, Write},
 };
 
@@ -135,8 +135,8 @@ pub struct Database {
     patience: Duration,
     listener: Arc<Listener>,
     turns: Turns<OrganizationId>,
-    log_pages: Scans,
-    chain_walks: Scans,
+    log_pages: Places,
+    chain_walks: Places,
 }
 
 impl Database {
@@ -157,8 +157,8 @@ impl Database {
             patience,
             listener: Arc::default(),
             turns: Turns::new(WRITES_AT_ONCE, WRITE_PATIENCE),
-            log_pages: Scans::of_log_pages(),
-            chain_walks: Scans::of_chain_walks(),
+            log_pages: Places::of_log_pages(),
+            chain_walks: Places::of_chain_walks(),
         })
     }
 
@@ -179,11 +179,11 @@ impl Database {
         &self.listener
     }
 
-    pub(crate) fn log_pages(&self) -> &Scans {
+    pub(crate) fn log_pages(&self) -> &Places {
         &self.log_pages
     }
 
-    pub(crate) fn chain_walks(&self) -> &Scans {
+    pub(crate) fn chain_walks(&self) -> &Places {
         &self.chain_walks
     }
 

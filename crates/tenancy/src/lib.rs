@@ -40,5 +40,5 @@ pub use moment::{AsOf, Moment};
 pub use purge::PURGED;
 pub use scope::{ClusterScope, OrganizationScope, ProjectScope, Scope};
 pub use sealing::Sealer;
-pub use turns::{Turn, Turns};
+pub use turns::{Place, Places, Turn, Turns};
 pub use write::{Once, Write};

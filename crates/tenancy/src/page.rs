@@ -3,9 +3,10 @@
 use std::io;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use futures::{Stream, TryStreamExt as _};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Scope, Sealer};
+use crate::{Scope, Sealer, StoreError};
 
 pub const DEFAULT_SIZE: i32 = 50;
 pub const MAX_SIZE: i32 = 500;
@@ -61,6 +62,26 @@ impl<T, C> Listed<T, C> {
         let next = if more { rows.last().map(cursor) } else { None };
         Self { rows, next }
     }
+}
+
+/// Reads rows until they hold more than `most` bytes as JSON, two at least: what lies beyond a page is not kept in memory, where JSON takes up to
+/// twenty times as much. Whether these are all.
+pub async fn gather<R, T: Serialize>(
+    rows: impl Stream<Item = Result<R, sqlx::Error>>,
+    most: usize,
+    read: impl Fn(R) -> Result<T, StoreError>,
+) -> Result<(Vec<T>, bool), StoreError> {
+    let mut rows = std::pin::pin!(rows);
+    let (mut gathered, mut bytes) = (Vec::new(), 0_usize);
+    while let Some(row) = rows.try_next().await? {
+        if gathered.len() >= 2 && bytes > most {
+            return Ok((gathered, false));
+        }
+        let row = read(row)?;
+        bytes = bytes.saturating_add(json_length(&row));
+        gathered.push(row);
+    }
+    Ok((gathered, true))
 }
 
 /// How long a value is as JSON, without writing it down.

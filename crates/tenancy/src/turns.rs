@@ -3,8 +3,8 @@
 //! A tenant's writes wait here for the lock of its head, before they take a connection: were they to wait for it in the database,
 //! each would hold a connection meanwhile, and one busy tenant would soon hold them all.
 //!
-//! Scans of a tenant's log take turns too, and of all tenants' together only so many are under way: each is a caller's word and a
-//! database's work.
+//! Where each is a caller's word and takes long, such as a scan of a tenant's log or a question to a server of the tenant's own, there are
+//! places besides: of all tenants' together only so many are under way.
 
 use std::{
     collections::HashMap,
@@ -74,22 +74,22 @@ impl<K: Eq + Hash> Drop for Turn<K> {
     }
 }
 
-/// Scans of one kind, of all tenants.
+/// Places for what takes long, of all tenants.
 #[derive(Debug, Clone)]
-pub(crate) struct Scans {
+pub struct Places {
     turns: Turns<OrganizationId>,
     places: Arc<Semaphore>,
 }
 
-/// A scan that is under way.
+/// The right to be under way.
 #[derive(Debug)]
-pub(crate) struct Scan {
+pub struct Place {
     _turn: Turn<OrganizationId>,
     _place: OwnedSemaphorePermit,
 }
 
-impl Scans {
-    fn new(places: usize, turns: Turns<OrganizationId>) -> Self {
+impl Places {
+    pub fn new(places: usize, turns: Turns<OrganizationId>) -> Self {
         Self { turns, places: Arc::new(Semaphore::new(places)) }
     }
 
@@ -103,11 +103,11 @@ impl Scans {
         Self::new(2, Turns::new(1, Duration::ZERO))
     }
 
-    /// Refused as busy where the tenant or all of them have enough under way.
-    pub(crate) async fn enter(&self, tenant: OrganizationId) -> Result<Scan, StoreError> {
+    /// Refused as Busy where the tenant or all of them have enough under way.
+    pub async fn enter(&self, tenant: OrganizationId) -> Result<Place, StoreError> {
         let turn = self.turns.take(tenant).await?;
         let place = self.places.clone().try_acquire_owned().map_err(|_| StoreError::Busy)?;
-        Ok(Scan { _turn: turn, _place: place })
+        Ok(Place { _turn: turn, _place: place })
     }
 }
 
@@ -135,13 +135,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_tenant_walks_once_and_all_of_them_only_so_often() {
-        let (scans, busy) = (Scans::of_chain_walks(), OrganizationId::new());
-        let first = scans.enter(busy).await.unwrap();
-        assert!(matches!(scans.enter(busy).await, Err(StoreError::Busy)));
-        let other = scans.enter(OrganizationId::new()).await.unwrap();
-        assert!(matches!(scans.enter(OrganizationId::new()).await, Err(StoreError::Busy)), "two are all");
+        let (places, busy) = (Places::of_chain_walks(), OrganizationId::new());
+        let first = places.enter(busy).await.unwrap();
+        assert!(matches!(places.enter(busy).await, Err(StoreError::Busy)));
+        let other = places.enter(OrganizationId::new()).await.unwrap();
+        assert!(matches!(places.enter(OrganizationId::new()).await, Err(StoreError::Busy)), "two are all");
         drop((first, other));
-        drop(scans.enter(busy).await.unwrap());
-        assert!(scans.turns.gates.lock().unwrap().is_empty());
+        drop(places.enter(busy).await.unwrap());
+        assert!(places.turns.gates.lock().unwrap().is_empty());
     }
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use tenancy::{
     IdentityId, MemberId, OrganizationId, OrganizationScope, ProjectId, StoreError, constraint,
-    page::{Listed, Page},
+    page::{self, Listed, Page},
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -211,9 +211,8 @@ pub async fn list(
         filter.email_prefix,
         page.size + 1
     )
-    .fetch_all(connection)
-    .await?;
-    let members = rows.into_iter().map(Member::try_from).collect::<Result<Vec<_>, _>>()?;
+    .fetch(connection);
+    let (members, _) = page::gather(rows, page::MAX_BYTES, Member::try_from).await?;
     Ok(Listed::from_rows(members, page.size, |member| member.member_id))
 }
 
@@ -263,9 +262,8 @@ pub async fn memberships(
         page.after.map(MemberId::uuid),
         page.size + 1
     )
-    .fetch_all(connection)
-    .await?;
-    let members = rows.into_iter().map(Member::try_from).collect::<Result<Vec<_>, _>>()?;
+    .fetch(connection);
+    let (members, _) = page::gather(rows, page::MAX_BYTES, Member::try_from).await?;
     Ok(Listed::from_rows(members, page.size, |member| member.member_id))
 }
 

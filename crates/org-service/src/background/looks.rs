@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tenancy::{ClusterScope, OrganizationScope, OrganizationState, StoreError};
+use tenancy::{ClusterScope, OrganizationScope, StoreError};
 use tokio::{task::JoinSet, time::sleep};
 
 use super::origin;
@@ -56,7 +56,7 @@ async fn look_at_due(domains: &Arc<Domains>) -> Result<usize, StoreError> {
     tx.commit().await?;
     let taken = due.len();
     let mut looks = JoinSet::new();
-    for due in due.into_iter().filter(|due| due.organization_state == OrganizationState::Active) {
+    for due in due.into_iter().filter(|due| due.is_looked_at) {
         let domains = Arc::clone(domains);
         looks.spawn(async move { look(&domains, &due).await });
     }

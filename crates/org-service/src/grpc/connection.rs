@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use access::{Access, Granted, Tenant, invalid_field, store};
+use access::{Access, Tenant, invalid_field, store};
 use api::org::v1::{
     Connection, CreateConnectionRequest, DeleteConnectionRequest, GetConnectionRequest, ListConnectionsRequest,
     ListConnectionsResponse, TestConnectionRequest, TestConnectionResponse, UpdateConnectionRequest,
     connection_service_server::ConnectionService,
 };
 use runtime::{Refusal, Violations};
-use tenancy::{ConnectionId, Once, page::Query};
+use tenancy::{ConnectionId, page::Query};
 use tonic::{Request, Response, Status};
 
 use super::{convert::connection as convert, refusal};
@@ -25,32 +25,6 @@ fn id(text: &str) -> Result<ConnectionId, Status> {
     text.parse().map_err(|fault| invalid_field("connection_id", fault))
 }
 
-impl Connections {
-    /// The claim of a write whose message holds a client secret: a keyed tag stands for it in what is remembered of the message, so
-    /// that nobody who reads the database can try secrets out.
-    fn once(
-        &self,
-        granted: &Granted<Tenant>,
-        request_id: &str,
-        connection: Option<&Connection>,
-        remember: impl FnOnce(String) -> Result<Option<Once>, Status>,
-    ) -> Result<Option<Once>, Status> {
-        if request_id.is_empty() {
-            return Ok(None);
-        }
-        let secret = connection.map(|connection| connection.client_secret.as_str()).unwrap_or_default();
-        let mut message = granted.scope.key().uuid().as_bytes().to_vec();
-        message.extend_from_slice(secret.as_bytes());
-        let tag = self.connections.database.sealer().tag("client secret of a request", &message);
-        remember(tag.iter().map(|byte| format!("{byte:02x}")).collect())
-    }
-}
-
-/// The message with something else in the place of its secret.
-fn without_secret(connection: Option<&Connection>, instead: String) -> Option<Connection> {
-    connection.map(|connection| Connection { client_secret: instead, ..connection.clone() })
-}
-
 #[tonic::async_trait]
 impl ConnectionService for Connections {
     async fn create_connection(
@@ -59,10 +33,7 @@ impl ConnectionService for Connections {
     ) -> Result<Response<Connection>, Status> {
         let granted = self.access.tenant(&request).await?;
         let request = request.into_inner();
-        let once = self.once(&granted, &request.request_id, request.connection.as_ref(), |tag| {
-            let connection = without_secret(request.connection.as_ref(), tag);
-            granted.once(&request.request_id, &CreateConnectionRequest { connection, ..request.clone() })
-        })?;
+        let once = granted.once(&request.request_id, &request)?;
         let (kind, display_name, issuer, draft) =
             convert::read_create(request, self.connections.fetcher.allows_private())?;
         let made = connection::create(&self.connections, &granted, once.as_ref(), kind, display_name, issuer, draft)
@@ -105,10 +76,7 @@ impl ConnectionService for Connections {
     ) -> Result<Response<Connection>, Status> {
         let granted = self.access.tenant(&request).await?;
         let request = request.into_inner();
-        let once = self.once(&granted, &request.request_id, request.connection.as_ref(), |tag| {
-            let connection = without_secret(request.connection.as_ref(), tag);
-            granted.once(&request.request_id, &UpdateConnectionRequest { connection, ..request.clone() })
-        })?;
+        let once = granted.once(&request.request_id, &request)?;
         let id = id(&request.connection_id)?;
         // What its fields may be depends on its kind, which never changes.
         let found = connection::get(&self.connections.database, granted.scope, id).await.map_err(store)?;

@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     convert,
-    refusal::{change_state, create, missing, missing_at, page, update},
+    refusal::{change_state, create, missing, page, several, update},
 };
 use crate::{
     model::HostBase,
@@ -78,8 +78,7 @@ impl OrganizationService for Organizations {
     ) -> Result<Response<BatchGetOrganizationsResponse>, Status> {
         let granted = self.access.project(&request).await?;
         let ids = convert::read_batch(&request.into_inner())?;
-        let views = organization::get_several(&self.database, granted.scope, &ids).await.map_err(store)?;
-        let views = views.map_err(missing_at)?;
+        let views = organization::get_several(&self.database, granted.scope, &ids).await.map_err(several)?;
         Ok(Response::new(BatchGetOrganizationsResponse {
             organizations: views.iter().map(convert::organization).collect(),
         }))

@@ -17,7 +17,7 @@ use crate::{
     ops::{
         connection::ConnectionError,
         domain::DomainError,
-        organization::{CreateError, PromoteError, StateError, UpdateError},
+        organization::{CreateError, PromoteError, SeveralError, StateError, UpdateError},
         project,
         provider::ProviderError,
     },
@@ -28,9 +28,14 @@ pub fn missing() -> Status {
     Refusal::not_found("organization").into()
 }
 
-/// One of several is not there.
-pub fn missing_at(index: usize) -> Status {
-    Refusal::not_found("organization").metadata("index", index.to_string()).into()
+pub fn several(error: SeveralError) -> Status {
+    match error {
+        SeveralError::Missing(index) => Refusal::not_found("organization").metadata("index", index.to_string()).into(),
+        SeveralError::TooLarge => {
+            access::invalid_field("organization_ids", "these hold more than 2 MiB together: ask for fewer at once")
+        }
+        SeveralError::Store(error) => store(error),
+    }
 }
 
 pub fn create(error: CreateError) -> Status {
@@ -71,6 +76,7 @@ pub fn update(error: UpdateError) -> Status {
         }
         UpdateError::IdleTimeoutTooLong => access::invalid_field(IDLE_TIMEOUT, &error),
         UpdateError::SlugTaken => taken(ErrorReason::SlugTaken, &error),
+        UpdateError::TooManySlugs { most } => Refusal::limit_reached("max_slugs", most, most).into(),
         UpdateError::ExternalIdTaken => taken(ErrorReason::ExternalIdTaken, &error),
         UpdateError::Store(error) => store(error),
     }
@@ -118,6 +124,7 @@ pub fn archive_project(error: project::ArchiveError) -> Status {
 pub fn domain(error: DomainError) -> Status {
     match error {
         DomainError::Unknown => Refusal::not_found("domain").into(),
+        DomainError::OrganizationUnknown => missing(),
         DomainError::ProjectArchived => archived(&error),
         DomainError::EtagMismatch => etag_mismatch(&error),
         DomainError::Claimed | DomainError::Taken => taken(ErrorReason::DomainTaken, &error),
@@ -135,6 +142,7 @@ pub fn domain(error: DomainError) -> Status {
 pub fn connection(error: ConnectionError) -> Status {
     match error {
         ConnectionError::Unknown => Refusal::not_found("connection").into(),
+        ConnectionError::OrganizationUnknown => missing(),
         ConnectionError::ProjectArchived => archived(&error),
         ConnectionError::EtagMismatch => etag_mismatch(&error),
         ConnectionError::LimitReached { limit } => {

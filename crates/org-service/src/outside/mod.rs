@@ -11,9 +11,17 @@ pub use fetch::{FetchError, Fetcher};
 pub use names::Names;
 pub use oidc::{Claims, Oidc, OidcError, Party, Redemption};
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
+
+use tenancy::{Places, Turns};
 
 use crate::model::{HostBase, Schedule};
+
+/// For calls that wait for an answer from outside, of one kind: somebody whose servers never answer keeps others neither from theirs
+/// nor, with all the places that this process has for calls, from anything else.
+pub fn places() -> Places {
+    Places::new(32, Turns::new(4, Duration::from_millis(500)))
+}
 
 /// What is asked outside, and how.
 #[derive(Debug, Clone, clap::Args)]

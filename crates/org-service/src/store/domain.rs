@@ -1,7 +1,7 @@
 //! The domains that organizations claim.
 
 use sqlx::PgConnection;
-use tenancy::{DomainId, OrganizationId, OrganizationState, ProjectId, StoreError, constraint, page::Page};
+use tenancy::{DomainId, OrganizationId, ProjectId, StoreError, constraint, page::Page};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
@@ -226,37 +226,34 @@ pub struct Due {
     pub project: ProjectId,
     pub organization: OrganizationId,
     pub domain: DomainId,
-    pub organization_state: OrganizationState,
+    pub is_looked_at: bool,
 }
 
 /// Takes looks that have fallen due on loan: they fall due again unless their outcome is noted meanwhile. Other replicas pass them
-/// over. For an organization that is not active, or not in an active project, nobody looks: it is asked about again in an hour.
+/// over. Of an organization that is suspended or deleted too: what it has proven keeps others from the name, and is in force again when it comes back. In an
+/// archived project, for which nothing brings anything back, nobody looks.
 pub async fn take_due(connection: &mut PgConnection, limit: i64) -> Result<Vec<Due>, StoreError> {
     let rows = sqlx::query!(
         r#"-- cluster: the looks serve every tenant
          update domain as d
-         set next_look_time = now() + case when due.state = 'ACTIVE' then interval '2 minutes' else interval '1 hour' end
-         from (select l.organization_id, l.domain_id,
-                   case when p.state = 'ACTIVE' then o.state else 'SUSPENDED' end as state
-               from domain l join organization o on o.organization_id = l.organization_id
-                   join project p on p.organization_id = l.project_id
+         set next_look_time = case when due.state = 'ACTIVE' then now() + interval '2 minutes' end
+         from (select l.organization_id, l.domain_id, p.state
+               from domain l join project p on p.organization_id = l.project_id
                where l.next_look_time <= now()
                order by l.next_look_time limit $1 for update of l skip locked) as due
          where d.organization_id = due.organization_id and d.domain_id = due.domain_id
-         returning d.project_id, d.organization_id, d.domain_id, due.state as "state!""#,
+         returning d.project_id, d.organization_id, d.domain_id, d.next_look_time is not null as "is_looked_at!""#,
         limit
     )
     .fetch_all(connection)
     .await?;
-    let due = rows.into_iter().map(|row| {
-        Ok(Due {
-            project: ProjectId::from_uuid(row.project_id),
-            organization: OrganizationId::from_uuid(row.organization_id),
-            domain: DomainId::from_uuid(row.domain_id),
-            organization_state: OrganizationState::parse(&row.state)?,
-        })
+    let due = rows.into_iter().map(|row| Due {
+        project: ProjectId::from_uuid(row.project_id),
+        organization: OrganizationId::from_uuid(row.organization_id),
+        domain: DomainId::from_uuid(row.domain_id),
+        is_looked_at: row.is_looked_at,
     });
-    due.collect()
+    Ok(due.collect())
 }
 
 /// When the next look falls due, if any does.
@@ -288,19 +285,23 @@ pub async fn owner(
     Ok(owner.map(OrganizationId::from_uuid))
 }
 
-/// Whose a host name is in whatever project; none where organizations of two projects have it.
+/// Whose a host name is in whatever project that is not archived; none where organizations of two have it.
 pub async fn host_owner_anywhere(
     connection: &mut PgConnection,
     name: &AskedName,
 ) -> Result<Option<OrganizationId>, StoreError> {
     let owners = sqlx::query_scalar!(
         "-- cluster: which project is meant is what the name is to tell
-         select organization_id from domain where name = $1 and purpose = 'HOST' and state = 'VERIFIED' limit 2",
+         select d.organization_id from domain d join project p on p.organization_id = d.project_id
+         where d.name = $1 and d.purpose = 'HOST' and d.state = 'VERIFIED' and p.state = 'ACTIVE' limit 2",
         name.as_str()
     )
     .fetch_all(connection)
     .await?;
-    Ok(only(&owners))
+    match owners[..] {
+        [owner] => Ok(Some(OrganizationId::from_uuid(owner))),
+        _ => Ok(None),
+    }
 }
 
 /// Whose a slug is now in a project.
@@ -321,26 +322,22 @@ pub async fn slug_owner(
     Ok(owner.map(OrganizationId::from_uuid))
 }
 
-/// Whose a slug is in whatever project; none where two projects use it.
+/// Whose a slug is in whatever project; none where it is or was anybody else's: an old link must not lead to a stranger.
 pub async fn slug_owner_anywhere(
     connection: &mut PgConnection,
     slug: &str,
 ) -> Result<Option<OrganizationId>, StoreError> {
-    let owners = sqlx::query_scalar!(
-        "-- cluster: which project is meant is what the name is to tell
-         select o.organization_id from used_slug u join organization o
-             on o.organization_id = u.organization_id and o.slug = u.slug
-         where u.slug = $1 limit 2",
+    let holders = sqlx::query_scalar!(
+        r#"-- cluster: which project is meant is what the name is to tell
+         select case when o.slug = u.slug then u.organization_id end as "now?"
+         from used_slug u left join organization o on o.organization_id = u.organization_id
+         where u.slug = $1 limit 2"#,
         slug
     )
     .fetch_all(connection)
     .await?;
-    Ok(only(&owners))
-}
-
-fn only(owners: &[Uuid]) -> Option<OrganizationId> {
-    match owners {
-        [owner] => Some(OrganizationId::from_uuid(*owner)),
-        _ => None,
+    match holders[..] {
+        [holder] => Ok(holder.map(OrganizationId::from_uuid)),
+        _ => Ok(None),
     }
 }

@@ -1,7 +1,10 @@
 //! Organizations. Each is read together with what it inherits from its project.
 
 use sqlx::{PgConnection, types::Json};
-use tenancy::{OrganizationId, OrganizationState, ProjectId, StoreError, constraint, page::Page};
+use tenancy::{
+    OrganizationId, OrganizationState, ProjectId, StoreError, constraint,
+    page::{self, Page},
+};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -179,22 +182,23 @@ impl Cursor {
     }
 }
 
-/// Up to one organization more than the page holds: in the order of creation or, with a prefix, of the folded names. Each order has
+/// Up to one organization more than the page holds, or than fits: in the order of creation or, with a prefix, of the folded names. Each order has
 /// an index that a page is read from in one range, whatever the page's place in the list.
 pub async fn list(
     connection: &mut PgConnection,
     project: ProjectId,
     filter: &Filter,
     page: &Page<Cursor>,
-) -> Result<Vec<Found>, StoreError> {
+) -> Result<Vec<OrganizationView>, StoreError> {
     let states: Vec<String> = filter.states.iter().map(|state| state.as_str().to_owned()).collect();
     let kind = filter.kind.map(|kind| spelled(&kind)).transpose()?;
     let plan = filter.plan.as_ref().and_then(Option::as_ref).map(Plan::as_str);
     // Every id is above the nil uuid.
     let after = page.after.as_ref().map_or(Uuid::nil(), |cursor| cursor.organization_id.uuid());
-    let rows = match filter.display_name_prefix.as_deref().map(fold) {
+    let view = |row| Found::try_from(row).map(|found| found.view);
+    let (views, _) = match filter.display_name_prefix.as_deref().map(fold) {
         None => {
-            select!(
+            let rows = select!(
                 "where o.project_id = $1 and o.organization_id > $2 and o.state = any ($3)
                      and ($4::text is null or o.kind = $4) and (not $5 or o.plan is not distinct from $6)
                  order by o.organization_id
@@ -206,15 +210,14 @@ pub async fn list(
                 filter.plan.is_some(),
                 plan,
                 page.size + 1,
-            )
-            .fetch_all(connection)
-            .await?
+            );
+            page::gather(rows.fetch(connection), page::MAX_BYTES, view).await?
         }
         Some(prefix) => {
             // Byte by byte, whatever begins with the prefix is below the prefix with the highest character behind it.
             let beyond = format!("{prefix}{}", char::MAX);
             let from = page.after.as_ref().and_then(|cursor| cursor.folded_name.clone()).unwrap_or(prefix);
-            select!(
+            let rows = select!(
                 "where o.project_id = $1 and (o.folded_name, o.organization_id) > ($2, $3) and o.folded_name < $4
                      and o.state = any ($5) and ($6::text is null or o.kind = $6)
                      and (not $7 or o.plan is not distinct from $8)
@@ -229,25 +232,24 @@ pub async fn list(
                 filter.plan.is_some(),
                 plan,
                 page.size + 1,
-            )
-            .fetch_all(connection)
-            .await?
+            );
+            page::gather(rows.fetch(connection), page::MAX_BYTES, view).await?
         }
     };
-    rows.into_iter().map(Found::try_from).collect()
+    Ok(views)
 }
 
-/// Several of a project's organizations. Those that are not there are left out.
+/// Several of a project's organizations, and whether these are all: no more of them are read than `most` bytes. Those that are not there
+/// are left out.
 pub async fn find_several(
     connection: &mut PgConnection,
     project: ProjectId,
     organizations: &[OrganizationId],
-) -> Result<Vec<Found>, StoreError> {
+    most: usize,
+) -> Result<(Vec<OrganizationView>, bool), StoreError> {
     let ids: Vec<Uuid> = organizations.iter().map(|id| id.uuid()).collect();
-    let rows = select!("where o.project_id = $1 and o.organization_id = any ($2)", project.uuid(), &ids)
-        .fetch_all(connection)
-        .await?;
-    rows.into_iter().map(Found::try_from).collect()
+    let rows = select!("where o.project_id = $1 and o.organization_id = any ($2)", project.uuid(), &ids);
+    page::gather(rows.fetch(connection), most, |row| Found::try_from(row).map(|found| found.view)).await
 }
 
 /// The deleted organizations whose grace is over, longest over first, up to `limit`.

@@ -5,7 +5,19 @@ use tenancy::{OrganizationId, ProjectId, StoreError};
 
 use crate::model::Slug;
 
-/// Takes a slug for an organization, for good; one that it had before is its own again. False: another organization has or had it.
+/// Slugs that an organization may have had. Each is taken for good, from everybody else in its project.
+pub const MOST: i64 = 20;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    Own,
+    /// Another organization has or had it.
+    Taken,
+    /// It would be one more than [`MOST`].
+    TooMany,
+}
+
+/// Takes a slug for an organization, for good; one that it had before is its own again.
 ///
 /// Two organizations that take one slug at once meet at the unique key: the second waits for the first to commit.
 pub async fn claim(
@@ -13,7 +25,7 @@ pub async fn claim(
     project: ProjectId,
     organization: OrganizationId,
     slug: &Slug,
-) -> Result<bool, StoreError> {
+) -> Result<Claim, StoreError> {
     let claimed = sqlx::query!(
         "insert into used_slug (organization_id, project_id, slug, create_time) values ($1, $2, $3, now())
          on conflict on constraint organization_slug_key do nothing",
@@ -25,7 +37,13 @@ pub async fn claim(
     .await?
     .rows_affected();
     if claimed == 1 {
-        return Ok(true);
+        let had = sqlx::query_scalar!(
+            r#"select count(*) as "count!" from used_slug where organization_id = $1"#,
+            organization.uuid()
+        )
+        .fetch_one(connection)
+        .await?;
+        return Ok(if had > MOST { Claim::TooMany } else { Claim::Own });
     }
     let own = sqlx::query!(
         "select slug from used_slug where organization_id = $1 and slug = $2",
@@ -34,5 +52,5 @@ pub async fn claim(
     )
     .fetch_optional(connection)
     .await?;
-    Ok(own.is_some())
+    Ok(if own.is_some() { Claim::Own } else { Claim::Taken })
 }

@@ -6,7 +6,7 @@ use tenancy::{
     mask::{Mask, etag_matches},
 };
 
-use super::{ConnectionError, Connections, event, may_be_believed, refuse_archived, secret};
+use super::{ConnectionError, Connections, event, may_be_believed, refuse_ended, secret};
 use crate::{
     model::{Connection, ConnectionChange, ConnectionDraft, Reason},
     store::connection,
@@ -62,7 +62,7 @@ pub async fn update(
     if let Some(first) = tx.first_answer()? {
         return Ok(first);
     }
-    refuse_archived(&mut tx, scope).await?;
+    refuse_ended(&mut tx, scope).await?;
     let before = connection::find(tx.connection(), organization, id).await?.ok_or(ConnectionError::Unknown)?;
     if !etag_matches(&etag, before.revision) {
         return Err(ConnectionError::EtagMismatch);
@@ -114,7 +114,7 @@ pub async fn remove(
     if let Some(first) = tx.first_answer()? {
         return Ok(first);
     }
-    refuse_archived(&mut tx, scope).await?;
+    refuse_ended(&mut tx, scope).await?;
     let found = connection::find(tx.connection(), scope.key(), id).await?;
     let gone = found.ok_or(ConnectionError::Unknown)?;
     if !etag_matches(etag, gone.revision) {

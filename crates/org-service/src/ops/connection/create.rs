@@ -3,7 +3,7 @@
 use access::{Granted, Tenant};
 use tenancy::{ConnectionId, Once};
 
-use super::{ConnectionError, Connections, event, may_be_believed, refuse_archived, secret};
+use super::{ConnectionError, Connections, event, may_be_believed, refuse_ended, secret};
 use crate::{
     model::{
         Connection, ConnectionChange, ConnectionDraft, ConnectionKind, ConnectionName, ConnectionState, Issuer,
@@ -45,7 +45,7 @@ pub async fn create(
     if let Some(first) = tx.first_answer()? {
         return Ok(first);
     }
-    refuse_archived(&mut tx, scope).await?;
+    refuse_ended(&mut tx, scope).await?;
     if connection::count(tx.connection(), scope.key()).await? >= MOST {
         return Err(ConnectionError::LimitReached { limit: MOST });
     }

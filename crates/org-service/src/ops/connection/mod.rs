@@ -15,7 +15,7 @@ pub use secret::{ClientSecrets, open as open_secret};
 pub use crate::store::connection::Filter;
 
 use access::{Granted, Tenant};
-use tenancy::{Database, NewEvent, StoreError, Write};
+use tenancy::{Database, NewEvent, OrganizationState, Places, StoreError, Write};
 
 use crate::{
     model::{ConnectionChange, ProjectState, RoleReference},
@@ -30,12 +30,16 @@ pub struct Connections {
     pub database: Database,
     pub grants: Grants,
     pub fetcher: Fetcher,
+    /// For those who wait for providers.
+    pub outside: Places,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectionError {
     #[error("no such connection")]
     Unknown,
+    #[error("no such organization")]
+    OrganizationUnknown,
     #[error("the project is archived")]
     ProjectArchived,
     #[error("the connection changed since it was read")]
@@ -64,7 +68,11 @@ async fn may_be_believed(connections: &Connections, granted: &Granted<Tenant>) -
     Ok(())
 }
 
-async fn refuse_archived(tx: &mut Write, scope: Tenant) -> Result<(), ConnectionError> {
+/// The organization may have been deleted while the caller's rights were looked at, or while the write waited for its turn.
+async fn refuse_ended(tx: &mut Write, scope: Tenant) -> Result<(), ConnectionError> {
+    if matches!(scope, Tenant::Organization(_)) && tx.head().own_state == OrganizationState::Deleted {
+        return Err(ConnectionError::OrganizationUnknown);
+    }
     let project = project::find(tx.connection(), scope.project_id()).await?;
     match project.map(|project| project.state) {
         Some(ProjectState::Active) => Ok(()),

@@ -24,6 +24,7 @@ pub struct Check {
 }
 
 pub async fn test(connections: &Connections, scope: Tenant, id: ConnectionId) -> Result<Vec<Check>, ConnectionError> {
+    let _place = connections.outside.enter(scope.key()).await?;
     let mut tx = connections.database.upkeep(scope).await?;
     let found = connection::find(tx.connection(), scope.key(), id).await?;
     let connection = found.ok_or(ConnectionError::Unknown)?;

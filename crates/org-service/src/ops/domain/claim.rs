@@ -2,7 +2,7 @@
 
 use tenancy::{Change, Database, DomainId, Once, OrganizationScope, Origin, mask::etag_matches};
 
-use super::{DomainError, Domains, event, refuse_archived};
+use super::{DomainError, Domains, event, refuse_ended};
 use crate::{
     model::{Domain, DomainName, DomainPurpose, DomainState, RecordValue, Watched},
     store::domain,
@@ -24,7 +24,7 @@ pub async fn claim(
     if let Some(first) = tx.first_answer()? {
         return Ok(first);
     }
-    refuse_archived(&mut tx, scope).await?;
+    refuse_ended(&mut tx, scope).await?;
     if domain::count(tx.connection(), scope.organization_id()).await? >= MOST {
         return Err(DomainError::LimitReached { limit: MOST });
     }
@@ -59,7 +59,7 @@ pub async fn give_up(
     if let Some(first) = tx.first_answer()? {
         return Ok(first);
     }
-    refuse_archived(&mut tx, scope).await?;
+    refuse_ended(&mut tx, scope).await?;
     let found = domain::find_to_change(tx.connection(), scope.organization_id(), id).await?;
     let gone = found.ok_or(DomainError::Unknown)?.domain;
     if !etag_matches(etag, gone.revision) {

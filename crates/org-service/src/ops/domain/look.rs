@@ -4,7 +4,7 @@
 use tenancy::{Change, DomainId, Once, OrganizationScope, Origin, Write};
 use time::Duration;
 
-use super::{DomainError, Domains, event, refuse_archived};
+use super::{DomainError, Domains, event, refuse_ended};
 use crate::{
     model::{Domain, DomainState, Look, Watched},
     store::domain,
@@ -27,6 +27,7 @@ pub async fn verify(
         return Ok(first);
     }
     let organization = scope.organization_id();
+    let _place = domains.outside.enter(organization).await?;
     let mut tx = domains.database.upkeep(scope).await?;
     let claimed = domain::find(tx.connection(), organization, id).await?.ok_or(DomainError::Unknown)?.domain;
     if !domain::ask(tx.connection(), organization, id, PAUSE).await? {
@@ -42,7 +43,7 @@ pub async fn verify(
     if let Some(first) = tx.first_answer()? {
         return Ok(first);
     }
-    refuse_archived(&mut tx, scope).await?;
+    refuse_ended(&mut tx, scope).await?;
     let before = domain::find_to_change(tx.connection(), organization, id).await?.ok_or(DomainError::Unknown)?;
     let after = before.after_asked(look, &domains.schedule, tenancy::event::now());
     let domain = settle(&mut tx, before, after).await?;

@@ -13,7 +13,7 @@ pub use resolve::{resolve_email_domain, resolve_host};
 
 pub use crate::store::domain::Filter;
 
-use tenancy::{Change, Database, NewEvent, OrganizationScope, StoreError, Write};
+use tenancy::{Change, Database, NewEvent, OrganizationScope, OrganizationState, Places, StoreError, Write};
 
 use crate::{
     model::{Domain, HostBase, ProjectState, Schedule},
@@ -28,12 +28,16 @@ pub struct Domains {
     pub names: Names,
     pub schedule: Schedule,
     pub vanity_base: Option<HostBase>,
+    /// For those who wait for name servers.
+    pub outside: Places,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum DomainError {
     #[error("no such domain")]
     Unknown,
+    #[error("no such organization")]
+    OrganizationUnknown,
     #[error("the project is archived")]
     ProjectArchived,
     #[error("the domain changed since the etag was read")]
@@ -62,7 +66,11 @@ impl From<WriteError> for DomainError {
     }
 }
 
-async fn refuse_archived(tx: &mut Write, scope: OrganizationScope) -> Result<(), DomainError> {
+/// The organization may have been deleted while name servers were asked, or while the write waited for its turn.
+async fn refuse_ended(tx: &mut Write, scope: OrganizationScope) -> Result<(), DomainError> {
+    if tx.head().own_state == OrganizationState::Deleted {
+        return Err(DomainError::OrganizationUnknown);
+    }
     let project = project::find(tx.connection(), scope.project_id()).await?;
     match project.map(|project| project.state) {
         Some(ProjectState::Active) => Ok(()),

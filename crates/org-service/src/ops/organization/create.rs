@@ -8,7 +8,12 @@ use crate::{
         DisplayName, Draft, LimitValues, LimitsInForce, Organization, OrganizationChange, OrganizationView, Project,
         ProjectState, Slug,
     },
-    store::{organization, organization::WriteError, project, slug},
+    store::{
+        organization,
+        organization::WriteError,
+        project,
+        slug::{self, Claim},
+    },
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +76,7 @@ pub(super) async fn insert(
 ) -> Result<OrganizationView, CreateError> {
     leave_room(tx, project).await?;
     let id = organization.organization_id;
-    if !slug::claim(tx.connection(), project.project_id, id, &organization.slug).await? {
+    if slug::claim(tx.connection(), project.project_id, id, &organization.slug).await? != Claim::Own {
         return Err(CreateError::SlugTaken);
     }
     organization::insert(tx.connection(), &organization).await?;

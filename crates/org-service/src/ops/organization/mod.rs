@@ -12,7 +12,7 @@ pub use create::{CreateError, create};
 pub use found::{Foundation, found};
 pub use promote::{PromoteError, promote};
 pub use purge::{due, purge};
-pub use read::{Key, get, get_several, list, lookup};
+pub use read::{Key, SeveralError, get, get_several, list, lookup};
 pub use state::{StateChange, StateError, Target, change_state};
 pub use update::{Update, UpdateError, update};
 

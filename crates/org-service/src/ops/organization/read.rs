@@ -53,18 +53,39 @@ pub async fn lookup(
     Ok(found.map(|found| found.view))
 }
 
-/// All of them, in the order asked, or the place of the first that is not there.
+/// What several organizations hold together at most, as JSON: twice as much as a message is as much as a client of gRPC takes.
+const BATCH_BYTES: usize = 2 * 1024 * 1024;
+
+/// Why several organizations are not read.
+#[derive(Debug)]
+pub enum SeveralError {
+    /// The place of the first that is not there.
+    Missing(usize),
+    TooLarge,
+    Store(StoreError),
+}
+
+impl From<StoreError> for SeveralError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// All of them, in the order asked.
 pub async fn get_several(
     database: &Database,
     scope: ProjectScope,
     organizations: &[OrganizationId],
-) -> Result<Result<Vec<OrganizationView>, usize>, StoreError> {
+) -> Result<Vec<OrganizationView>, SeveralError> {
     let mut read = database.read(scope).await?;
-    let found = organization::find_several(read.connection(), scope.project_id(), organizations).await?;
+    let project = scope.project_id();
+    let (found, all) = organization::find_several(read.connection(), project, organizations, BATCH_BYTES).await?;
     read.finish();
-    let mut views: HashMap<_, _> =
-        found.into_iter().map(|found| (found.view.organization.organization_id, found.view)).collect();
-    Ok(organizations.iter().enumerate().map(|(at, id)| views.remove(id).ok_or(at)).collect())
+    if !all {
+        return Err(SeveralError::TooLarge);
+    }
+    let mut views: HashMap<_, _> = found.into_iter().map(|view| (view.organization.organization_id, view)).collect();
+    organizations.iter().enumerate().map(|(at, id)| views.remove(id).ok_or(SeveralError::Missing(at))).collect()
 }
 
 async fn owned(read: &mut Read, owner: Option<OrganizationId>) -> Result<Option<Found>, StoreError> {
@@ -81,8 +102,7 @@ pub async fn list(
     page: &Page<Cursor>,
 ) -> Result<Listed<OrganizationView, Cursor>, StoreError> {
     let mut read = database.read(scope).await?;
-    let rows = organization::list(read.connection(), scope.project_id(), filter, page).await?;
+    let views = organization::list(read.connection(), scope.project_id(), filter, page).await?;
     read.finish();
-    let views = rows.into_iter().map(|found| found.view).collect();
     Ok(Listed::from_rows(views, page.size, |view: &OrganizationView| Cursor::behind(&view.organization, filter)))
 }

@@ -1,14 +1,18 @@
 //! Changing the fields of an organization.
 
 use tenancy::{
-    Database, Once, OrganizationScope, Origin, StoreError,
+    Database, Once, OrganizationScope, OrganizationState, Origin, StoreError,
     mask::{Mask, etag_matches},
 };
 
 use super::event;
 use crate::{
     model::{Draft, Kind, OrganizationChange, OrganizationView, ProjectState},
-    store::{organization, organization::WriteError, slug},
+    store::{
+        organization,
+        organization::WriteError,
+        slug::{self, Claim},
+    },
 };
 
 #[derive(Debug, Clone)]
@@ -35,6 +39,8 @@ pub enum UpdateError {
     IdleTimeoutTooLong,
     #[error("the slug is, or was, another organization's in this project")]
     SlugTaken,
+    #[error("the organization has had as many slugs as it may, {most}")]
+    TooManySlugs { most: i64 },
     #[error("another organization of this project has the external_id")]
     ExternalIdTaken,
     #[error(transparent)]
@@ -68,6 +74,10 @@ pub async fn update(
         return Err(UpdateError::ProjectArchived);
     }
     let before = found.view.organization.clone();
+    // It may have been deleted while this waited for its turn.
+    if before.state == OrganizationState::Deleted {
+        return Err(UpdateError::Unknown);
+    }
     if !etag_matches(&update.etag, before.revision) {
         return Err(UpdateError::EtagMismatch);
     }
@@ -81,8 +91,12 @@ pub async fn update(
     if after == before {
         return Ok(tx.commit(found.view).await?);
     }
-    if after.slug != before.slug && !slug::claim(tx.connection(), scope.project_id(), id, &after.slug).await? {
-        return Err(UpdateError::SlugTaken);
+    if after.slug != before.slug {
+        match slug::claim(tx.connection(), scope.project_id(), id, &after.slug).await? {
+            Claim::Own => {}
+            Claim::Taken => return Err(UpdateError::SlugTaken),
+            Claim::TooMany => return Err(UpdateError::TooManySlugs { most: slug::MOST }),
+        }
     }
     after.revision = tx.revision();
     after.update_time = tenancy::event::now();
