@@ -17,7 +17,7 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 use testkit::{
     Cluster,
-    caller::{Project, text, unique},
+    caller::{Project, patiently, text, unique},
     http,
 };
 use tokens::{ACCESS_TYPE, AccessClaims, Expected, KeySet, Token};
@@ -29,19 +29,20 @@ use crate::bad_tokens::{Door, bearer};
 const POLL: &str = "0.02";
 const CACHE_TIME: &str = "0.25";
 /// Longer than the cache time by what a busy machine makes of a process's look at its keys.
-const LEAD: &str = "0.9";
-const LONGEST_TOKEN: &str = "2.2";
+const LEAD: &str = "3";
+const LONGEST_TOKEN: &str = "5";
 /// How old a token is when it is verified for the last time, and how old it may be then: the rest of its life is for processes that come
 /// late to look at their keys, on a busy machine.
-const LATE: Duration = Duration::from_millis(1200);
-const LATEST: Duration = Duration::from_millis(1300);
+const LATE: Duration = Duration::from_millis(2500);
+const LATEST: Duration = Duration::from_millis(3200);
 const CACHE: Duration = Duration::from_millis(250);
-/// Two keys a round, and seven in every seventh.
-const ROUNDS: usize = 42;
+/// Of every signer's key in every algorithm.
+const KEYS: usize = 7;
+const ROUNDS: usize = 15;
 const ROTATIONS: usize = 100;
 const SEEN_WITHIN: Duration = Duration::from_secs(20);
 /// A process looks at its keys many times meanwhile, on a busy machine too.
-const LOOKED_WITHIN: Duration = Duration::from_secs(2);
+const LOOKED_WITHIN: Duration = Duration::from_secs(10);
 
 fn guildhall(arguments: &[&str]) -> Output {
     let program = env::current_exe().unwrap().ancestors().nth(2).unwrap().join("guildhall");
@@ -100,7 +101,8 @@ impl Outsider {
         let mut kept = self.kept.lock().await;
         if kept.as_ref().is_none_or(|(asked, _)| asked.elapsed() > CACHE) {
             let asked = Instant::now();
-            let (status, set) = http::get(self.gateway, "/.well-known/jwks.json").await;
+            let ask = || http::get(self.gateway, "/.well-known/jwks.json");
+            let (status, set) = patiently(ask, |(status, _)| *status == 503).await;
             assert_eq!(status, 200);
             *kept = Some((asked, KeySet::parse(set.to_string().as_bytes()).unwrap()));
         }
@@ -203,6 +205,14 @@ impl Found {
     }
 }
 
+async fn until_all_sign(directory: &Path) {
+    let begun = Instant::now();
+    while listed(directory).iter().any(|[.., state]| state == "PUBLISHED") {
+        assert!(begun.elapsed() < SEEN_WITHIN, "{:?}", listed(directory));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_rotations_under_load_lose_no_token() {
     let cluster = Cluster::start_with(&[("GUILDHALL_KEY_POLL", POLL), ("GUILDHALL_KEY_CACHE_TIME", CACHE_TIME)]).await;
@@ -221,19 +231,19 @@ async fn a_hundred_rotations_under_load_lose_no_token() {
         // When each key was made, at the latest.
         let mut made: BTreeMap<String, Instant> = BTreeMap::new();
         let mut known: HashSet<String> = listed(&directory).into_iter().map(|[_, _, kid, _]| kid).collect();
-        for round in 0..ROUNDS {
+        for _ in 0..ROUNDS {
             let begun = Instant::now();
-            let two = ["--signer", "access", "--algorithm", "EdDSA", "--algorithm", "ES256"];
-            rotate(&directory, if round % 7 == 0 { &[] } else { &two });
-            // Nobody makes another while one is on its way.
+            rotate(&directory, &[]);
             let listed = listed(&directory);
             let new: Vec<_> = listed.iter().filter(|[_, _, kid, _]| !known.contains(kid)).collect();
-            assert_eq!(new.len(), if round % 7 == 0 { 7 } else { 2 }, "{listed:?}");
+            assert_eq!(new.len(), KEYS, "{listed:?}");
             made.extend(new.iter().map(|[_, _, kid, _]| (kid.clone(), begun)));
             known.extend(new.iter().map(|[_, _, kid, _]| kid.clone()));
             let access: Vec<String> =
                 new.iter().filter(|[signer, ..]| signer == "access").map(|[_, _, kid, _]| kid.clone()).collect();
             found.signed(&access).await;
+            // Nobody makes another while one is on its way.
+            until_all_sign(&directory).await;
         }
         found.over.store(true, Ordering::Relaxed);
         made
@@ -252,11 +262,11 @@ async fn a_hundred_rotations_under_load_lose_no_token() {
         }
     }
     // What is retired goes in the end.
-    tokio::time::sleep(Duration::from_millis(2500)).await;
+    tokio::time::sleep(Duration::from_millis(5500)).await;
     rotate(&directory, &["--older-than", "30"]);
     let rest = listed(&directory);
     assert!(rest.iter().all(|[.., state]| state == "SIGNING"), "{rest:?}");
-    assert_eq!(rest.len(), 3 + 4, "{rest:?}");
+    assert_eq!(rest.len(), KEYS, "{rest:?}");
 
     a_key_that_is_taken_away_takes_its_tokens_along(&cluster, &clients[0]).await;
     assert!(!cluster.log().iter().any(|line| line.contains("panicked")));

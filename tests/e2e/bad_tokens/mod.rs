@@ -17,7 +17,13 @@ use api::{
 use futures::{StreamExt as _, stream};
 use http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
-use testkit::{Cluster, caller::Organization, dynamic, dynamic::Refused, http as plain};
+use testkit::{
+    Cluster,
+    caller::{Organization, patiently},
+    dynamic,
+    dynamic::Refused,
+    http as plain,
+};
 use tonic::{Code, Request, Status, metadata::MetadataMap, transport::Channel};
 
 use forge::{Case, Forge};
@@ -39,8 +45,14 @@ impl Door {
             .into()
     }
 
-    /// Asks for what every member may see.
+    /// Asks for what every member may see, until the door has looked at the credentials.
     pub async fn ask(&self, organization: &str, credentials: &[Vec<u8>]) -> Result<(), Status> {
+        let shed = [Code::Unavailable, Code::ResourceExhausted];
+        let is_shed = |outcome: &Result<(), Status>| matches!(outcome, Err(status) if shed.contains(&status.code()));
+        patiently(|| self.ask_once(organization, credentials), is_shed).await
+    }
+
+    async fn ask_once(&self, organization: &str, credentials: &[Vec<u8>]) -> Result<(), Status> {
         let mut headers = HeaderMap::new();
         for value in credentials {
             headers.append("authorization", HeaderValue::from_bytes(value).unwrap());

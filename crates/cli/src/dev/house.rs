@@ -74,7 +74,8 @@ impl House {
         let begun = Instant::now();
         // There is a dev.json only while an installation is up, or was killed.
         let killed = self.directory.join("dev.json").exists();
-        let ports = Ports::take(self.options.ports, if killed { LEFTOVER_WITHIN } else { Duration::ZERO }).await?;
+        let patience = if killed { LEFTOVER_WITHIN } else { Duration::ZERO };
+        let (ports, kept) = Ports::take(self.options.ports, patience).await?;
         self.roster.withdraw();
 
         let given = self
@@ -110,6 +111,7 @@ impl House {
 
         let planted = seed.demo.as_ref().map(|demo| demo.project_id.clone());
         let mut gateway = service::gateway(&around, &seed.operator, planted.as_deref());
+        drop(kept);
         self.backends
             .extend(backends.iter().map(|service| Kept::start(service.clone(), Arc::clone(&self.roster), self.output)));
         self.gateway = Some(Kept::start(gateway.clone(), Arc::clone(&self.roster), self.output));

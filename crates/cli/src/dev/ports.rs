@@ -56,8 +56,8 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// Ports that are free now. `patience` is for those that the last run's children still hold, if it was killed.
-    pub async fn take(choice: Choice, patience: Duration) -> Result<Self, Failure> {
+    /// Ports that are free now, and are kept so while what is given with them is: who looks for one meanwhile finds another. `patience` is for those that the last run's children still hold, if it was killed.
+    pub async fn take(choice: Choice, patience: Duration) -> Result<(Self, Vec<TcpListener>), Failure> {
         let begun = Instant::now();
         loop {
             match Self::free(choice) {
@@ -69,7 +69,7 @@ impl Ports {
         }
     }
 
-    fn free(choice: Choice) -> Result<Self, Failure> {
+    fn free(choice: Choice) -> Result<(Self, Vec<TcpListener>), Failure> {
         let numbers = match choice {
             Choice::Documented => DOCUMENTED,
             Choice::From(first) => std::array::from_fn(|at| first + at as u16),
@@ -82,14 +82,13 @@ impl Ports {
                 std::array::from_fn(|_| numbers.next().unwrap_or_default())
             }
         };
-        for (port, what) in numbers.into_iter().zip(LISTENERS) {
-            if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_err() {
-                return Err(Failure::PortInUse { port, what });
-            }
-        }
+        let bind = |(port, what)| {
+            TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|_| Failure::PortInUse { port, what })
+        };
+        let kept = numbers.into_iter().zip(LISTENERS).map(bind).collect::<Result<_, _>>()?;
         let [gateway, gateway_admin, org, member, authz, org_admin, member_admin, authz_admin] =
             numbers.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-        Ok(Self { gateway, gateway_admin, org, member, authz, org_admin, member_admin, authz_admin })
+        Ok((Self { gateway, gateway_admin, org, member, authz, org_admin, member_admin, authz_admin }, kept))
     }
 }
 
@@ -99,7 +98,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_port_in_use_is_named_with_its_purpose_and_the_flag() {
-        let ports = Ports::take(Choice::Auto, Duration::ZERO).await.unwrap();
+        let (ports, kept) = Ports::take(Choice::Auto, Duration::ZERO).await.unwrap();
+        assert!(TcpListener::bind(ports.member_admin).is_err(), "somebody else may have it");
+        drop(kept);
         let first = ports.gateway.port();
         let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, first + 2)).unwrap();
         let refused = Ports::take(Choice::From(first), Duration::ZERO).await.unwrap_err().to_string();
