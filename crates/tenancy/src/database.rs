@@ -7,13 +7,14 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::{PgConnection, Postgres, Transaction, postgres::PgConnectOptions};
+use sqlx::{PgConnection, postgres::PgConnectOptions};
 
 use crate::{
     AsOf, Head, OrganizationId, OrganizationScope, Scope, Sealer,
     heads::HeadReader,
     hints::Listener,
     pool::Pool,
+    transaction::Transaction,
     turns::{Places, Turns},
     write::{self, Once, Write},
 };
@@ -187,7 +188,7 @@ impl Database {
         &self.chain_walks
     }
 
-    async fn begin(&self, mode: &str, scope: Scope) -> Result<Transaction<'static, Postgres>, StoreError> {
+    async fn begin(&self, mode: &str, scope: Scope) -> Result<Transaction, StoreError> {
         let opening = format!("begin {mode}; {}", scope.settings());
         match self.pool.begin(opening.clone()).await {
             // A pooled connection that died while idle (the server restarted): its first use tells, by a broken socket or by the
@@ -266,7 +267,7 @@ impl Database {
 /// A reading transaction.
 #[derive(Debug)]
 pub struct Read {
-    transaction: Transaction<'static, Postgres>,
+    transaction: Transaction,
 }
 
 impl Read {
@@ -284,7 +285,7 @@ impl Read {
 /// A transaction that writes no event.
 #[derive(Debug)]
 pub struct Upkeep {
-    transaction: Transaction<'static, Postgres>,
+    transaction: Transaction,
 }
 
 impl Upkeep {

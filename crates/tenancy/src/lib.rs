@@ -29,6 +29,7 @@ mod seal;
 pub mod sealing;
 pub mod secret;
 pub mod since;
+mod transaction;
 mod turns;
 mod write;
 

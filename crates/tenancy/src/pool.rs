@@ -17,11 +17,12 @@ use arc_swap::ArcSwap;
 use metrics::{Counter, Gauge, Histogram};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{AssertSqlSafe, PgPool, Postgres, SqlSafeStr as _, Transaction};
+use sqlx::{AssertSqlSafe, PgPool, Postgres, SqlSafeStr as _};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::reach::Reach;
+use crate::transaction::Transaction;
 use crate::{Moment, StoreError};
 
 /// At once. A database that is slow to let somebody in is not made quicker by more who knock.
@@ -175,10 +176,10 @@ impl Pool {
     }
 
     /// A transaction that begins with this text.
-    pub async fn begin(&self, opening: String) -> Result<Transaction<'static, Postgres>, StoreError> {
+    pub async fn begin(&self, opening: String) -> Result<Transaction, StoreError> {
         let connection = self.acquire().await?;
         let opening = AssertSqlSafe(opening).into_sql_str();
-        match timeout(SILENT_AFTER, Transaction::begin(connection, Some(opening))).await {
+        match timeout(SILENT_AFTER, Transaction::begin(connection, opening)).await {
             Ok(begun) => Ok(begun?),
             Err(_) => {
                 self.suspect().await;

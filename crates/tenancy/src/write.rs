@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use serde::{Serialize, de::DeserializeOwned};
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::PgConnection;
 use time::{Duration, OffsetDateTime};
 
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
     hints::{Committed, Listener},
     purge::PURGED,
     seal::{Chain, seal_chain},
+    transaction::Transaction,
     turns::Turn,
 };
 
@@ -116,7 +117,7 @@ impl Once {
 /// An open write. Dropped, it changes nothing.
 #[derive(Debug)]
 pub struct Write {
-    transaction: Transaction<'static, Postgres>,
+    transaction: Transaction,
     /// Let go after the transaction, as fields are dropped in their order.
     _turn: Turn<OrganizationId>,
     /// The tenant that was opened, then those founded in this write.
@@ -131,7 +132,7 @@ pub struct Write {
 
 impl Write {
     pub(crate) async fn open(
-        mut transaction: Transaction<'static, Postgres>,
+        mut transaction: Transaction,
         turn: Turn<OrganizationId>,
         scope: Scope,
         origin: Origin,

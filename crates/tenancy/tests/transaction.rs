@@ -4,14 +4,19 @@
 
 mod setting;
 
+use std::time::Duration;
+
 use futures::{FutureExt as _, future::join_all};
-use setting::{event, origin, setting, setting_of};
-use sqlx::{Connection, PgConnection};
+use secrecy::ExposeSecret as _;
+use setting::{Setting, event, origin, setting, setting_of};
+use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use tenancy::{
     ClusterScope, Once, OrganizationId, OrganizationScope, OrganizationState, ProjectId, ProjectScope, StoreError,
     event::Fault, feed,
 };
-use tokio::io::AsyncReadExt as _;
+use testkit::Proxy;
+use tokio::{io::AsyncReadExt as _, net::lookup_host};
+use url::Url;
 
 fn once(caller: &str, id: &str, body: u8) -> Once {
     Once { caller: caller.into(), method: "/test/Do", request_id: id.into(), body_hash: [body; 32] }
@@ -169,7 +174,7 @@ async fn no_scope_stays_on_a_connection_that_goes_to_the_next() {
                 // Dropped in the middle of a statement, as by a caller's task that ends.
                 let mut tx = database.upkeep(ClusterScope::granted()).await.unwrap();
                 let sleep = sqlx::query("select pg_sleep(0.3)").execute(tx.connection());
-                assert!(tokio::time::timeout(std::time::Duration::from_millis(50), sleep).await.is_err());
+                assert!(tokio::time::timeout(Duration::from_millis(50), sleep).await.is_err());
             }
             7 => {
                 let mut tx = database.upkeep(ClusterScope::granted()).await.unwrap();
@@ -185,9 +190,79 @@ async fn no_scope_stays_on_a_connection_that_goes_to_the_next() {
     assert!(pids.iter().all(|pid| *pid == pids[0]), "one connection: {pids:?}");
 }
 
+/// Nothing of the transactions that never came to be is there for those who come next: neither the moment that they saw, nor that they only
+/// read, nor that they failed.
+async fn is_as_new(setting: &Setting, acme: OrganizationScope) {
+    let database = &setting.database;
+    for _ in 0..3 {
+        let written = setting.write(acme, "beside").await;
+        let head = database.head(acme.organization_id()).await.unwrap().unwrap();
+        assert_eq!(head.revision, written, "an old moment");
+        let mut tx = database.upkeep(acme).await.unwrap();
+        let mode: String = sqlx::query_scalar("select current_setting('transaction_isolation')")
+            .fetch_one(tx.connection())
+            .await
+            .unwrap();
+        assert_eq!(mode, "read committed");
+        tx.commit().await.unwrap();
+        database.read(acme).await.unwrap().finish();
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_whose_beginning_is_given_up_leaves_nothing_behind() {
+    let superuser: PgConnectOptions = testkit::postgres::server().await.superuser_url().parse().unwrap();
+    let host = Some(superuser.get_host()).filter(|host| !host.starts_with('/')).unwrap_or("127.0.0.1");
+    let server = lookup_host((host, superuser.get_port())).await.unwrap().next().unwrap();
+    let proxy = Proxy::to(server).await;
+    let setting = setting_of(|options| {
+        let mut url: Url = options.url.expose_secret().parse().unwrap();
+        url.set_query(None);
+        url.set_ip_host(proxy.address.ip()).unwrap();
+        url.set_port(Some(proxy.address.port())).unwrap();
+        (options.url, options.max_connections) = (String::from(url).into(), 1);
+    })
+    .await;
+    let (acme, database) = (setting.organization().await, &setting.database);
+    for mode in ["read", "upkeep", "write"] {
+        is_as_new(&setting, acme).await;
+        // Until the connection is back in the pool.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        proxy.cut(true);
+        let begin = async {
+            match mode {
+                "read" => database.read(acme).await.is_ok(),
+                "upkeep" => database.upkeep(acme).await.is_ok(),
+                _ => database.write(acme, &origin(), None).await.is_ok(),
+            }
+        };
+        assert!(tokio::time::timeout(Duration::from_millis(200), begin).await.is_err(), "{mode}");
+        proxy.cut(false);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        is_as_new(&setting, acme).await;
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_that_fails_when_it_has_just_begun_leaves_nothing_behind() {
+    let setting = setting_of(|options| options.max_connections = 1).await;
+    let acme = setting.organization().await;
+    let mut superuser = PgConnection::connect(&setting.test.superuser_url).await.unwrap();
+    let mut may_open = async |may: &str| {
+        let statement = format!("{may} function pg_catalog.set_config(text, text, boolean) ");
+        let statement = statement + if may.starts_with("grant") { "to public" } else { "from public" };
+        sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut superuser).await.unwrap();
+    };
+    may_open("revoke execute on").await;
+    setting.database.read(acme).await.map(drop).unwrap_err();
+    setting.database.write(acme, &origin(), None).await.map(drop).unwrap_err();
+    may_open("grant execute on").await;
+    is_as_new(&setting, acme).await;
+}
+
 #[tokio::test]
 async fn a_statement_that_takes_too_long_ran_out_of_time() {
-    let setting = setting_of(|options| options.statement_timeout = std::time::Duration::from_millis(50)).await;
+    let setting = setting_of(|options| options.statement_timeout = Duration::from_millis(50)).await;
     let mut read = setting.database.read(ClusterScope::granted()).await.unwrap();
     let error = sqlx::query("select pg_sleep(5)").execute(read.connection()).await.unwrap_err();
     assert!(matches!(StoreError::from(error), StoreError::TimedOut));
