@@ -56,7 +56,8 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// Ports that are free now, and are kept so while what is given with them is: who looks for one meanwhile finds another. `patience` is for those that the last run's children still hold, if it was killed.
+    /// Ports that are free now, and stay so for as long as the listeners are held that come with them. `patience` is for those that the last
+    /// run's children still hold, if it was killed.
     pub async fn take(choice: Choice, patience: Duration) -> Result<(Self, Vec<TcpListener>), Failure> {
         let begun = Instant::now();
         loop {
