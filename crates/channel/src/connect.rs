@@ -13,6 +13,7 @@ use tonic::body::Body;
 
 use crate::Options;
 use crate::address::{AddressError, Target};
+use crate::cork::Corked;
 use crate::fleet::{Endpoint, Fleet};
 use crate::health::now;
 use crate::wire::Wire;
@@ -93,7 +94,7 @@ impl Dial {
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (wire, heard) = Wire::new(io);
-        let (sender, connection) = self.http2.handshake(TokioIo::new(wire)).await?;
+        let (sender, connection) = self.http2.handshake(TokioIo::new(Corked::new(wire))).await?;
         let (open, mut ended) = oneshot::channel::<()>();
         let connection = tokio::spawn(async move {
             if let Err(error) = connection.await {

@@ -17,6 +17,7 @@ mod address;
 mod answer;
 mod call;
 mod connect;
+mod cork;
 mod fleet;
 mod follow;
 mod gather;
@@ -38,6 +39,7 @@ use fleet::Fleet;
 
 pub use address::AddressError;
 pub use call::{Asked, Failure};
+pub use cork::Corked;
 pub use gather::gathered;
 
 /// "Do not ask again": set on an UNAVAILABLE answer by whoever has asked again in vain, so that nobody above does so once more and

@@ -21,6 +21,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use channel::Corked;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -198,7 +199,7 @@ where
     let builder = builder(limits);
     let guard = Guard::new(io, limits.rates(), limits.connection.header_timeout);
     let peer = Arc::clone(&calls.peer);
-    let connection = builder.serve_connection(TokioIo::new(guard), calls);
+    let connection = builder.serve_connection(TokioIo::new(Corked::new(guard)), calls);
     let mut connection = std::pin::pin!(connection);
     // Each connection has an age of its own within a tenth of the mean, or all that began together would end together.
     let age = limits.connection.connection_age.mul_f64(0.9 + 0.2 * rand::random::<f64>());
