@@ -10,9 +10,9 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
 
+use crate::call::Place;
 use crate::fleet::{Endpoint, Fleet};
 use crate::health::now;
 
@@ -76,11 +76,11 @@ pub(crate) struct Answer {
     /// What the reader is told then; none where it speaks no gRPC.
     lost: Option<fn() -> Status>,
     _ticket: Ticket,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Answer {
-    pub fn new(inner: Incoming, lost: Option<fn() -> Status>, ticket: Ticket, place: OwnedSemaphorePermit) -> Self {
+    pub fn new(inner: Incoming, lost: Option<fn() -> Status>, ticket: Ticket, place: Place) -> Self {
         Self { inner: Some(inner), lost, _ticket: ticket, _place: place }
     }
 }

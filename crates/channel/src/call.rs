@@ -9,7 +9,7 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version};
 use hyper::body::Incoming;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::body::Body;
 use tonic::{Code, Status};
@@ -67,18 +67,30 @@ enum Attempt {
 impl Channel {
     /// Sends a request. What of its URI counts is the path.
     pub async fn call(&self, request: Request<Body>, asked: Asked) -> Result<Response<Body>, Failure> {
-        let place = Arc::clone(&self.0.places).try_acquire_owned().map_err(|_| Failure::Crowded)?;
+        let place = self.0.place(asked.unary).ok_or(Failure::Crowded)?;
         let answer = self.0.attempts(request, asked, place);
         timeout_at(asked.deadline, answer).await.unwrap_or(Err(Failure::DeadlineExceeded))
     }
 }
 
+/// A call while it is open.
+pub(crate) struct Place {
+    _of_all: OwnedSemaphorePermit,
+    _of_streams: Option<OwnedSemaphorePermit>,
+}
+
 impl Inner {
+    fn place(&self, unary: bool) -> Option<Place> {
+        let from = |places: &Arc<Semaphore>| Arc::clone(places).try_acquire_owned().ok();
+        let of_streams = if unary { None } else { Some(from(&self.streams)?) };
+        Some(Place { _of_all: from(&self.places)?, _of_streams: of_streams })
+    }
+
     async fn attempts(
         &self,
         request: Request<Body>,
         asked: Asked,
-        place: OwnedSemaphorePermit,
+        place: Place,
     ) -> Result<Response<Body>, Failure> {
         let (mut parts, body) = request.into_parts();
         parts.version = Version::HTTP_2;
@@ -155,7 +167,7 @@ impl Inner {
         }
     }
 
-    fn answer(&self, response: Response<Incoming>, ticket: Ticket, place: OwnedSemaphorePermit) -> Response<Body> {
+    fn answer(&self, response: Response<Incoming>, ticket: Ticket, place: Place) -> Response<Body> {
         let lost = is_grpc(response.headers()).then_some(self.lost);
         let mut response = response;
         // Said to us: whoever is told of it further up must not take it for theirs.

@@ -27,7 +27,7 @@ const SETTLED: Duration = Duration::from_secs(1);
 /// What an answer may be ahead of its reader. As many streams as a server allows by default fill the connection's window only all
 /// together: a reader who stops holds up nobody else's answers.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
-const CONNECTION_WINDOW_BYTES: u32 = 1024 * STREAM_WINDOW_BYTES;
+const CONNECTION_WINDOW_BYTES: u32 = 4096 * STREAM_WINDOW_BYTES;
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
 #[derive(Clone)]

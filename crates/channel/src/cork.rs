@@ -102,3 +102,83 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Corked<T> {
         Pin::new(&mut self.inner).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use std::future::poll_fn;
+
+    use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
+
+    use super::*;
+
+    /// Tells what was written at once.
+    #[derive(Default)]
+    struct Writes(Vec<Vec<u8>>);
+
+    impl AsyncWrite for Writes {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            self.0.push(bytes.to_vec());
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_comes_before_the_others_have_had_their_turn_goes_along() {
+        let mut corked = Corked::new(Writes::default());
+        corked.write_all(b"one").await.unwrap();
+        let mut turns = 0;
+        poll_fn(|cx| {
+            turns += 1;
+            let flushed = Pin::new(&mut corked).poll_flush(cx);
+            if flushed.is_pending() {
+                let late = [IoSlice::new(b", "), IoSlice::new(b"two")];
+                assert!(Pin::new(&mut corked).poll_write_vectored(cx, &late).is_ready());
+            }
+            flushed
+        })
+        .await
+        .unwrap();
+        assert_eq!((turns, &corked.inner.0), (2, &vec![b"one, two".to_vec()]));
+        corked.flush().await.unwrap();
+        assert_eq!(corked.inner.0.len(), 1, "there is nothing more to send");
+    }
+
+    #[tokio::test]
+    async fn what_is_large_goes_at_once_behind_what_waits() {
+        let mut corked = Corked::new(Writes::default());
+        corked.write_all(b"small").await.unwrap();
+        corked.write_all(&vec![7; MOST_BYTES + 1]).await.unwrap();
+        assert_eq!(corked.inner.0.iter().map(Vec::len).collect::<Vec<_>>(), [5, MOST_BYTES + 1]);
+        corked.write_all(b"the last").await.unwrap();
+        corked.shutdown().await.unwrap();
+        assert_eq!(corked.inner.0[2], b"the last");
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_takes_little_at_a_time_gets_all_of_it() {
+        let (near, mut far): (_, DuplexStream) = duplex(7);
+        let mut corked = Corked::new(near);
+        let said: Vec<u8> = (0..=255).cycle().take(3 * MOST_BYTES).collect();
+        let expected = said.clone();
+        let writing = tokio::spawn(async move {
+            for piece in said.chunks(1000) {
+                corked.write_all(piece).await.unwrap();
+                corked.flush().await.unwrap();
+            }
+            corked.shutdown().await.unwrap();
+        });
+        let mut heard = Vec::new();
+        tokio::io::AsyncReadExt::read_to_end(&mut far, &mut heard).await.unwrap();
+        writing.await.unwrap();
+        assert!(heard == expected);
+    }
+}

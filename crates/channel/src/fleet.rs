@@ -125,8 +125,9 @@ impl Fleet {
         let mut all = self.all();
         all.retain(|other| !Arc::ptr_eq(other, endpoint));
         self.replace(endpoint, None);
-        drop(all);
+        // While nobody else can connect it.
         endpoint.gone.cancel();
+        drop(all);
         self.changed.send_replace(());
     }
 

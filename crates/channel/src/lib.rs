@@ -64,7 +64,7 @@ pub struct Options {
     pub name_server: Option<SocketAddr>,
     /// By which certificates `https://` is dialled; `http://` is then refused. Without it the machine's authorities are believed.
     pub mutual_tls: Option<tls::Mutual>,
-    /// Calls open at once. The next is refused.
+    /// Calls open at once, of which at most half may be streams. The next is refused.
     pub max_calls: usize,
     /// What a stream's reader is told when the connection is lost under it.
     pub lost: fn() -> Status,
@@ -97,6 +97,8 @@ struct Inner {
     /// its callers do not multiply the load.
     budget: TpsBudget,
     places: Arc<Semaphore>,
+    /// A stream may stay open for an hour: all of them together leave room for calls that end.
+    streams: Arc<Semaphore>,
     lost: fn() -> Status,
     _alive: DropGuard,
 }
@@ -117,6 +119,7 @@ impl Channel {
             fleet,
             budget: TpsBudget::new(Duration::from_secs(10), 10, 0.2),
             places: Arc::new(Semaphore::new(options.max_calls.min(Semaphore::MAX_PERMITS))),
+            streams: Arc::new(Semaphore::new(options.max_calls.div_ceil(2).min(Semaphore::MAX_PERMITS))),
             lost: options.lost,
             _alive: alive.drop_guard(),
         })))

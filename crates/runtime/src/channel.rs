@@ -28,6 +28,8 @@ pub use channel::AddressError as ChannelError;
 
 /// For a call without a deadline of its own.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);
+/// And for one whose request streams: whoever serves it says how long that may take.
+const LONGEST_REQUEST: Duration = Duration::from_secs(3600);
 /// Told to whoever has too many calls open.
 const COME_AGAIN: Duration = Duration::from_millis(100);
 
@@ -58,7 +60,8 @@ pub struct ChannelOptions {
     /// own resolver is asked, hosts file and search list included.
     #[arg(long, env = "GUILDHALL_NAME_SERVER", value_name = "ADDRESS")]
     pub name_server: Option<SocketAddr>,
-    /// Calls that may be open at once to one service, streams included. The next is refused with RESOURCE_EXHAUSTED.
+    /// Calls that may be open at once to one service, of which half may be streams. The next is refused with RESOURCE_EXHAUSTED. No more than
+    /// the services' own `--max-streams`.
     #[arg(long, env = "GUILDHALL_MAX_ONWARD_CALLS", value_name = "CALLS", default_value_t = 4096)]
     pub max_onward_calls: usize,
 }
@@ -134,8 +137,9 @@ impl Channel {
         let method = Arc::clone(self.contract.method(request.uri().path()));
         let asked = channel::timeout::read(request.headers()).and_then(|timeout| Instant::now().checked_add(timeout));
         let own = call.deadline().into_iter().chain(asked).min();
-        // A stream goes on after its head has come; only the head is waited for.
-        let deadline = own.unwrap_or_else(|| Instant::now() + DEFAULT_DEADLINE);
+        // A stream goes on after its head has come; only the head is waited for. Where the caller streams, it comes with the end of that.
+        let limit = if method.takes_stream() { LONGEST_REQUEST } else { DEFAULT_DEADLINE };
+        let deadline = own.unwrap_or_else(|| Instant::now() + limit);
         let told = if method.is_streaming() { own } else { Some(deadline) };
         let unary = method.index() != 0 && !method.is_streaming();
         let repeatable = unary && (method.is_repeatable() || request.extensions().get::<Keyed>().is_some());

@@ -16,6 +16,7 @@ pub struct Method {
     name: Box<str>,
     index: usize,
     streaming: bool,
+    takes_stream: bool,
     repeatable: bool,
 }
 
@@ -29,6 +30,11 @@ impl Method {
     /// Whether either side streams.
     pub fn is_streaming(&self) -> bool {
         self.streaming
+    }
+
+    /// Whether the caller's side streams: there is no end of a request to wait for.
+    pub fn takes_stream(&self) -> bool {
+        self.takes_stream
     }
 
     /// Whether the contract says NO_SIDE_EFFECTS or IDEMPOTENT: sending it twice does no harm.
@@ -67,7 +73,7 @@ impl Contract {
         ] {
             add_methods(&mut methods, FileDescriptorSet::decode(encoded).map_err(ContractError)?);
         }
-        let unknown = Method { name: "unknown".into(), index: 0, streaming: false, repeatable: false };
+        let unknown = Method { name: "unknown".into(), index: 0, streaming: false, takes_stream: false, repeatable: false };
         Ok(Self { descriptor, methods: Arc::new(methods), unknown: Arc::new(unknown) })
     }
 
@@ -108,6 +114,7 @@ fn add_methods(methods: &mut HashMap<Box<str>, Arc<Method>>, set: FileDescriptor
                         name,
                         index,
                         streaming: method.client_streaming() || method.server_streaming(),
+                        takes_stream: method.client_streaming(),
                         repeatable: level != IdempotencyLevel::IdempotencyUnknown,
                     })
                 });

@@ -4,14 +4,24 @@
 //! the few calls that are traced.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use crate::call::Call;
 
 tokio::task_local! {
     static CURRENT: Arc<Call>;
+}
+
+/// What goes on without anybody who waits for it.
+static LEFT: LazyLock<TaskTracker> = LazyLock::new(TaskTracker::new);
+
+/// Waits until what calls left behind has ended.
+pub(crate) async fn nothing_is_left() {
+    LEFT.close();
+    LEFT.wait().await;
 }
 
 /// Runs `poll` as work for `call`.
@@ -25,13 +35,13 @@ pub(crate) fn current<R>(show: impl FnOnce(&Call) -> R) -> Option<R> {
 }
 
 /// Goes on with `work` in a task of its own that still belongs to the call: the lines that it logs carry the call's ids. Where there
-/// is no runtime any more, nobody is served, and it ends.
+/// is no runtime any more, nobody is served, and it ends. A shutdown waits for it.
 pub fn spawn_in_call(work: impl Future<Output = ()> + Send + 'static) {
     let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
     let work = work.in_current_span();
     match CURRENT.try_with(Arc::clone) {
-        Ok(call) => runtime.spawn(CURRENT.scope(call, work)),
-        Err(_) => runtime.spawn(work),
+        Ok(call) => LEFT.spawn_on(CURRENT.scope(call, work), &runtime),
+        Err(_) => LEFT.spawn_on(work, &runtime),
     };
 }
 

@@ -257,8 +257,9 @@ impl Process {
         if !ended {
             tracing::warn!(limit_seconds = options.max_deadline.as_secs_f64(), "calls still in flight were cut");
         }
-        if tokio::time::timeout(END_LIMIT, background.end()).await.is_err() {
-            tracing::warn!("background tasks did not end in time and were left");
+        let left = async { tokio::join!(crate::current::nothing_is_left(), background.end()) };
+        if tokio::time::timeout(END_LIMIT, left).await.is_err() {
+            tracing::warn!("background tasks, or calls that nobody waits for, did not end in time and were left");
         }
         admin_draining.cancel();
         if let Err(error) = admin_server.await {

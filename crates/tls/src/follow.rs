@@ -60,6 +60,10 @@ impl<T: Made> Followed<T> {
                     None
                 }
                 Ok(Err(error)) => Some(self.complain(fault, &error)),
+                Err(error) if error.is_panic() => {
+                    tracing::error!(usage = T::USE, %error, "the certificates stay as they were");
+                    Some((error.to_string(), true))
+                }
                 // The process is ending.
                 Err(_) => return,
             };

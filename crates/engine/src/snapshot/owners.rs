@@ -1,6 +1,7 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::iter::once;
 
+use foldhash::fast::RandomState;
 use time::OffsetDateTime;
 
 use super::Snapshot;
@@ -21,10 +22,10 @@ impl Snapshot {
     /// Looks at the bindings to `owner`, and at those of whom they reach.
     pub fn lasting_owners(&self, now: OffsetDateTime) -> BTreeSet<SubjectId> {
         let Some(owner) = self.roles.position(OWNER) else { return BTreeSet::new() };
-        let mut bound = Vec::new();
+        let mut bound: HashSet<u32, RandomState> = HashSet::default();
         self.bindings.of_role_at(owner, ORGANIZATION, |record| {
             if record.effect == Effect::Allow && record.is_for_good() && record.is_open(now) {
-                bound.push(record.subject);
+                bound.insert(record.subject);
             }
         });
         let everyones: Vec<u32> = once(ALL_MEMBERS).chain(self.subjects.sets(ALL_MEMBERS).iter().copied()).collect();

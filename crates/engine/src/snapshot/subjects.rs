@@ -214,7 +214,7 @@ impl Subjects {
         let mut next = 0;
         while let Some(&set) = sets.get(next) {
             for &outer in self.table[set].directly_in() {
-                if sets.len() == FEW && seen.is_empty() {
+                if sets.len() >= FEW && seen.is_empty() {
                     seen.extend(&sets);
                 }
                 let known = if sets.len() < FEW { sets.contains(&outer) } else { !seen.insert(outer) };

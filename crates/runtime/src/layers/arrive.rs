@@ -1,8 +1,8 @@
 //! At a public door, a call begins when its request has come.
 //!
 //! Whoever sends a request byte by byte, or only its beginning, would otherwise hold one of the places of the calls in flight, and a few
-//! connections could hold them all. So the request of a unary call is waited for outside, for a while; a large one until its first 64 KiB have
-//! come, and it is passed on from there as it comes. Requests that stream have no end to wait for.
+//! connections could hold them all. So a request that is one message is waited for outside, for a while, whether its answer streams or not; a
+//! large one until its first 64 KiB have come, and it is passed on from there as it comes. Requests that stream have no end to wait for.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -68,7 +68,7 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let method = request.extensions().get::<CallContext>().and_then(CallContext::method);
-        let Some(limit) = self.waiting.limit.filter(|_| !method.is_some_and(|method| method.is_streaming())) else {
+        let Some(limit) = self.waiting.limit.filter(|_| !method.is_some_and(|method| method.takes_stream())) else {
             return ArriveFuture::Through { call: self.inner.call(request) };
         };
         // The service that was asked whether it is ready takes the call.

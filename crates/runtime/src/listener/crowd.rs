@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio_util::sync::CancellationToken;
@@ -13,6 +14,9 @@ use tokio_util::sync::CancellationToken;
 /// How many connections are looked at for the one that has been idle for longest. More find a slightly better one, at the cost of
 /// every connection that comes while the house is full.
 const SAMPLE: usize = 16;
+
+/// What is handed to a connection at once.
+const PART_BYTES: usize = 16 * 1024;
 
 /// Milliseconds on a clock that only counts up; never 0.
 fn now() -> u64 {
@@ -29,7 +33,7 @@ pub(super) struct Crowd {
 /// One connection.
 #[derive(Debug)]
 pub(super) struct Peer {
-    /// Calls that have not ended, their answers' bodies included.
+    /// Calls that have not ended, their answers' bodies included. Those of the health service are not counted.
     calls: AtomicUsize,
     idle_since: AtomicU64,
     /// When a part of each answer was handed to the connection, until the next is asked for: 0.
@@ -125,16 +129,20 @@ impl Drop for Call {
 
 pin_project! {
     /// The body of an answer, with a note of when a part of it was handed over and the next was not yet asked for.
+    ///
+    /// What is handed over is out of sight, and asked for as soon as a single byte can be sent: so it goes in small parts, and that the last
+    /// was the last is only said when one more is asked for.
     pub(super) struct Watched<B> {
         #[pin]
         inner: B,
+        rest: Bytes,
         note: Note,
     }
 }
 
 impl<B> Watched<B> {
     pub fn new(inner: B, call: Option<Call>) -> Self {
-        Self { inner, note: Note { call, at: None } }
+        Self { inner, rest: Bytes::new(), note: Note { call, at: None } }
     }
 }
 
@@ -174,28 +182,40 @@ impl Drop for Note {
     }
 }
 
-impl<B: http_body::Body> http_body::Body for Watched<B> {
-    type Data = B::Data;
+impl<B: http_body::Body<Data = Bytes>> http_body::Body for Watched<B> {
+    type Data = Bytes;
     type Error = B::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.project();
         if this.note.at.is_some() {
             this.note.write(WAITS);
         }
-        let frame = ready!(this.inner.poll_frame(cx));
-        if matches!(&frame, Some(Ok(frame)) if frame.is_data()) {
-            this.note.write(now());
+        if this.rest.is_empty() {
+            match ready!(this.inner.poll_frame(cx)).map(|frame| frame.map(Frame::into_data)) {
+                Some(Ok(Ok(data))) => *this.rest = data,
+                Some(Ok(Err(other))) => return Poll::Ready(Some(Ok(other))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
         }
-        Poll::Ready(frame)
+        this.note.write(now());
+        let part = this.rest.split_to(this.rest.len().min(PART_BYTES));
+        Poll::Ready(Some(Ok(Frame::data(part))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.note.at.is_none() && self.rest.is_empty() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        let (inner, rest) = (self.inner.size_hint(), self.rest.len() as u64);
+        let mut hint = SizeHint::new();
+        if let Some(upper) = inner.upper() {
+            hint.set_upper(upper.saturating_add(rest));
+        }
+        hint.set_lower(inner.lower().saturating_add(rest));
+        hint
     }
 }
 

@@ -255,8 +255,10 @@ where
         if waiting.is_none() && self.queue.is_some() {
             request.extensions_mut().insert(TooMany);
         }
+        // Anybody may watch the health for as long as they like: that makes no connection one that must stay.
+        let call = (!request.uri().path().starts_with("/grpc.")).then(|| self.peer.call());
         let inner = self.service.clone().oneshot(request.map(Body::new));
-        Counted { inner, waiting, call: Some(self.peer.call()) }
+        Counted { inner, waiting, call }
     }
 }
 

@@ -14,8 +14,9 @@ pub struct ListenerOptions {
     /// open as files, less 256.
     #[arg(long, env = "GUILDHALL_MAX_CONNECTIONS", value_name = "CONNECTIONS", default_value_t = 10_000)]
     pub max_connections: usize,
-    /// Concurrent HTTP/2 streams that one connection may open.
-    #[arg(long, env = "GUILDHALL_MAX_STREAMS", value_name = "STREAMS", default_value_t = 1000)]
+    /// Concurrent HTTP/2 streams that one connection may open. A service's callers have one connection to each of its replicas, for as many
+    /// calls as their `--max-onward-calls` allows: with fewer here, those beyond would wait for others' to end instead of being refused.
+    #[arg(long, env = "GUILDHALL_MAX_STREAMS", value_name = "STREAMS", default_value_t = 4096)]
     pub max_streams: u32,
     /// Calls a second that one connection may give up (RST_STREAM). As many as two for each stream that it may open can come at once.
     #[arg(long, env = "GUILDHALL_MAX_RESETS", value_name = "RESETS", default_value_t = 1000)]
@@ -30,8 +31,8 @@ pub struct ListenerOptions {
     /// Seconds for the beginning of a connection, and for each block of headers, from its first byte to its last.
     #[arg(long, env = "GUILDHALL_HEADER_TIMEOUT", value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub header_timeout: Duration,
-    /// Seconds for the request of a unary call to come whole, or its first 64 KiB. Until then it takes none of the places that
-    /// `--max-in-flight` counts. For the gateway; services are called by peers who have the request before they call.
+    /// Seconds for a request that is one message to come whole, or its first 64 KiB. Until then it takes none of the places that
+    /// `--max-in-flight` counts. For the gateway, whose onward requests have come before they are sent.
     #[arg(long, env = "GUILDHALL_BODY_TIMEOUT", value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub body_timeout: Duration,
     /// Seconds that a reader may leave an answer, that is ready to go on, without reading. Then its connection is cut.
@@ -52,7 +53,7 @@ impl Default for ListenerOptions {
     fn default() -> Self {
         Self {
             max_connections: 10_000,
-            max_streams: 1000,
+            max_streams: 4096,
             max_resets: 1000,
             max_control_frames: 10_000,
             max_header_bytes: 32 * 1024,
