@@ -207,7 +207,9 @@ impl Access {
         if head.state != OrganizationState::Active {
             return Err(not_active(head.state));
         }
-        Ok((granted.with(OrganizationScope::granted(project, organization)), member, session))
+        let scope = OrganizationScope::granted(project, organization);
+        self.may_still_act(&granted, scope).await?;
+        Ok((granted.with(scope), member, session))
     }
 
     /// The operator's work on projects.
@@ -312,13 +314,19 @@ impl Access {
         if !oneself && !self.holds(&granted.call, scope, &actor, granted.method.permission).await? {
             return Err(permission_missing(granted.method.permission));
         }
-        // A member acts as another for as long as they may. What a project's account may, no role of the organization says.
-        if let Some(impersonator @ Actor::Member(_)) = granted.caller.impersonator()
-            && !self.holds(&granted.call, scope, &impersonator, IMPERSONATE).await?
+        self.may_still_act(granted, scope).await?;
+        Ok(scope)
+    }
+
+    /// Whoever acts as a member does so for as long as they may.
+    async fn may_still_act(&self, granted: &Granted<()>, scope: OrganizationScope) -> Result<(), Status> {
+        if let Caller::Member { impersonator: Some(by), .. } = &granted.caller
+            && by.is_permitted_by_role()
+            && !self.holds(&granted.call, scope, &by.actor(), IMPERSONATE).await?
         {
             return Err(permission_missing(IMPERSONATE));
         }
-        Ok(scope)
+        Ok(())
     }
 
     /// Whether somebody holds one of our own permissions at an organization, now.

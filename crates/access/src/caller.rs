@@ -48,16 +48,21 @@ impl From<Actor> for Served {
 pub enum Impersonator {
     /// A member of the same organization.
     Member(MemberId, SessionId),
-    /// A service account of the organization or of its project.
-    ServiceAccount(ServiceAccountId, ApiKeyId),
+    /// A service account of this organization, or with none of its project.
+    ServiceAccount(ServiceAccountId, ApiKeyId, Option<OrganizationId>),
 }
 
 impl Impersonator {
     pub fn actor(&self) -> Actor {
         match self {
             Self::Member(id, _) => Actor::Member(*id),
-            Self::ServiceAccount(id, _) => Actor::ServiceAccount(*id),
+            Self::ServiceAccount(id, ..) => Actor::ServiceAccount(*id),
         }
+    }
+
+    /// Whether they act by a permission in the organization. What a project's account may, no role of an organization says.
+    pub fn is_permitted_by_role(&self) -> bool {
+        !matches!(self, Self::ServiceAccount(_, _, None))
     }
 }
 

@@ -99,7 +99,11 @@ fn access(choices: &mut Choices<'_>) {
         acr: None,
         epoch: 0,
         project_epoch: 0,
-        act: acts.then(|| ActClaims { sub: act_sub.unwrap_or_default(), sid: act_sid.unwrap_or_default() }),
+        act: acts.then(|| ActClaims {
+            sub: act_sub.unwrap_or_default(),
+            sid: act_sid.unwrap_or_default(),
+            org_id: None,
+        }),
         permissions: Vec::new(),
     };
     let token = key.sign(typ, &claims).unwrap();
@@ -112,7 +116,7 @@ fn access(choices: &mut Choices<'_>) {
         Caller::Member { project, organization, member, session, impersonator } => {
             let act = impersonator.map(|impersonator| match impersonator {
                 Impersonator::Member(id, session) => (id.to_string(), session.to_string()),
-                Impersonator::ServiceAccount(id, key) => (id.to_string(), key.to_string()),
+                Impersonator::ServiceAccount(id, key, _) => (id.to_string(), key.to_string()),
             });
             let (organization, session) = (Some(organization.to_string()), Some(session.to_string()));
             ((member.to_string(), session, Some(project.to_string()), organization), act)

@@ -86,12 +86,7 @@ impl Inner {
         Some(Place { _of_all: from(&self.places)?, _of_streams: of_streams })
     }
 
-    async fn attempts(
-        &self,
-        request: Request<Body>,
-        asked: Asked,
-        place: Place,
-    ) -> Result<Response<Body>, Failure> {
+    async fn attempts(&self, request: Request<Body>, asked: Asked, place: Place) -> Result<Response<Body>, Failure> {
         let (mut parts, body) = request.into_parts();
         parts.version = Version::HTTP_2;
         parts.extensions.clear();

@@ -104,7 +104,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_small_request_can_be_taken_again_and_a_large_one_once() {
-        for (sizes, again) in [(&[][..], true), (&[10, 20][..], true), (&[0, 3, 0, 4][..], true), (&[KEPT_BYTES, 1, 5][..], false)] {
+        for (sizes, again) in
+            [(&[][..], true), (&[10, 20][..], true), (&[0, 3, 0, 4][..], true), (&[KEPT_BYTES, 1, 5][..], false)]
+        {
             let mut load = Load::gather(pieces(sizes)).await.unwrap();
             let first = load.take().unwrap().collect().await.unwrap().to_bytes();
             assert_eq!(first.len(), sizes.iter().sum::<usize>());

@@ -20,13 +20,15 @@ use api::event::v1::{
 use prost_types::Timestamp;
 use runtime::{CallContext, Channel};
 use tenancy::{Database, feed};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tonic::Status;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// The source sends a heartbeat every second; a stream silent for this long is dead.
 const SILENCE: Duration = Duration::from_secs(5);
+/// Behind a long way, how often the cursor is kept. At its end it is with every heartbeat.
+const KEPT_EVERY: Duration = Duration::from_secs(1);
 
 /// Whose feed is read, and how.
 #[derive(Debug, Clone)]
@@ -162,23 +164,56 @@ async fn apply_all(
 ) -> Result<(), Status> {
     let name = source.service.name();
     let cursor = feed::cursor_of(database, name).await.map_err(|error| Status::unavailable(error.to_string()))?;
-    let mut kept = cursor.unwrap_or_default();
-    let mut dirty = false;
-    let mut reading = source.open(kept.clone(), None).await?;
-    loop {
-        let Heard { event, complete_until, cursor } = reading.next().await?;
-        pause.0 = FIRST_PAUSE;
-        complete_until.iter().for_each(|until| lag.heard(until));
-        if let Some(event) = &event
-            && consumer.apply(event).await == Applied::Later
-        {
-            return Ok(());
+    let mut progress = Progress::at(cursor.unwrap_or_default());
+    let outcome = progress.read_on(source, database, consumer, pause, lag).await;
+    // What was done is not done again because what comes next has to wait: behind a long way it would never come to its end.
+    progress.keep(database, name).await;
+    outcome
+}
+
+/// How far a consumer has come.
+struct Progress {
+    cursor: String,
+    kept: Instant,
+    dirty: bool,
+}
+
+impl Progress {
+    fn at(cursor: String) -> Self {
+        Self { cursor, kept: Instant::now(), dirty: false }
+    }
+
+    async fn read_on(
+        &mut self,
+        source: &Source,
+        database: &Database,
+        consumer: &impl Consumer,
+        pause: &mut Pause,
+        lag: &Lag,
+    ) -> Result<(), Status> {
+        let mut reading = source.open(self.cursor.clone(), None).await?;
+        loop {
+            let Heard { event, complete_until, cursor } = reading.next().await?;
+            pause.0 = FIRST_PAUSE;
+            complete_until.iter().for_each(|until| lag.heard(until));
+            if let Some(event) = &event
+                && consumer.apply(event).await == Applied::Later
+            {
+                return Ok(());
+            }
+            self.dirty |= cursor != self.cursor;
+            self.cursor = cursor;
+            // Once a second rather than once an event: what is read twice is applied twice, harmlessly.
+            if event.is_none() || self.kept.elapsed() >= KEPT_EVERY {
+                self.keep(database, source.service.name()).await;
+            }
         }
-        dirty |= cursor != kept;
-        kept = cursor;
-        // Kept once a second rather than once an event: what is read twice is applied twice, harmlessly.
-        if event.is_none() && dirty {
-            dirty = feed::keep_cursor(database, name, &kept).await.is_err();
+    }
+
+    async fn keep(&mut self, database: &Database, name: &str) {
+        if self.dirty {
+            self.dirty = feed::keep_cursor(database, name, &self.cursor).await.is_err();
+            self.kept = Instant::now();
         }
     }
 }

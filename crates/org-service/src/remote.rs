@@ -20,7 +20,7 @@ use tonic::{Response, Status};
 use crate::model::Usage;
 
 /// How long a state change waits for the others to take note of it. What is lost they read in the feed.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(3);
 /// How long a read waits for a number that it can do without.
 const GLANCE: Duration = Duration::from_millis(500);
 
@@ -37,7 +37,7 @@ impl Others {
         Self { member: TenantServiceClient::new(member), authz: SubjectServiceClient::new(authz), onward }
     }
 
-    /// Tells both of a committed state, at once. Returns when they know, or have not answered in time.
+    /// Tells both of a committed state, at once. Returns whether they know, when they do or have not answered in time.
     pub async fn tell_state(
         &self,
         caller: &Caller,
@@ -45,21 +45,24 @@ impl Others {
         scope: OrganizationScope,
         state: OrganizationState,
         revision: i64,
-    ) {
+    ) -> bool {
         let to_member = timeout(PATIENCE, self.tell_member(caller, call, scope, state, revision));
         let to_authz = timeout(PATIENCE, self.tell_authz(caller, call, scope, state, revision));
         let (member, authz) = tokio::join!(to_member, to_authz);
+        let mut known = true;
         for (service, outcome) in [(Service::Member, member), (Service::Authz, authz)] {
             let why = match outcome {
                 Ok(Ok(())) => continue,
                 Ok(Err(status)) => format!("{:?}: {}", status.code(), status.message()),
                 Err(_) => "no answer in time".to_owned(),
             };
+            known = false;
             tracing::warn!(
                 service = service.name(), organization_id = %scope.organization_id(), revision, why,
                 "a service was not told of a state; it reads it in the feed"
             );
         }
+        known
     }
 
     /// How much of its limits an organization uses, as exactly as both know at this moment. For display: what cannot be learned soon is

@@ -39,17 +39,17 @@ impl Complete {
             Ok(age) => age,
             Err(ahead) if ahead.duration() <= self.bound => Duration::ZERO,
             Err(ahead) => {
-                self.until.store(NEVER, Ordering::Relaxed);
+                self.until.store(NEVER, Ordering::Release);
                 return Err(Ahead(ahead.duration()));
             }
         };
-        self.until.store(Moment::now().before(age).nanoseconds(), Ordering::Relaxed);
+        self.until.store(Moment::now().before(age).nanoseconds(), Ordering::Release);
         Ok(())
     }
 
     /// How old the news are. None before there were any.
     pub fn age(&self) -> Option<Duration> {
-        match self.until.load(Ordering::Relaxed) {
+        match self.until.load(Ordering::Acquire) {
             NEVER => None,
             until => Some(Moment::from_nanoseconds(until).until(Moment::now())),
         }

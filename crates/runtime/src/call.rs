@@ -217,7 +217,7 @@ impl CallContext {
     }
 
     /// Should this call fail now, its own caller need not ask again: that was done further down.
-    pub(crate) fn asked_in_vain(&self) {
+    pub fn asked_in_vain(&self) {
         self.call.in_vain.store(true, Ordering::Relaxed);
     }
 

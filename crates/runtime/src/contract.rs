@@ -73,7 +73,8 @@ impl Contract {
         ] {
             add_methods(&mut methods, FileDescriptorSet::decode(encoded).map_err(ContractError)?);
         }
-        let unknown = Method { name: "unknown".into(), index: 0, streaming: false, takes_stream: false, repeatable: false };
+        let unknown =
+            Method { name: "unknown".into(), index: 0, streaming: false, takes_stream: false, repeatable: false };
         Ok(Self { descriptor, methods: Arc::new(methods), unknown: Arc::new(unknown) })
     }
 

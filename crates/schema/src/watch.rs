@@ -13,14 +13,26 @@ const CALM: Duration = Duration::from_secs(5);
 const MISSES: u32 = 3;
 
 /// Keeps the two conditions of readiness true to the facts: that the database answers, and that its schema is the one that this
-/// binary was built for. Never migrates.
-pub async fn watch(database: Database, migrations: Migrations, reachable: Condition, schema: Condition) {
+/// binary was built for. Never migrates. Nothing is written from now on until the schema is known to be, by background tasks neither: in a
+/// database that was restored and not said to be, what is written now stands where no reader of the feed looks any more.
+pub fn watch(
+    database: Database,
+    migrations: Migrations,
+    reachable: Condition,
+    schema: Condition,
+) -> impl Future<Output = ()> {
+    database.hold_writes(true);
+    look_after(database, migrations, reachable, schema)
+}
+
+async fn look_after(database: Database, migrations: Migrations, reachable: Condition, schema: Condition) {
     let (mut misses, mut current) = (0, false);
     loop {
         match migrations.behind(&database).await {
             Ok(behind) => {
                 misses = 0;
                 current = behind.is_none();
+                database.hold_writes(!current);
                 reachable.met();
                 match behind {
                     None => schema.met(),

@@ -4,7 +4,14 @@
 //! transaction be dropped unfinished all the same, it is rolled back before its connection is used again, and the scope's settings
 //! end with it, for they are local to the transaction.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{PgConnection, postgres::PgConnectOptions};
@@ -135,6 +142,7 @@ pub struct Database {
     heads: HeadReader,
     patience: Duration,
     listener: Arc<Listener>,
+    held: Arc<AtomicBool>,
     turns: Turns<OrganizationId>,
     log_pages: Places,
     chain_walks: Places,
@@ -157,6 +165,7 @@ impl Database {
             heads: HeadReader::new(patience),
             patience,
             listener: Arc::default(),
+            held: Arc::default(),
             turns: Turns::new(WRITES_AT_ONCE, WRITE_PATIENCE),
             log_pages: Places::of_log_pages(),
             chain_walks: Places::of_chain_walks(),
@@ -188,6 +197,21 @@ impl Database {
         &self.chain_walks
     }
 
+    /// Refuses every write, as if the database could not be reached, until it is let again: nobody knows yet whether its schema and its
+    /// history are what this binary goes on from.
+    pub fn hold_writes(&self, held: bool) {
+        self.held.store(held, Ordering::Release);
+    }
+
+    fn may_write(&self) -> Result<(), StoreError> {
+        match self.held.load(Ordering::Acquire) {
+            false => Ok(()),
+            true => Err(StoreError::Unreachable(sqlx::Error::Protocol(
+                "nothing is written before the schema is known".to_owned(),
+            ))),
+        }
+    }
+
     async fn begin(&self, mode: &str, scope: Scope) -> Result<Transaction, StoreError> {
         let opening = format!("begin {mode}; {}", scope.settings());
         match self.pool.begin(opening.clone()).await {
@@ -213,6 +237,7 @@ impl Database {
     /// A transaction that writes what is no event: last-used marks, session refreshes, one-time codes. Takes no lock on the
     /// tenant and no revision.
     pub async fn upkeep(&self, scope: impl Into<Scope>) -> Result<Upkeep, StoreError> {
+        self.may_write()?;
         Ok(Upkeep { transaction: self.begin("", scope.into()).await? })
     }
 
@@ -224,6 +249,7 @@ impl Database {
         origin: &crate::Origin,
         once: Option<&Once>,
     ) -> Result<Write, StoreError> {
+        self.may_write()?;
         let scope = scope.into();
         let turn = match self.turns.take(write::tenant(scope)).await {
             Ok(turn) => turn,

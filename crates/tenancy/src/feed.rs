@@ -123,6 +123,10 @@ async fn bound(connection: &mut PgConnection) -> Result<Bound, StoreError> {
     Ok(row)
 }
 
+/// Bounds only grow, and whatever was read lies below one. So the cursor is of a time that this database has lost: it was restored to an
+/// earlier moment, or another server took over without its last writes. Nothing would be found behind it until the numbers come there again.
+const AHEAD: &str = "a cursor of the feed that lies ahead of it: the database was set back to an earlier moment";
+
 /// The next events of the feed, and up to when it is complete. With an organization's scope, that organization's only. Ends early
 /// when its events grow large.
 ///
@@ -135,6 +139,9 @@ pub async fn after(database: &Database, scope: Scope, cursor: FeedCursor, limit:
     };
     let mut read = database.read_each(scope).await?;
     let bound = bound(read.connection()).await?;
+    if cursor.transaction >= bound.transaction {
+        return Err(StoreError::Corrupt(AHEAD));
+    }
     let rows = sqlx::query_as!(
         EventRow,
         r#"select organization_id, project_id, revision, ordinal, event_id, kind, actor, on_behalf_of, subject_ids, payload,

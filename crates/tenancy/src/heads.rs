@@ -118,7 +118,8 @@ async fn read(
         *held = Some(pool.acquire().await?);
     }
     match select(held, ids).await {
-        Err(StoreError::Unreachable(sqlx::Error::Io(_))) => {
+        // By a broken socket, or by the server's parting word.
+        Err(StoreError::Unreachable(_)) => {
             *held = None;
             *held = Some(pool.acquire().await?);
             select(held, ids).await
@@ -129,14 +130,14 @@ async fn read(
 
 /// One statement, and so one round trip and one moment. It opens the wall for itself: the setting ends with the statement's own
 /// transaction. The heads are read after it is set, because they are looked up by it (`lateral`), which no plan can turn around. The
-/// time is that of the statement's arrival, which is before the moment that it sees.
+/// time is that of its transaction's beginning, which is before the moment that it sees (the statement's own is set anew after that).
 async fn select(held: &mut Held, ids: &[Uuid]) -> Result<(HashMap<Uuid, Head>, Option<OffsetDateTime>), StoreError> {
     let connection = held.as_mut().ok_or(StoreError::Busy)?;
     let rows = sqlx::query!(
         r#"select found.organization_id as "organization_id!", found.project_id as "project_id!", found.state as "state!",
                found.project_state,
                found.state_revision as "state_revision!", found.revision as "revision!",
-               found.incarnation as "incarnation!", found.event_hash as "event_hash!", statement_timestamp() as "time!"
+               found.incarnation as "incarnation!", found.event_hash as "event_hash!", transaction_timestamp() as "time!"
            from (select set_config('guildhall.scope', 'cluster', true) as scope offset 0) as opened
            cross join lateral (
                select h.organization_id, h.project_id, h.state,

@@ -70,7 +70,7 @@ async fn read(
     let rows = sqlx::query!(
         r#"select h.organization_id as "organization_id!", h.project_id as "project_id!", h.state as "state!",
                h.project_state, h.state_revision as "state_revision!", h.head_revision as "head_revision!", h.incarnation as "incarnation!",
-               h.event_hash as "event_hash!", statement_timestamp() as "time!",
+               h.event_hash as "event_hash!", transaction_timestamp() as "time!",
                e.revision as "revision?", e.ordinal as "ordinal?", e.kind as "kind?", e.payload as "payload?",
                e.found as "found?", e.bytes_before as "bytes_before?"
            from (select set_config('guildhall.scope', 'cluster', true) as scope offset 0) as opened

@@ -72,6 +72,9 @@ pub struct ActClaims {
     pub sub: String,
     /// Their own session or API key: when it ends, so does their acting.
     pub sid: String,
+    /// Of a service account, the organization that it is of: it acts for as long as a role there permits it. None: a member, or the project's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub org_id: Option<String>,
 }
 
 /// The claims of a token with which one service calls another.

@@ -108,11 +108,13 @@ impl Invalidations {
 
     /// The same of what a credential is known by.
     pub fn check_bearer(&self, bearer: &Bearer) -> Result<(), Status> {
-        // Known to be revoked is said even when what else was revoked is not known.
+        // Asked first: what comes in after the set was looked at must not make that look count as young. Known to be revoked is said even
+        // when what else was revoked is not known.
+        let live = self.is_live();
         if self.set.read().unwrap_or_else(PoisonError::into_inner).refuses(bearer) {
             return Err(credential_revoked());
         }
-        if self.is_live() { Ok(()) } else { Err(revocations_unknown()) }
+        if live { Ok(()) } else { Err(revocations_unknown()) }
     }
 
     /// Whether the news are young enough to believe a token.
@@ -205,7 +207,7 @@ pub(crate) fn bearer(verified: &Verified) -> Option<Bearer> {
             let ids = (project.uuid(), organization.uuid(), member.uuid(), session.uuid());
             let acting = impersonator.map(|impersonator| match impersonator {
                 Impersonator::Member(id, session) => (Subject::Member(id.uuid()), Subject::Session(session.uuid())),
-                Impersonator::ServiceAccount(id, key) => {
+                Impersonator::ServiceAccount(id, key, _) => {
                     (Subject::ServiceAccount(id.uuid()), Subject::ApiKey(key.uuid()))
                 }
             });

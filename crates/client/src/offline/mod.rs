@@ -181,11 +181,13 @@ impl OfflineVerifier {
             return Err(Unverified::Invalid);
         }
         let bearer = claims.bearer().ok_or(Unverified::Invalid)?;
+        // Asked before the set is looked at: what comes in after that must not make the look count as young.
+        let live = self.is_live();
         if self.inner.known.set.read().unwrap_or_else(PoisonError::into_inner).refuses(&bearer) {
             return Err(Unverified::Outdated);
         }
         match options.when_unknown {
-            WhenUnknown::Refuse if !self.is_live() => Err(Unverified::Unknown),
+            WhenUnknown::Refuse if !live => Err(Unverified::Unknown),
             WhenUnknown::Refuse | WhenUnknown::AcceptUntilExpiry => claims.caller().ok_or(Unverified::Invalid),
         }
     }

@@ -255,7 +255,11 @@ impl Exchanges {
         };
         let grant = self.remote.impersonate_member(&visitor.call, &actor.verified.caller, request).await;
         let grant = grant.map_err(Refused::of(OauthCode::InvalidRequest))?;
-        let act = ActClaims { sub: actor.claims.sub, sid: actor.claims.sid.unwrap_or_default() };
+        let of = match actor.verified.caller {
+            Caller::ServiceAccount { organization, .. } => organization.map(|organization| organization.to_string()),
+            _ => None,
+        };
+        let act = ActClaims { sub: actor.claims.sub, sid: actor.claims.sid.unwrap_or_default(), org_id: of };
         let wish = within(&permissions, wish)?;
         self.of_grant(visitor, &grant, ends, Some(act), wish).await
     }

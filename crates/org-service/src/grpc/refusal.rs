@@ -97,8 +97,14 @@ pub fn change_state(error: StateError) -> Status {
                 .precondition("STATE", "organization", "is past its purge_time")
                 .into()
         }
+        StateError::NotKnownYet => not_known_yet(),
         StateError::Store(error) => store(error),
     }
+}
+
+/// Whoever asks again makes them told again.
+fn not_known_yet() -> Status {
+    Refusal::unavailable("the change is made, but a service that it must be known to").into()
 }
 
 pub fn update_project(error: project::UpdateError) -> Status {
@@ -117,6 +123,7 @@ pub fn archive_project(error: project::ArchiveError) -> Status {
     match error {
         Unknown => Refusal::not_found("project").into(),
         EtagMismatch => etag_mismatch(&error),
+        NotKnownYet => not_known_yet(),
         Store(error) => store(error),
     }
 }

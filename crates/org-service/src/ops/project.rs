@@ -141,13 +141,15 @@ pub enum ArchiveError {
     Unknown,
     #[error("the project changed since the etag was read")]
     EtagMismatch,
+    #[error("the change is made, and another service does not know of it yet")]
+    NotKnownYet,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 /// Takes a project out of use, for good. What says so everywhere is the project's own head, in the way that an organization's says
 /// whether it is suspended: one write here, and the other services learn of it by a call right after, and by the feed should the call
-/// be lost. An archived project is left as it is.
+/// be lost; it is acknowledged once they know. An archived project is left as it is, and they are told again.
 pub async fn archive(
     database: &Database,
     others: &Others,
@@ -156,16 +158,36 @@ pub async fn archive(
     archive: Archive,
 ) -> Result<Project, ArchiveError> {
     let id = archive.project;
+    let (project, revision) = write_archived(database, granted, once, archive).await?;
+    let own = granted.in_organization(id, id.into()).scope;
+    match others.tell_state(&granted.caller, &granted.call, own, OrganizationState::Suspended, revision).await {
+        true => Ok(project),
+        false => {
+            granted.call.asked_in_vain();
+            Err(ArchiveError::NotKnownYet)
+        }
+    }
+}
+
+/// With the revision that archived it.
+async fn write_archived(
+    database: &Database,
+    granted: &Granted<ClusterScope>,
+    once: Option<&Once>,
+    archive: Archive,
+) -> Result<(Project, i64), ArchiveError> {
+    let id = archive.project;
     let mut tx = database.write(granted.in_project(id).scope, &granted.origin(), once).await?;
+    let revision = tx.head().state_revision;
     if let Some(first) = tx.first_answer()? {
-        return Ok(first);
+        return Ok((first, revision));
     }
     let before = project::find(tx.connection(), id).await?.ok_or(ArchiveError::Unknown)?;
     if !etag_matches(&archive.etag, before.revision) {
         return Err(ArchiveError::EtagMismatch);
     }
     if before.state == ProjectState::Archived {
-        return Ok(tx.commit(before).await?);
+        return Ok((tx.commit(before).await?, revision));
     }
     let revision = tx.revision();
     let after =
@@ -176,7 +198,5 @@ pub async fn archive(
     tx.append(NewEvent::new("project.archived", vec![id.to_string()], &change));
     let after = tx.commit(after).await?;
     runtime::kill_point("archive-project/committed");
-    let own = granted.in_organization(id, id.into()).scope;
-    others.tell_state(&granted.caller, &granted.call, own, OrganizationState::Suspended, revision).await;
-    Ok(after)
+    Ok((after, revision))
 }

@@ -90,6 +90,8 @@ pub enum StateError {
     Deleted,
     #[error("the organization's purge_time has passed")]
     GraceOver,
+    #[error("the change is made, and another service does not know of it yet")]
+    NotKnownYet,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -104,6 +106,9 @@ impl From<WriteError> for StateError {
 }
 
 /// An organization that is in the state already is left as it is.
+///
+/// Also then the other services are told: whoever asks again, because the first answer was lost or said that one of them does not know yet, wants
+/// to hear that it is so everywhere. What shuts is acknowledged once all know; what opens is soon known, by the feed if not by the call.
 pub async fn change_state(
     database: &Database,
     others: &Others,
@@ -111,11 +116,29 @@ pub async fn change_state(
     once: Option<&Once>,
     change: StateChange,
 ) -> Result<OrganizationView, StateError> {
+    let (view, state, revision) = write(database, granted, once, change).await?;
+    if !others.tell_state(&granted.caller, &granted.call, granted.scope, state, revision).await
+        && state != OrganizationState::Active
+    {
+        granted.call.asked_in_vain();
+        return Err(StateError::NotKnownYet);
+    }
+    Ok(view)
+}
+
+/// The state that is in force then, and the revision that set it.
+async fn write(
+    database: &Database,
+    granted: &Granted<OrganizationScope>,
+    once: Option<&Once>,
+    change: StateChange,
+) -> Result<(OrganizationView, OrganizationState, i64), StateError> {
     let scope = granted.scope;
     let id = scope.organization_id();
     let mut tx = database.write(scope, &granted.origin(), once).await?;
+    let (state, revision) = (tx.head().own_state, tx.head().state_revision);
     if let Some(first) = tx.first_answer()? {
-        return Ok(first);
+        return Ok((first, state, revision));
     }
     let found = organization::find(tx.connection(), id).await?.ok_or(StateError::Unknown)?;
     if found.project_state == ProjectState::Archived {
@@ -128,7 +151,7 @@ pub async fn change_state(
     let before = view.organization.clone();
     let now = tenancy::event::now();
     let Some(after) = change.target.of(&before, now)? else {
-        return Ok(tx.commit(view).await?);
+        return Ok((tx.commit(view).await?, state, revision));
     };
     let (state, revision) = (after.state, tx.revision());
     view.organization = Organization { revision, update_time: now, ..after };
@@ -142,8 +165,7 @@ pub async fn change_state(
     tx.append(event(change.target.event_kind(), id, &payload));
     let view = tx.commit(view).await?;
     runtime::kill_point(change.target.committed());
-    others.tell_state(&granted.caller, &granted.call, scope, state, revision).await;
-    Ok(view)
+    Ok((view, state, revision))
 }
 
 #[cfg(test)]
