@@ -9,14 +9,16 @@ use futures::future::join_all;
 use testkit::{
     Cluster,
     raw_http2::{
-        CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, RST_STREAM, RawHttp2, SETTINGS, STATUS_200,
-        WINDOW_UPDATE, frame, grpc, header, text,
+        CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, RST_STREAM, RawHttp2, SETTINGS,
+        STATUS_200, WINDOW_UPDATE, frame, grpc, header, text,
     },
 };
 use tokio::{sync::OnceCell, task::JoinHandle};
 
 /// Answered by every server to anybody.
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
+/// And this, for as long as they listen.
+const WATCH: &str = "/grpc.health.v1.Health/Watch";
 /// What a busy machine does by itself to a call, now and then.
 const FLOOR: Duration = Duration::from_millis(150);
 const MEASURED: usize = 60;
@@ -25,8 +27,12 @@ const CUT_WITHIN: Duration = Duration::from_secs(10);
 /// Its limits are reached sooner than usual.
 async fn cluster() -> &'static Cluster {
     static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
-    let told =
-        [("GUILDHALL_HEADER_TIMEOUT", "1"), ("GUILDHALL_BODY_TIMEOUT", "1"), ("GUILDHALL_MAX_CONNECTIONS", "200")];
+    let told = [
+        ("GUILDHALL_HEADER_TIMEOUT", "1"),
+        ("GUILDHALL_BODY_TIMEOUT", "1"),
+        ("GUILDHALL_MAX_CONNECTIONS", "200"),
+        ("GUILDHALL_READ_TIMEOUT", "2"),
+    ];
     CLUSTER.get_or_init(|| Cluster::start_with(&told)).await
 }
 
@@ -172,6 +178,14 @@ async fn headers_that_do_not_come_are_not_waited_for() {
     .await;
 }
 
+/// One whose answer is one message, and ones whose answers stream.
+const SINGLE_MESSAGES: [&str; 4] = [
+    "/guildhall.gateway.v1.AuthenticationService/RefreshSession",
+    WATCH,
+    "/guildhall.event.v1.EventService/WatchEvents",
+    "/guildhall.authz.v1.AuthorizationService/WatchRevisions",
+];
+
 /// More calls than may be in flight are begun, and their requests never end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_that_do_not_come_hold_no_places() {
@@ -180,9 +194,8 @@ async fn requests_that_do_not_come_hold_no_places() {
         let slow = (0..5).map(|_| async move {
             let mut abuser = RawHttp2::connect(at).await.unwrap();
             let mut calls = Vec::new();
-            for _ in 0..200 {
+            for path in SINGLE_MESSAGES.into_iter().cycle().take(200) {
                 let id = abuser.next_stream();
-                let path = "/guildhall.gateway.v1.AuthenticationService/RefreshSession";
                 calls.extend(frame(HEADERS, END_HEADERS, id, &grpc(path, &[])));
                 calls.extend(frame(DATA, 0, id, &[0, 0, 0]));
             }
@@ -216,4 +229,41 @@ async fn idle_connections_make_room_for_new_ones() {
         assert!(idle.len() >= 190, "only {} of 200 newcomers were let in", idle.len());
     })
     .await;
+}
+
+/// Whoever watches the health is as idle as whoever does nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_watch_the_health_make_room_too() {
+    everywhere(async |at: SocketAddr| {
+        let mut watching = Vec::new();
+        for _ in 0..200 {
+            let mut connection = RawHttp2::connect(at).await.unwrap();
+            let id = connection.next_stream();
+            let watch = [frame(HEADERS, END_HEADERS, id, &grpc(WATCH, &[])), frame(DATA, END_STREAM, id, &[0; 5])];
+            if connection.send(&watch.concat()).await.is_ok()
+                && connection.answer_begins(id).await.is_ok_and(|begun| begun)
+            {
+                watching.push(connection);
+            }
+        }
+        assert!(watching.len() >= 190, "only {} of 200 newcomers were let in", watching.len());
+    })
+    .await;
+}
+
+/// A page of text is handed over whole; that nobody takes it is seen all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_takes_an_answer_by_single_bytes_is_cut() {
+    let gateway = cluster().await.access().gateway;
+    let mut abuser = RawHttp2::silent(gateway).await.unwrap();
+    // SETTINGS_INITIAL_WINDOW_SIZE: 1.
+    let settings = frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 1]);
+    abuser.send(&[PREFACE, &settings[..]].concat()).await.unwrap();
+    let mut block = vec![0x82, 0x86];
+    block.extend(header(":path", "/openapi.json"));
+    block.extend(header(":authority", "test"));
+    let id = abuser.next_stream();
+    abuser.send(&frame(HEADERS, END_HEADERS | END_STREAM, id, &block)).await.unwrap();
+    assert!(abuser.answer_begins(id).await.unwrap(), "it is answered");
+    assert!(abuser.is_cut(CUT_WITHIN).await, "what was not read was kept");
 }

@@ -286,3 +286,29 @@ async fn it_ends_with_either_of_the_two_and_never_crosses_a_wall() {
         .await
         .is(400, "invalid_target");
 }
+
+/// A service account of the organization acts by a role of its own, and a role can change.
+#[tokio::test]
+async fn a_service_account_whose_role_permits_it_no_more_acts_no_more() {
+    let cluster = Cluster::shared().await;
+    let project = cluster.project().await;
+    let acme = project.organization("acme").await;
+    let support = role(&acme, &["guildhall.member:impersonate", "guildhall.member:*"]).await;
+    let reader = role(&acme, &["guildhall.member:read"]).await;
+    let (ada, robot) = (acme.join("ada", &[&reader]).await, robot_of(&acme).await);
+    let roles = acme.owner().caller.call("RoleService/ListRoles", json!({"organization_id": acme.id})).await;
+    let found = roles["roles"].as_array().unwrap().iter().find(|role| role["key"] == support.as_str()).unwrap();
+    let binding = json!({"organization_id": acme.id,
+        "binding": {"subject": {"service_account_id": robot.id}, "role_id": text(found, "role_id")}});
+    project.account.call("BindingService/CreateBinding", binding).await;
+    let token = act_as(cluster, &ada.id, &robot.token(cluster).await, &[]).await.token();
+    assert_eq!((&claims(&token)["act"]["sub"], &claims(&token)["act"]["org_id"]), (&json!(robot.id), &json!(acme.id)));
+    let directly = cluster.bearer_at(cluster.access().member, Some(&token));
+    let members = json!({"organization_id": acme.id});
+    directly.call("MemberService/ListMembers", members.clone()).await;
+    // Ada keeps what she has; who acts as her loses what it takes to act.
+    let update = json!({"organization_id": acme.id, "update_mask": "permissions",
+        "role": {"role_id": text(found, "role_id"), "permissions": ["guildhall.member:*"]}});
+    acme.owner().caller.call("RoleService/UpdateRole", update).await;
+    directly.refused("MemberService/ListMembers", members, Code::PermissionDenied, "PERMISSION_MISSING").await;
+}

@@ -207,9 +207,7 @@ impl Access {
         if head.state != OrganizationState::Active {
             return Err(not_active(head.state));
         }
-        let scope = OrganizationScope::granted(project, organization);
-        self.may_still_act(&granted, scope).await?;
-        Ok((granted.with(scope), member, session))
+        Ok((granted.with(OrganizationScope::granted(project, organization)), member, session))
     }
 
     /// The operator's work on projects.
@@ -314,19 +312,14 @@ impl Access {
         if !oneself && !self.holds(&granted.call, scope, &actor, granted.method.permission).await? {
             return Err(permission_missing(granted.method.permission));
         }
-        self.may_still_act(granted, scope).await?;
-        Ok(scope)
-    }
-
-    /// Whoever acts as a member does so for as long as they may.
-    async fn may_still_act(&self, granted: &Granted<()>, scope: OrganizationScope) -> Result<(), Status> {
+        // Whoever acts as a member does so for as long as they may.
         if let Caller::Member { impersonator: Some(by), .. } = &granted.caller
             && by.is_permitted_by_role()
             && !self.holds(&granted.call, scope, &by.actor(), IMPERSONATE).await?
         {
             return Err(permission_missing(IMPERSONATE));
         }
-        Ok(())
+        Ok(scope)
     }
 
     /// Whether somebody holds one of our own permissions at an organization, now.

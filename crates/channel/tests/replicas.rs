@@ -12,8 +12,12 @@ use std::{
     time::Duration,
 };
 
-use channel::{Asked, Channel, NOT_BEGUN, Options, PUSHBACK};
+use bytes::Bytes;
+use channel::{Asked, Channel, Failure, NOT_BEGUN, Options, PUSHBACK};
+use futures::stream;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http_body::Frame;
+use http_body_util::StreamBody;
 use hyper::{server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{net::TcpListener, time::Instant};
@@ -30,6 +34,10 @@ struct Replica {
 
 impl Replica {
     async fn answering(headers: &[(&'static str, &'static str)]) -> Self {
+        Self::with(headers, Body::empty).await
+    }
+
+    async fn with(headers: &[(&'static str, &'static str)], body: fn() -> Body) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let replica = Self { address: listener.local_addr().unwrap(), calls: Arc::default() };
         let headers = [("content-type", "application/grpc")].iter().chain(headers);
@@ -41,7 +49,7 @@ impl Replica {
                 let (calls, headers) = (Arc::clone(&calls), headers.clone());
                 let answer = service_fn(move |_| {
                     calls.fetch_add(1, Relaxed);
-                    let mut response = Response::new(Body::empty());
+                    let mut response = Response::new(body());
                     *response.headers_mut() = headers.clone();
                     ready(Ok::<_, Infallible>(response))
                 });
@@ -140,4 +148,23 @@ async fn repeating_adds_a_fifth_to_the_load_of_a_service_that_is_down() {
     let repeated = down.calls() - SENT;
     assert!((SENT / 5..=SENT / 5 + 100).contains(&repeated), "{repeated} were repeated");
     assert_eq!(forbidden, SENT, "nobody above repeats it once more");
+}
+
+#[tokio::test]
+async fn streams_leave_room_for_calls_that_end() {
+    let endless = || Body::new(StreamBody::new(stream::pending::<Result<Frame<Bytes>, tonic::Status>>()));
+    let well = Replica::with(&[], endless).await;
+    let options = Options { max_calls: 4, ..Options::default() };
+    let channel = Channel::open(&format!("http://{}", well.address), options).unwrap();
+    let begin = |unary: bool| {
+        let asked = Asked { deadline: Instant::now() + Duration::from_secs(20), told: None, unary, repeatable: false };
+        channel.call(Request::post("/test.Service/Method").body(Body::empty()).unwrap(), asked)
+    };
+    let streams = (begin(false).await.unwrap(), begin(false).await.unwrap());
+    assert!(matches!(begin(false).await, Err(Failure::Crowded)), "half of the places are theirs");
+    let calls = (begin(true).await.unwrap(), begin(true).await.unwrap());
+    assert!(matches!(begin(true).await, Err(Failure::Crowded)));
+    drop(streams);
+    begin(false).await.unwrap();
+    drop(calls);
 }

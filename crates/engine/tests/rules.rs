@@ -387,3 +387,16 @@ fn what_came_and_went_leaves_nothing_behind() {
     }
     assert!(passed.bytes() < first.bytes() + 1000, "{} bytes, first {}", passed.bytes(), first.bytes());
 }
+
+#[test]
+fn who_is_in_many_groups_is_in_each_once() {
+    let mut data = acme();
+    let groups: Vec<_> = (100..140).map(|n| GroupId(Uuid::from_u128(n))).collect();
+    let group = |id: GroupId, members: Vec<SubjectId>| Group { id, members };
+    data.groups = groups.iter().map(|id| group(*id, vec![ADA])).collect();
+    data.groups[0].members.push(groups[1].into());
+    let snapshot = Snapshot::build(&data);
+    let mut of_ada = snapshot.groups_of(&ADA);
+    of_ada.sort_unstable();
+    assert_eq!(of_ada, groups);
+}

@@ -277,3 +277,37 @@ async fn an_event_behind_the_heads_back_breaks_the_chain() {
     let check = feed::verify_chain(&setting.database, acme.into(), acme.organization_id(), None).await.unwrap();
     assert!(check.broken.is_some());
 }
+
+#[tokio::test]
+async fn a_cursor_of_a_time_that_the_database_has_lost_is_refused() {
+    let setting = setting().await;
+    let acme = setting.organization().await;
+    let mut owner = PgConnection::connect(&setting.test.urls.org.owner).await.unwrap();
+    let count = async |owner: &mut PgConnection, before: i64| {
+        let set = "select set_config('guildhall.scope', 'cluster', false)";
+        sqlx::query(set).execute(&mut *owner).await.unwrap();
+        sqlx::query("update org.history set transactions_before = $1").bind(before).execute(owner).await.unwrap();
+    };
+    count(&mut owner, 1_000_000).await;
+    setting.write(acme, "lost").await;
+    let mut read = after(&setting, FeedCursor::default(), 10).await;
+    let (_, cursor) = read.events.pop().unwrap();
+    assert!(after(&setting, cursor, 10).await.complete_until.is_some());
+    // As by a restore to the moment before.
+    count(&mut owner, 0).await;
+    let refused = feed::after(&setting.database, ClusterScope::granted().into(), cursor, 10).await;
+    assert!(matches!(refused, Err(StoreError::Corrupt(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn what_is_held_is_not_written_and_is_read() {
+    let setting = setting().await;
+    let acme = setting.organization().await;
+    setting.database.hold_writes(true);
+    let refused = setting.database.write(acme, &origin(), None).await;
+    assert!(matches!(refused, Err(StoreError::Unreachable(_))));
+    assert!(matches!(setting.database.upkeep(acme).await, Err(StoreError::Unreachable(_))));
+    assert!(setting.database.head(acme.organization_id()).await.unwrap().is_some());
+    setting.database.hold_writes(false);
+    setting.write(acme, "let").await;
+}

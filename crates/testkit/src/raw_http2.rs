@@ -21,7 +21,7 @@ pub const END_HEADERS: u8 = 4;
 /// What the header block of an answer begins with that is one: `:status: 200`, as HPACK's table has it.
 pub const STATUS_200: u8 = 0x88;
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A frame that came.
@@ -115,6 +115,16 @@ impl RawHttp2 {
         self.stream.read_exact(&mut payload).await?;
         let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]) & 0x7fff_ffff;
         Ok(Frame { kind: head[3], flags: head[4], stream, payload })
+    }
+
+    /// Waits for the head of an answer; false when the stream is refused instead.
+    pub async fn answer_begins(&mut self, id: u32) -> std::io::Result<bool> {
+        loop {
+            let came = timeout(PATIENCE, self.frame()).await??;
+            if came.stream == id {
+                return Ok(came.kind == HEADERS && came.payload.first() == Some(&STATUS_200));
+            }
+        }
     }
 
     /// A unary call with an empty message; true when it was answered to its end, whatever the answer.

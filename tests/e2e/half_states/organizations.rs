@@ -143,3 +143,25 @@ async fn a_purge_that_dies_anywhere_is_done_once_and_wholly() {
     let listed = insist(&project.account, "OrganizationService/ListOrganizations", &request).await;
     assert_eq!(listed["organizations"].as_array().unwrap().len(), 0);
 }
+
+/// A service that stands still cannot be told. Who asked is told that, and again until it is so.
+#[tokio::test]
+async fn what_shuts_an_organization_is_acknowledged_when_every_service_knows() {
+    let cluster = Cluster::start().await;
+    let project = cluster.project().await;
+    for service in ["authz-service", "member-service"] {
+        let acme = project.organization("acme").await;
+        let about = json!({"organization_id": acme.id, "request_id": testkit::caller::unique("once")});
+        cluster.stop(service);
+        let suspended = project.account.try_call("OrganizationService/SuspendOrganization", about.clone()).await;
+        cluster.go_on(service);
+        let refused = suspended.expect_err(service);
+        assert_eq!(refused.code, tonic::Code::Unavailable, "{service}: {refused:?}");
+        insist(&project.account, "OrganizationService/SuspendOrganization", &about).await;
+        let check = json!({"organization_id": acme.id, "subject": {"member_id": acme.owner().id},
+            "permission": "guildhall.member:read", "consistency": {"fully_consistent": true}});
+        assert_eq!(insist(&project.account, "AuthorizationService/Check", &check).await["decision"], "DECISION_DENIED");
+        let refused = acme.sign_in(&acme.owner().email, &acme.owner().password).await.unwrap_err();
+        assert_eq!(refused.reason, "SIGN_IN_FAILED");
+    }
+}

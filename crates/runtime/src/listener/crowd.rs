@@ -110,6 +110,11 @@ impl Drop for Present {
 }
 
 impl Peer {
+    /// It calls, and is not kept for it.
+    pub fn stirs(&self) {
+        self.idle_since.store(now(), Relaxed);
+    }
+
     pub fn call(self: &Arc<Self>) -> Call {
         self.calls.fetch_add(1, Relaxed);
         Call(Arc::clone(self))

@@ -256,7 +256,13 @@ where
             request.extensions_mut().insert(TooMany);
         }
         // Anybody may watch the health for as long as they like: that makes no connection one that must stay.
-        let call = (!request.uri().path().starts_with("/grpc.")).then(|| self.peer.call());
+        let call = match request.uri().path().starts_with("/grpc.") {
+            false => Some(self.peer.call()),
+            true => {
+                self.peer.stirs();
+                None
+            }
+        };
         let inner = self.service.clone().oneshot(request.map(Body::new));
         Counted { inner, waiting, call }
     }
