@@ -5,9 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use api::authz::v1::{
-    ExportOrganizationRequest, ExportOrganizationResponse, WatchRevisionsRequest,
-    authorization_service_client::AuthorizationServiceClient,
+use api::{
+    authz::v1::{
+        ExportOrganizationRequest, ExportOrganizationResponse, WatchRevisionsRequest,
+        authorization_service_client::AuthorizationServiceClient,
+    },
+    member::v1::{Identity, ImportIdentitiesRequest, identity_service_client::IdentityServiceClient},
 };
 use serde_json::{Value, json};
 use testkit::{Cluster, caller::Organization};
@@ -115,4 +118,26 @@ async fn a_stream_whose_service_dies_ends_with_a_status() {
         }
     };
     assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+}
+
+/// Longer than a call without a deadline waits for its answer: this one begins when all of the request has come.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_streams_may_take_its_time() {
+    let cluster = Cluster::shared().await;
+    let project = cluster.project().await;
+    let endpoint = Channel::from_shared(format!("http://{}", cluster.access().gateway)).unwrap();
+    let messages = futures::stream::unfold(0, |sent| async move {
+        let identity = Identity { email_address: format!("x{sent}@slow.test"), ..Default::default() };
+        let message = ImportIdentitiesRequest { identity: Some(identity), ..Default::default() };
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        (sent < 3).then_some((message, sent + 1))
+    });
+    let mut request = Request::new(messages);
+    request.metadata_mut().insert("authorization", format!("Bearer {}", project.token).parse().unwrap());
+    let imported = IdentityServiceClient::new(endpoint.connect().await.unwrap())
+        .import_identities(request)
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!((imported.created_count, imported.refused_count), (3, 0));
 }
