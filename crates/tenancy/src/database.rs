@@ -4,17 +4,11 @@
 //! transaction be dropped unfinished all the same, it is rolled back before its connection is used again, and the scope's settings
 //! end with it, for they are local to the transaction.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{PgConnection, postgres::PgConnectOptions};
+use tokio::{sync::watch, time::timeout};
 
 use crate::{
     AsOf, Head, OrganizationId, OrganizationScope, Scope, Sealer,
@@ -142,7 +136,7 @@ pub struct Database {
     heads: HeadReader,
     patience: Duration,
     listener: Arc<Listener>,
-    held: Arc<AtomicBool>,
+    held: Arc<watch::Sender<bool>>,
     turns: Turns<OrganizationId>,
     log_pages: Places,
     chain_walks: Places,
@@ -197,18 +191,20 @@ impl Database {
         &self.chain_walks
     }
 
-    /// Refuses every write, as if the database could not be reached, until it is let again: nobody knows yet whether its schema and its
-    /// history are what this binary goes on from.
+    /// Lets no write begin until it is let again: nobody knows yet whether the schema and its history are what this binary goes on from. A
+    /// write waits for that a little, which a start takes, and is then refused as if the database could not be reached.
     pub fn hold_writes(&self, held: bool) {
-        self.held.store(held, Ordering::Release);
+        self.held.send_replace(held);
     }
 
-    fn may_write(&self) -> Result<(), StoreError> {
-        match self.held.load(Ordering::Acquire) {
-            false => Ok(()),
-            true => Err(StoreError::Unreachable(sqlx::Error::Protocol(
-                "nothing is written before the schema is known".to_owned(),
-            ))),
+    async fn may_write(&self) -> Result<(), StoreError> {
+        if !*self.held.borrow() {
+            return Ok(());
+        }
+        let mut held = self.held.subscribe();
+        match timeout(self.patience, held.wait_for(|held| !held)).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(StoreError::Unreachable(sqlx::Error::Protocol("what is in it is not known".to_owned()))),
         }
     }
 
@@ -237,7 +233,7 @@ impl Database {
     /// A transaction that writes what is no event: last-used marks, session refreshes, one-time codes. Takes no lock on the
     /// tenant and no revision.
     pub async fn upkeep(&self, scope: impl Into<Scope>) -> Result<Upkeep, StoreError> {
-        self.may_write()?;
+        self.may_write().await?;
         Ok(Upkeep { transaction: self.begin("", scope.into()).await? })
     }
 
@@ -249,7 +245,7 @@ impl Database {
         origin: &crate::Origin,
         once: Option<&Once>,
     ) -> Result<Write, StoreError> {
-        self.may_write()?;
+        self.may_write().await?;
         let scope = scope.into();
         let turn = match self.turns.take(write::tenant(scope)).await {
             Ok(turn) => turn,

@@ -301,13 +301,17 @@ async fn a_cursor_of_a_time_that_the_database_has_lost_is_refused() {
 
 #[tokio::test]
 async fn what_is_held_is_not_written_and_is_read() {
-    let setting = setting().await;
+    let setting = setting_of(|options| options.acquire_timeout = Duration::from_millis(250)).await;
     let acme = setting.organization().await;
     setting.database.hold_writes(true);
     let refused = setting.database.write(acme, &origin(), None).await;
     assert!(matches!(refused, Err(StoreError::Unreachable(_))));
     assert!(matches!(setting.database.upkeep(acme).await, Err(StoreError::Unreachable(_))));
     assert!(setting.database.head(acme.organization_id()).await.unwrap().is_some());
-    setting.database.hold_writes(false);
-    setting.write(acme, "let").await;
+    // Who waits when it is let writes then.
+    let (written, ()) = tokio::join!(setting.write(acme, "let"), async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        setting.database.hold_writes(false);
+    });
+    assert_eq!(written, setting.database.head(acme.organization_id()).await.unwrap().unwrap().revision);
 }
