@@ -78,12 +78,7 @@ async fn a_call_beyond_the_limit_is_refused_at_once_and_told_when_to_come_again(
 async fn a_call_once_begun_runs_to_its_end_when_its_caller_goes_away() {
     let thing = Thing::default();
     let server = serve(thing.clone()).await;
-    let held = tokio::spawn(unary(server.bare(), "/test.v1.Thing/Hold", tonic::Request::new(())));
-    thing.entered.notified().await;
-    held.abort();
-    held.await.expect_err("the caller is gone");
-    // Another call on the same server shows that the abandoned one's connection has been dealt with.
-    unary(server.bare(), "/test.v1.Thing/Echo", tonic::Request::new(())).await.expect("it answers");
+    abandon_a_call(&server, &thing).await;
 
     thing.release.notify_one();
     tokio::time::timeout(PATIENCE, thing.finished.notified()).await.expect("the work went on to its end");

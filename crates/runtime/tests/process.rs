@@ -131,12 +131,7 @@ async fn reflection_is_offered_only_when_asked_for() {
 async fn a_shutdown_waits_for_a_call_whose_caller_has_gone() {
     let thing = Thing::default();
     let server = serve(thing.clone()).await;
-    let held = tokio::spawn(unary(server.bare(), "/test.v1.Thing/Hold", tonic::Request::new(())));
-    thing.entered.notified().await;
-    held.abort();
-    held.await.expect_err("the caller is gone");
-    // Another call on the same server shows that the abandoned one's connection has been dealt with.
-    unary(server.bare(), "/test.v1.Thing/Echo", tonic::Request::new(())).await.expect("it answers");
+    abandon_a_call(&server, &thing).await;
     server.shutdown.begin();
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     assert!(!server.serving.is_finished(), "the process would end with the call half way");

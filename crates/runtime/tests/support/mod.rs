@@ -278,3 +278,13 @@ pub fn assert_refused(status: &Status, code: Code, reason: &str) {
     let found = details.error_info().map(|info| info.reason.as_str());
     assert_eq!((status.code(), found), (code, Some(reason)), "{status:?}");
 }
+
+/// A call that has begun, and whose caller has gone.
+pub async fn abandon_a_call(server: &Server, thing: &Thing) {
+    let held = tokio::spawn(unary(server.bare(), "/test.v1.Thing/Hold", tonic::Request::new(())));
+    thing.entered.notified().await;
+    held.abort();
+    held.await.expect_err("the caller is gone");
+    // Another call on the same server shows that the abandoned one's connection has been dealt with.
+    unary(server.bare(), "/test.v1.Thing/Echo", tonic::Request::new(())).await.expect("it answers");
+}
