@@ -33,7 +33,7 @@ pub(super) struct Crowd {
 /// One connection.
 #[derive(Debug)]
 pub(super) struct Peer {
-    /// Calls that have not ended, their answers' bodies included. Those of the health service are not counted.
+    /// Calls that have not ended, their answers' bodies included. Those of health and reflection are not counted.
     calls: AtomicUsize,
     idle_since: AtomicU64,
     /// When a part of each answer was handed to the connection, until the next is asked for: 0.
