@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use testkit::{
     Cluster,
-    caller::{Caller, Organization, text},
+    caller::{Organization, text},
 };
 use tonic::Code;
 
@@ -36,14 +36,6 @@ async fn role(acme: &Organization<'_>, permissions: &[&str]) -> String {
 async fn events(acme: &Organization<'_>) -> Vec<Value> {
     let listed = json!({"organization_id": acme.id, "page_size": 500});
     acme.project.account.call("EventService/ListEvents", listed).await["events"].as_array().unwrap().clone()
-}
-
-async fn ends(caller: &Caller) {
-    let begun = Instant::now();
-    while caller.try_call("AuthenticationService/WhoAmI", json!({})).await.is_ok() {
-        assert!(begun.elapsed() < Duration::from_secs(1), "the token is good for more than a second");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 #[tokio::test]
@@ -94,7 +86,7 @@ async fn who_acts_as_a_member_may_what_the_member_may_and_is_seen_to_be_the_one(
     let described = crate::oauth::post_as(cluster, "introspect", Some(&robot.basic()), &[("token", &token)]).await;
     assert_eq!(described.body["act"]["sub"], admin.id.as_str());
     ada.caller.call("SessionService/RevokeMemberSessions", own).await;
-    ends(&acting).await;
+    acting.is_out_within_a_second().await;
 }
 
 #[tokio::test]
@@ -117,7 +109,7 @@ async fn whoever_may_act_no_more_acts_no_more() {
     let told = (refused.code, refused.reason.as_str());
     let known = [(Code::PermissionDenied, "PERMISSION_MISSING"), (Code::Unauthenticated, "CREDENTIAL_REVOKED")];
     assert!(known.contains(&told), "{refused:?}");
-    ends(&acting).await;
+    acting.is_out_within_a_second().await;
     // Ada goes on.
     ada.caller.call("AuthenticationService/WhoAmI", json!({})).await;
 }
@@ -248,22 +240,22 @@ async fn it_ends_with_either_of_the_two_and_never_crosses_a_wall() {
     let admin = acme.join("admin", &["admin"]).await;
     let acting = cluster.bearer(&act_as(cluster, &ada.id, &admin.tokens.access, &[]).await.token());
     admin.caller.call("AuthenticationService/SignOut", json!({})).await;
-    ends(&acting).await;
+    acting.is_out_within_a_second().await;
     let admin = acme.join("admin", &["admin"]).await;
     let acting = cluster.bearer(&act_as(cluster, &ada.id, &admin.tokens.access, &[]).await.token());
     let remove = json!({"organization_id": acme.id, "member_id": admin.id});
     acme.owner().caller.call("MemberService/RemoveMember", remove).await;
-    ends(&acting).await;
+    acting.is_out_within_a_second().await;
     let robot = robot_of_project(&project).await;
     let there = [("organization_id", acme.id.as_str())];
     let acting = cluster.bearer(&act_as(cluster, &ada.id, &robot.token(cluster).await, &there).await.token());
     let revoke = json!({"service_account_id": robot.id, "api_key_id": robot.key});
     project.account.call("ServiceAccountService/RevokeApiKey", revoke).await;
-    ends(&acting).await;
+    acting.is_out_within_a_second().await;
     let acting = act_as(cluster, &ada.tokens.access, &acme.owner().tokens.access, &[]).await.token();
     let suspend = json!({"organization_id": acme.id, "member_id": ada.id});
     acme.owner().caller.call("MemberService/SuspendMember", suspend).await;
-    ends(&cluster.bearer(&acting)).await;
+    cluster.bearer(&acting).is_out_within_a_second().await;
     // One who is suspended is acted as by nobody.
     act_as(cluster, &ada.id, &acme.owner().tokens.access, &[]).await.is(400, "invalid_request");
 

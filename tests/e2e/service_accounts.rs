@@ -6,7 +6,8 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 use testkit::{
     Cluster,
-    caller::{Caller, Organization, text, unique},
+    bounds::{SECOND, ends_within},
+    caller::{Organization, text, unique},
 };
 use tonic::Code;
 
@@ -31,14 +32,6 @@ async fn robot(organization: &Organization<'_>) -> (String, Value) {
     let key = json!({"organization_id": organization.id, "service_account_id": id});
     let key = organization.owner().caller.call(CREATE_KEY, key).await;
     (id, key)
-}
-
-async fn refused_within_a_second(caller: &Caller) {
-    let begun = Instant::now();
-    while caller.try_call("AuthenticationService/WhoAmI", json!({})).await.is_ok() {
-        assert!(begun.elapsed() < Duration::from_secs(1), "the token is good for more than a second");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 async fn role(organization: &Organization<'_>, permissions: &[&str]) -> String {
@@ -121,20 +114,16 @@ async fn a_suspended_account_is_out_within_a_second_and_back_when_reactivated() 
     // Its rights are gone from the same moment, whatever its token says.
     let refused = caller.try_call("MemberService/ListMembers", list.clone()).await.unwrap_err();
     assert!(["PERMISSION_MISSING", "CREDENTIAL_REVOKED"].contains(&refused.reason.as_str()), "{refused:?}");
-    refused_within_a_second(&caller).await;
+    caller.is_out_within_a_second().await;
     assert_eq!(cluster.shut_out(&robot, &text(&key, "secret")).await.0, 401);
 
     acme.owner().caller.call(UPDATE, to("SERVICE_ACCOUNT_STATE_ACTIVE")).await;
     // A token tells its time in seconds: one of the second of the suspension stays refused, the next one is good.
-    let begun = Instant::now();
-    loop {
+    ends_within(Instant::now(), 2 * SECOND, "it is refused", async || {
         let token = cluster.client_credentials(&robot, &text(&key, "secret")).await.unwrap();
-        let Err(refused) = cluster.bearer(&token).try_call("MemberService/ListMembers", list.clone()).await else {
-            break;
-        };
-        assert!(begun.elapsed() < Duration::from_secs(2), "{refused:?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+        cluster.bearer(&token).insist("MemberService/ListMembers", list.clone()).await.is_err()
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -153,7 +142,7 @@ async fn a_deleted_account_leaves_nothing_behind_and_its_tokens_end_within_a_sec
     let delete = json!({"organization_id": acme.id, "service_account_id": robot, "etag": text(&read, "etag"),
         "request_id": unique("delete")});
     acme.owner().caller.call(DELETE, delete.clone()).await;
-    refused_within_a_second(&cluster.bearer(&token)).await;
+    cluster.bearer(&token).is_out_within_a_second().await;
     acme.owner().caller.call(DELETE, delete).await;
     acme.owner().caller.call(DELETE, about.clone()).await;
     assert_eq!(cluster.shut_out(&robot, &text(&key, "secret")).await.0, 401);

@@ -1,9 +1,6 @@
 //! What is refused without asking anybody: a mistyped key without the database, an unknown organization without another service.
 
-use std::{
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{process::Command, time::Duration};
 
 use serde_json::json;
 use sqlx::Connection as _;
@@ -32,9 +29,7 @@ async fn a_mistyped_key_and_an_unknown_organization_are_refused_without_asking_a
     let at = secret.len() / 2;
     let other = if secret.as_bytes()[at] == b'A' { "B" } else { "A" };
     let mistyped = format!("{}{other}{}", &secret[..at], &secret[at + 1..]);
-    let begun = Instant::now();
-    let (status, _) = cluster.client_credentials(id, &mistyped).await.unwrap_err();
-    assert_eq!((status, begun.elapsed() < Duration::from_secs(1)), (401, true));
+    assert_eq!(cluster.client_credentials(id, &mistyped).await.unwrap_err().0, 401);
     let waits = tokio::time::timeout(Duration::from_secs(1), cluster.client_credentials(id, secret)).await;
     assert!(waits.is_err(), "the lock is in nobody's way: {waits:?}");
     lock.rollback().await.unwrap();

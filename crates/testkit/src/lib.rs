@@ -2,6 +2,7 @@
 //!
 //! Everything here panics with a clear message when it cannot do its work: a test has nothing better to do with such an error.
 
+pub mod bounds;
 pub mod caller;
 pub mod dynamic;
 pub mod http;
