@@ -95,14 +95,14 @@ impl Access {
     ) -> Result<Granted<OrganizationScope>, Status> {
         // Of a deleted one there may be more to say: whether it is there at all.
         let Some(known) = known.filter(|known| known.state != OrganizationState::Deleted) else {
-            return self.organization(request).await;
+            return Box::pin(self.organization(request)).await;
         };
         let granted = self.authenticated(request, &[Audience::Organization, Audience::Project])?;
         let organization = named_organization(request.get_ref())?;
         foreign(&granted, organization)?;
         // What is another project's is not known to be there by a quicker answer.
         if matches!(&granted.caller, Caller::ServiceAccount { project, .. } if *project != known.project) {
-            return self.organization(request).await;
+            return Box::pin(self.organization(request)).await;
         }
         let scope = self.let_in(&granted, organization, known, request.get_ref().self_id(), false).await?;
         Ok(granted.with(scope))
@@ -238,7 +238,7 @@ impl Access {
     pub async fn head(&self, call: &CallContext, organization: OrganizationId) -> Result<Option<Head>, Status> {
         match (self.database.head(organization).await.map_err(store)?, &self.directory) {
             (Some(head), _) if self.database.is_purged(&head).await.map_err(store)? => Ok(None),
-            (None, Some(directory)) => directory.admit(call, &self.database, organization).await,
+            (None, Some(directory)) => Box::pin(directory.admit(call, &self.database, organization)).await,
             (head, _) => Ok(head),
         }
     }
@@ -280,7 +280,7 @@ impl Access {
                 if *project != known.project {
                     // Nobody's, for which it is taken, would have been asked for at org-service.
                     if let Some(directory) = &self.directory {
-                        directory.miss(&granted.call).await?;
+                        Box::pin(directory.miss(&granted.call)).await?;
                     }
                     return Err(missing());
                 }

@@ -2,6 +2,7 @@
 
 use access::{Caller, Onward, Service};
 use api::org::v1::{LimitValues, ResolveOrganizationRequest, directory_service_client::DirectoryServiceClient};
+use futures::FutureExt as _;
 use runtime::{CallContext, Channel, Refusal, internal};
 use tenancy::OrganizationId;
 use tonic::{Code, Status};
@@ -26,7 +27,7 @@ impl Remote {
     ) -> Result<LimitValues, Status> {
         let message = ResolveOrganizationRequest { organization_id: organization.to_string() };
         let request = self.onward.request(caller, call, Service::Org, message)?;
-        match self.directory.clone().resolve_organization(request).await {
+        match self.directory.clone().resolve_organization(request).boxed().await {
             Ok(entry) => Ok(entry.into_inner().limits.unwrap_or_default()),
             Err(status) => Err(match status.code() {
                 Code::NotFound => Refusal::not_found("organization").into(),

@@ -25,6 +25,7 @@ use api::{
         directory_service_client::DirectoryServiceClient,
     },
 };
+use futures::FutureExt as _;
 use runtime::{CallContext, Channel};
 use tenancy::{Actor, OrganizationId, ProjectId, SessionId};
 use tonic::{Code, Request, Status};
@@ -108,7 +109,7 @@ impl Remote {
 
     pub async fn project(&self, call: &CallContext, id: ProjectId) -> Result<Option<ProjectEntry>, Status> {
         let request = self.to_org(call, ResolveProjectRequest { project_id: id.to_string() })?;
-        found(self.directory.clone().resolve_project(request).await)
+        found(self.directory.clone().resolve_project(request).boxed().await)
     }
 
     pub async fn organization(
@@ -117,7 +118,7 @@ impl Remote {
         id: OrganizationId,
     ) -> Result<Option<OrganizationEntry>, Status> {
         let request = self.to_org(call, ResolveOrganizationRequest { organization_id: id.to_string() })?;
-        found(self.directory.clone().resolve_organization(request).await)
+        found(self.directory.clone().resolve_organization(request).boxed().await)
     }
 
     pub async fn organization_by_slug(
@@ -127,7 +128,7 @@ impl Remote {
         slug: String,
     ) -> Result<Option<OrganizationEntry>, Status> {
         let request = self.to_org(call, ResolveOrganizationSlugRequest { project_id: project.to_string(), slug })?;
-        found(self.directory.clone().resolve_organization_slug(request).await)
+        found(self.directory.clone().resolve_organization_slug(request).boxed().await)
     }
 
     /// The organization that a host name stands for, in a project or, where none is named, in any.
@@ -139,7 +140,7 @@ impl Remote {
     ) -> Result<Option<OrganizationEntry>, Status> {
         let project_id = project.map(|id| id.to_string()).unwrap_or_default();
         let request = self.to_org(call, ResolveHostRequest { project_id, host })?;
-        match self.directory.clone().resolve_host(request).await {
+        match self.directory.clone().resolve_host(request).boxed().await {
             // No name that anybody could hold.
             Err(status) if refusal::reason(&status) == Some(ErrorReason::InvalidFields) => Ok(None),
             answer => found(answer),
@@ -157,8 +158,9 @@ impl Remote {
         for organization_ids in organization_ids.chunks(AT_ONCE).map(<[String]>::to_vec) {
             let message = BatchResolveOrganizationsRequest { project_id: project.to_string(), organization_ids };
             let request = self.to_org(call, message)?;
-            organizations
-                .extend(answered(self.directory.clone().batch_resolve_organizations(request).await)?.organizations);
+            organizations.extend(
+                answered(self.directory.clone().batch_resolve_organizations(request).boxed().await)?.organizations,
+            );
         }
         Ok(organizations)
     }
@@ -170,7 +172,7 @@ impl Remote {
     ) -> Result<VerifyPasswordResponse, Status> {
         let request = self.to_member(call, message)?;
         // An organization that is not there is a wrong one.
-        found(self.credentials.clone().verify_password(request).await)?.ok_or_else(refusal::sign_in_failed)
+        found(self.credentials.clone().verify_password(request).boxed().await)?.ok_or_else(refusal::sign_in_failed)
     }
 
     pub async fn start_email_challenge(
@@ -179,7 +181,7 @@ impl Remote {
         message: StartEmailChallengeRequest,
     ) -> Result<StartEmailChallengeResponse, Status> {
         let request = self.to_member(call, message)?;
-        answered(self.credentials.clone().start_email_challenge(request).await)
+        answered(self.credentials.clone().start_email_challenge(request).boxed().await)
     }
 
     pub async fn verify_email_challenge(
@@ -188,7 +190,8 @@ impl Remote {
         message: VerifyEmailChallengeRequest,
     ) -> Result<VerifyEmailChallengeResponse, Status> {
         let request = self.to_member(call, message)?;
-        found(self.credentials.clone().verify_email_challenge(request).await)?.ok_or_else(refusal::sign_in_failed)
+        found(self.credentials.clone().verify_email_challenge(request).boxed().await)?
+            .ok_or_else(refusal::sign_in_failed)
     }
 
     pub async fn verify_totp(
@@ -197,7 +200,7 @@ impl Remote {
         message: VerifyTotpRequest,
     ) -> Result<VerifyTotpResponse, Status> {
         let request = self.to_member(call, message)?;
-        answered(self.credentials.clone().verify_totp(request).await)
+        answered(self.credentials.clone().verify_totp(request).boxed().await)
     }
 
     pub async fn use_recovery_code(
@@ -206,13 +209,13 @@ impl Remote {
         message: UseRecoveryCodeRequest,
     ) -> Result<UseRecoveryCodeResponse, Status> {
         let request = self.to_member(call, message)?;
-        answered(self.credentials.clone().use_recovery_code(request).await)
+        answered(self.credentials.clone().use_recovery_code(request).boxed().await)
     }
 
     /// That an organization or a connection is not there is for the caller to know.
     pub async fn start_sso(&self, call: &CallContext, message: StartSsoRequest) -> Result<StartSsoResponse, Status> {
         let request = self.to_member(call, message)?;
-        answered_or_not_there(self.sso.clone().start_sso(request).await)
+        answered_or_not_there(self.sso.clone().start_sso(request).boxed().await)
     }
 
     pub async fn complete_sso(
@@ -221,7 +224,7 @@ impl Remote {
         message: CompleteSsoRequest,
     ) -> Result<CompleteSsoResponse, Status> {
         let request = self.to_member(call, message)?;
-        answered(self.sso.clone().complete_sso(request).await)
+        answered(self.sso.clone().complete_sso(request).boxed().await)
     }
 
     pub async fn create_session(
@@ -230,7 +233,7 @@ impl Remote {
         message: CreateSessionRequest,
     ) -> Result<SessionGrant, Status> {
         let request = self.to_member(call, message)?;
-        found(self.sessions.clone().create_session(request).await)?.ok_or_else(refusal::sign_in_failed)
+        found(self.sessions.clone().create_session(request).boxed().await)?.ok_or_else(refusal::sign_in_failed)
     }
 
     /// `caller` is whose session it is, if it is one that goes on.
@@ -241,7 +244,7 @@ impl Remote {
         message: ExchangeSessionRequest,
     ) -> Result<SessionGrant, Status> {
         let request = self.onward.request(caller, call, Service::Member, message)?;
-        answered(self.sessions.clone().exchange_session(request).await)
+        answered(self.sessions.clone().exchange_session(request).boxed().await)
     }
 
     pub async fn list_entrances(
@@ -250,17 +253,17 @@ impl Remote {
         message: ListEntrancesRequest,
     ) -> Result<ListEntrancesResponse, Status> {
         let request = self.to_member(call, message)?;
-        answered(self.sessions.clone().list_entrances(request).await)
+        answered(self.sessions.clone().list_entrances(request).boxed().await)
     }
 
     pub async fn sign_up(&self, call: &CallContext, message: SignUpRequest) -> Result<SessionGrant, Status> {
         let request = self.to_member(call, message)?;
-        answered_or_not_there(self.sign_ups.clone().sign_up(request).await)
+        answered_or_not_there(self.sign_ups.clone().sign_up(request).boxed().await)
     }
 
     pub async fn refresh_session(&self, call: &CallContext, refresh_token: String) -> Result<SessionGrant, Status> {
         let request = self.to_member(call, RefreshSessionRequest { refresh_token })?;
-        answered(self.sessions.clone().refresh_session(request).await)
+        answered(self.sessions.clone().refresh_session(request).boxed().await)
     }
 
     /// Ends a session in the name of its member.
@@ -278,7 +281,7 @@ impl Remote {
         };
         // Ending twice is as ending once, so it may be sent again.
         let request = self.onward.keyed_request(caller, call, Service::Member, message)?;
-        answered(self.sessions.clone().end_session(request).await)
+        answered(self.sessions.clone().end_session(request).boxed().await)
     }
 
     /// Ends the session of a refresh token. With a project, only one of that project.
@@ -292,7 +295,7 @@ impl Remote {
         let session = Some(Session::RefreshToken(refresh_token));
         let message = EndSessionRequest { organization_id: String::new(), session, project_id };
         let request = self.onward.keyed_request(caller, call, Service::Member, message)?;
-        answered(self.sessions.clone().end_session(request).await)
+        answered(self.sessions.clone().end_session(request).boxed().await)
     }
 
     pub async fn read_refresh_token(
@@ -301,7 +304,7 @@ impl Remote {
         refresh_token: String,
     ) -> Result<ReadRefreshTokenResponse, Status> {
         let request = self.to_member(call, ReadRefreshTokenRequest { refresh_token })?;
-        answered(self.sessions.clone().read_refresh_token(request).await)
+        answered(self.sessions.clone().read_refresh_token(request).boxed().await)
     }
 
     /// Begins a session in which the caller acts as a member.
@@ -312,7 +315,7 @@ impl Remote {
         message: ImpersonateMemberRequest,
     ) -> Result<SessionGrant, Status> {
         let request = self.onward.request(caller, call, Service::Member, message)?;
-        let answer = self.sessions.clone().impersonate_member(request).await;
+        let answer = self.sessions.clone().impersonate_member(request).boxed().await;
         answer.map(tonic::Response::into_inner).map_err(|status| match refusal::reason(&status) {
             // About the caller and their wish, and theirs to know.
             Some(ErrorReason::PermissionMissing | ErrorReason::GrantExceedsGrantor | ErrorReason::NotFound) => {
@@ -349,7 +352,7 @@ impl Remote {
             ..BatchCheckRequest::default()
         };
         let request = self.onward.request(&MYSELF, call, Service::Authz, message)?;
-        match self.authorization.clone().batch_check(request).await {
+        match self.authorization.clone().batch_check(request).boxed().await {
             Ok(answer) => {
                 let BatchCheckResponse { results, epoch, project_epoch, .. } = answer.into_inner();
                 let each = results.iter().map(|result| result.allowed).collect();
@@ -370,7 +373,7 @@ impl Remote {
         audiences: Vec<String>,
     ) -> Result<AuthenticateApiKeyResponse, Status> {
         let request = self.to_member(call, AuthenticateAssertionRequest { client_id, assertion, audiences })?;
-        answered(self.accounts.clone().authenticate_assertion(request).await)
+        answered(self.accounts.clone().authenticate_assertion(request).boxed().await)
     }
 
     /// Makes one token of a service account worthless, in its name.
@@ -382,7 +385,7 @@ impl Remote {
     ) -> Result<(), Status> {
         let request = self.onward.keyed_request(caller, call, Service::Member, message)?;
         // An account that is gone has no tokens that are good.
-        found(self.accounts.clone().revoke_access_token(request).await).map(|_| ())
+        found(self.accounts.clone().revoke_access_token(request).boxed().await).map(|_| ())
     }
 
     pub async fn authenticate_api_key(
@@ -392,6 +395,6 @@ impl Remote {
         secret: String,
     ) -> Result<AuthenticateApiKeyResponse, Status> {
         let request = self.to_member(call, AuthenticateApiKeyRequest { client_id, secret })?;
-        answered(self.accounts.clone().authenticate_api_key(request).await)
+        answered(self.accounts.clone().authenticate_api_key(request).boxed().await)
     }
 }

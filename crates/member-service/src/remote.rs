@@ -19,6 +19,7 @@ use api::{
         provider_service_client::ProviderServiceClient,
     },
 };
+use futures::FutureExt as _;
 use moka::sync::Cache;
 use runtime::{CallContext, Channel, Refusal, internal};
 use tenancy::{Actor, MemberId, OrganizationId, OrganizationScope, ProjectId, RoleId};
@@ -185,7 +186,9 @@ impl Remote {
             return Ok(Some(shared));
         }
         let request = self.to(asker, Service::Org, ResolveProjectRequest { project_id: project.to_string() })?;
-        let Some(entry) = found(self.directory.clone().resolve_project(request).await)? else { return Ok(None) };
+        let Some(entry) = found(self.directory.clone().resolve_project(request).boxed().await)? else {
+            return Ok(None);
+        };
         let shared = entry.user_pool() != UserPool::Isolated;
         self.shared_pools.insert(project, shared);
         Ok(Some(shared))
@@ -194,7 +197,7 @@ impl Remote {
     /// What a project is called. None where there is no such project.
     pub async fn project_name(&self, asker: Asker<'_>, project: ProjectId) -> Result<Option<String>, RemoteError> {
         let request = self.to(asker, Service::Org, ResolveProjectRequest { project_id: project.to_string() })?;
-        Ok(found(self.directory.clone().resolve_project(request).await)?.map(|entry| entry.display_name))
+        Ok(found(self.directory.clone().resolve_project(request).boxed().await)?.map(|entry| entry.display_name))
     }
 
     /// Which roles these are, if the grantor may grant them all.
@@ -217,7 +220,7 @@ impl Remote {
             acting_as: None,
         };
         let request = self.to(asker, Service::Authz, message)?;
-        let answer = self.subjects.clone().check_grant(request).await?.into_inner();
+        let answer = self.subjects.clone().check_grant(request).boxed().await?.into_inner();
         let ids = answer.role_ids.iter().map(|id| id.parse()).collect::<Result<_, _>>();
         ids.map_err(|_| RemoteError::inconsistent("authz-service named no role"))
     }
@@ -239,7 +242,7 @@ impl Remote {
             acting_as: Some(self::subject(subject)),
         };
         let request = self.to(asker, Service::Authz, message)?;
-        Ok(self.subjects.clone().check_grant(request).await.map(drop)?)
+        Ok(self.subjects.clone().check_grant(request).boxed().await.map(drop)?)
     }
 
     /// Binds roles to a member, who need not be there yet. All the roles that they then hold.
@@ -290,7 +293,7 @@ impl Remote {
             grantor_is_project: grantor.is_project,
         };
         let request = self.to(asker, Service::Authz, message)?;
-        let answer = self.subjects.clone().set_subject_roles(request).await?.into_inner();
+        let answer = self.subjects.clone().set_subject_roles(request).boxed().await?.into_inner();
         Ok(RolesRead { roles: answer.roles.into_iter().map(held).collect(), epoch: answer.epoch })
     }
 
@@ -308,7 +311,7 @@ impl Remote {
                 subjects: some.iter().map(subject).collect(),
             };
             let request = self.to(asker, Service::Authz, message)?;
-            let answer = self.subjects.clone().batch_get_subject_roles(request).await?.into_inner();
+            let answer = self.subjects.clone().batch_get_subject_roles(request).boxed().await?.into_inner();
             if answer.subject_roles.len() != some.len() {
                 return Err(RemoteError::inconsistent("authz-service answered for others than were asked about"));
             }
@@ -360,7 +363,7 @@ impl Remote {
             protect_last_owner: protect,
         };
         let request = self.to(asker, Service::Authz, message)?;
-        let answer = self.subjects.clone().set_subject_state(request).await?.into_inner();
+        let answer = self.subjects.clone().set_subject_state(request).boxed().await?.into_inner();
         Ok(answer.subject_state.is_some_and(|in_force| in_force.status() == status))
     }
 
@@ -396,7 +399,7 @@ impl Remote {
         };
         let call = asker.call.clone().within(PATIENCE);
         let request = self.to(Asker { call: &call, ..asker }, Service::Authz, message)?;
-        Ok(self.subjects.clone().remove_subject(request).await.map(drop)?)
+        Ok(self.subjects.clone().remove_subject(request).boxed().await.map(drop)?)
     }
 }
 

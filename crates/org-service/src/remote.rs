@@ -12,6 +12,7 @@ use api::{
     member::v1::{self as member, tenant_service_client::TenantServiceClient},
     org::v1::OrganizationState as State,
 };
+use futures::FutureExt as _;
 use runtime::{CallContext, Channel};
 use tenancy::{OrganizationId, OrganizationScope, OrganizationState};
 use tokio::time::{error::Elapsed, timeout};
@@ -72,12 +73,12 @@ impl Others {
         let of_member = async {
             let message = member::GetUsageRequest { organization_id: organization_id.clone() };
             let request = self.onward.request(caller, call, Service::Member, message)?;
-            self.member.clone().get_usage(request).await.map(Response::into_inner)
+            self.member.clone().get_usage(request).boxed().await.map(Response::into_inner)
         };
         let of_authz = async {
             let message = authz::GetUsageRequest { organization_id: organization_id.clone() };
             let request = self.onward.request(caller, call, Service::Authz, message)?;
-            self.authz.clone().get_usage(request).await.map(Response::into_inner)
+            self.authz.clone().get_usage(request).boxed().await.map(Response::into_inner)
         };
         let (member, authz) = tokio::join!(timeout(GLANCE, of_member), timeout(GLANCE, of_authz));
         let member = counted(Service::Member, member);
@@ -105,7 +106,7 @@ impl Others {
             org_revision: revision,
         };
         let request = self.onward.request(caller, call, Service::Member, message)?;
-        self.member.clone().set_organization_state(request).await.map(drop)
+        self.member.clone().set_organization_state(request).boxed().await.map(drop)
     }
 
     async fn tell_authz(
@@ -123,7 +124,7 @@ impl Others {
             org_revision: revision,
         };
         let request = self.onward.request(caller, call, Service::Authz, message)?;
-        self.authz.clone().set_organization_state(request).await.map(drop)
+        self.authz.clone().set_organization_state(request).boxed().await.map(drop)
     }
 }
 

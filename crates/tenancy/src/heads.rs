@@ -60,7 +60,7 @@ impl HeadReader {
             }
             Err(_) => {
                 drop(held.map(PoolConnection::detach));
-                pool.suspect().await;
+                Box::pin(pool.suspect()).await;
                 Err(StoreError::silent())
             }
         }
@@ -95,7 +95,7 @@ async fn within(
         Err(_) => {
             // Somebody's answer may still be on its way there: nobody else may use it.
             drop(held.map(PoolConnection::detach));
-            pool.suspect().await;
+            Box::pin(pool.suspect()).await;
             (None, Err(StoreError::silent()))
         }
     }

@@ -123,7 +123,8 @@ impl Pool {
             return Ok(idle);
         }
         let waiting = Waiting::begin(&self.gauges);
-        let acquired = timeout(self.patience, self.wait()).await;
+        // Rarely needed and large, for it may open a connection: what is on the way of every call stays small without it.
+        let acquired = timeout(self.patience, Box::pin(self.wait())).await;
         drop(waiting);
         match acquired {
             Ok(acquired) => {
@@ -137,7 +138,7 @@ impl Pool {
                 let got = Moment::from_nanoseconds(self.got.load(Ordering::Relaxed));
                 let full = self.inner.load().size() >= self.most;
                 if full && got.age() > STUCK_AFTER.max(2 * self.patience) {
-                    self.suspect().await;
+                    Box::pin(self.suspect()).await;
                 }
                 Err(self.reach.judge(StoreError::Busy).await)
             }
@@ -182,7 +183,7 @@ impl Pool {
         match timeout(SILENT_AFTER, Transaction::begin(connection, opening)).await {
             Ok(begun) => Ok(begun?),
             Err(_) => {
-                self.suspect().await;
+                Box::pin(self.suspect()).await;
                 Err(StoreError::silent())
             }
         }

@@ -35,9 +35,12 @@ impl Database {
         if head.state != OrganizationState::Deleted {
             return Ok(false);
         }
-        let mut read = self.read(ClusterScope::granted()).await?;
-        let purged = head.is_purged(read.connection()).await?;
-        read.finish();
-        Ok(purged)
+        Box::pin(async {
+            let mut read = self.read(ClusterScope::granted()).await?;
+            let purged = head.is_purged(read.connection()).await?;
+            read.finish();
+            Ok(purged)
+        })
+        .await
     }
 }

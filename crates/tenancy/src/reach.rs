@@ -31,7 +31,7 @@ impl Reach {
     /// What `Busy` is at second sight.
     pub async fn judge(&self, error: StoreError) -> StoreError {
         match error {
-            StoreError::Busy if !self.is_there().await => StoreError::Unreachable(sqlx::Error::PoolTimedOut),
+            StoreError::Busy if !Box::pin(self.is_there()).await => StoreError::Unreachable(sqlx::Error::PoolTimedOut),
             other => other,
         }
     }

@@ -199,6 +199,11 @@ impl Snapshots {
             (_, Some(_)) => self.0.measured.unproven.increment(1),
             (_, None) => self.0.measured.misses.increment(1),
         }
+        Box::pin(self.proven(scope, consistency)).await
+    }
+
+    /// What decides in the organization as the database has it now.
+    async fn proven(&self, scope: OrganizationScope, consistency: Consistency) -> Result<Arc<State>, SnapshotError> {
         let heads = match Heads::read(&self.0.database, scope).await {
             Err(StoreError::Busy) => return Err(SnapshotError::Unproven),
             heads => heads?,

@@ -8,6 +8,7 @@ use axum::{
     http::{HeaderMap, HeaderName, header},
     response::{IntoResponse, Response},
 };
+use futures::FutureExt as _;
 use runtime::{CallContext, Violations};
 use serde_json::json;
 use tenancy::{MemberId, OrganizationId};
@@ -103,12 +104,12 @@ async fn give(tokens: &Tokens, request: Request) -> Result<Response, OauthError>
                 return Err(OauthError::unauthorized_client());
             }
             let refresh_token = form.required("refresh_token")?;
-            (tokens.sessions.refreshed(&visitor.call, refresh_token, wish).await?, false)
+            (tokens.sessions.refreshed(&visitor.call, refresh_token, wish).boxed().await?, false)
         }
         TOKEN_EXCHANGE => {
             let client = account(tokens, &visitor.call, client).await?;
             let asked = exchange(&mut form, wish)?;
-            (tokens.exchanges.exchange(&visitor, client, asked).await?, true)
+            (tokens.exchanges.exchange(&visitor, client, asked).boxed().await?, true)
         }
         _ => return Err(OauthError::unsupported_grant_type()),
     };

@@ -9,6 +9,7 @@ use api::{
         event_service_client::EventServiceClient,
     },
 };
+use futures::FutureExt as _;
 use prost::Message;
 use runtime::{CallContext, Channel, Refusal};
 use tonic::{
@@ -98,7 +99,7 @@ impl Events {
         let asked = self.logs.each_ref().map(|log| {
             let mut log = log.clone();
             let request = asker.request(request.clone());
-            async move { log.verify_chain(request).await.map_err(|status| refusal::passed_on(&status)) }
+            async move { log.verify_chain(request).boxed().await.map_err(|status| refusal::passed_on(&status)) }
         });
         let [org, member, authz] = asked;
         let (org, member, authz) = futures::join!(org, member, authz);
@@ -150,7 +151,7 @@ impl Log {
     async fn read(&mut self, asker: &Asker, request: &ListEventsRequest) -> Result<(), Status> {
         self.reads -= 1;
         let request = ListEventsRequest { page_token: self.place.token.clone(), ..request.clone() };
-        let answer = self.client.list_events(asker.request(request)).await;
+        let answer = self.client.list_events(asker.request(request)).boxed().await;
         let answer = answer.map_err(|status| refusal::passed_on(&status))?.into_inner();
         self.next = (!answer.next_page_token.is_empty()).then_some(answer.next_page_token);
         self.events = answer.events.into_iter().filter(|event| !self.place.is_past(event)).collect();

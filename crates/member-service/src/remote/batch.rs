@@ -7,6 +7,7 @@ use api::{
     access::v1::ErrorReason,
     authz::v1::{BatchSetSubjectRolesRequest, SubjectGrant},
 };
+use futures::FutureExt as _;
 use tenancy::{Actor, MemberId, OrganizationScope};
 use tonic_types::StatusExt;
 
@@ -55,7 +56,7 @@ impl Remote {
             grantor_is_project: grantor.is_project,
         };
         let request = self.to(asker, Service::Authz, message)?;
-        let answer = self.subjects.clone().batch_set_subject_roles(request).await?.into_inner();
+        let answer = self.subjects.clone().batch_set_subject_roles(request).boxed().await?.into_inner();
         if answer.subject_roles.len() != count {
             return Err(RemoteError::inconsistent("authz-service answered for others than were asked about"));
         }

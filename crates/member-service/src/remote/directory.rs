@@ -11,6 +11,7 @@ use api::{
         ResolveEmailDomainRequest, ResolveOrganizationRequest, SsoJitProvisioningPolicy,
     },
 };
+use futures::FutureExt as _;
 use tenancy::{OrganizationId, OrganizationScope, ProjectId};
 use time::Duration;
 use tonic::Status;
@@ -41,7 +42,7 @@ impl Remote {
     ) -> Result<Option<OrganizationEntry>, RemoteError> {
         let message = ResolveOrganizationRequest { organization_id: organization.to_string() };
         let request = self.to(asker, Service::Org, message)?;
-        Ok(found(self.directory.clone().resolve_organization(request).await)?.map(entry))
+        Ok(found(self.directory.clone().resolve_organization(request).boxed().await)?.map(entry))
     }
 
     /// How long sessions of an organization last. As of a moment ago at most: a refresh asks, and there are many of them.
@@ -68,7 +69,7 @@ impl Remote {
         let message =
             ResolveEmailDomainRequest { project_id: project.to_string(), domain: address.domain().to_owned() };
         let request = self.to(asker, Service::Org, message)?;
-        let owner = match found(self.directory.clone().resolve_email_domain(request).await) {
+        let owner = match found(self.directory.clone().resolve_email_domain(request).boxed().await) {
             Ok(owner) => owner,
             // Such as a single label or a name too long: no domain that anybody could verify.
             Err(error) if error.has(ErrorReason::InvalidFields) => None,
@@ -101,7 +102,7 @@ impl Remote {
             person_name: founding.called(),
         };
         let request = self.to(asker, Service::Org, message)?;
-        let founded = self.directory.clone().found_organization(request).await.map_err(of_founding)?;
+        let founded = self.directory.clone().found_organization(request).boxed().await.map_err(of_founding)?;
         Ok(entry(founded.into_inner()))
     }
 
@@ -112,7 +113,7 @@ impl Remote {
             project_id: scope.project_id().to_string(),
         };
         let request = self.to(asker, Service::Org, message)?;
-        Ok(self.directory.clone().promote_organization(request).await.map(drop)?)
+        Ok(self.directory.clone().promote_organization(request).boxed().await.map(drop)?)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use access::Service;
 use api::org::v1::{AuthorizeSignInRequest, RedeemCodeRequest, authorize_sign_in_request::Provider as Named};
+use futures::FutureExt as _;
 use tenancy::{ConnectionId, OrganizationId, ProjectId};
 
 use super::{Asker, Remote, RemoteError};
@@ -58,7 +59,7 @@ impl Remote {
             code_challenge: code_challenge.to_owned(),
         };
         let request = self.to(asker, Service::Org, message)?;
-        let answer = self.providers.clone().authorize_sign_in(request).await?.into_inner();
+        let answer = self.providers.clone().authorize_sign_in(request).boxed().await?.into_inner();
         let connection = answer.connection_id.parse();
         let organization = match answer.organization_id.as_str() {
             "" => Ok(None),
@@ -99,7 +100,7 @@ impl Remote {
             without_issuer: returned.without_issuer,
         };
         let request = self.to(asker, Service::Org, message)?;
-        let answer = self.providers.clone().redeem_code(request).await?.into_inner();
+        let answer = self.providers.clone().redeem_code(request).boxed().await?.into_inner();
         Ok(Vouching {
             connection: sign_in.connection,
             issuer: sign_in.issuer.clone(),

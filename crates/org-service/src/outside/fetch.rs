@@ -103,7 +103,7 @@ impl Fetcher {
 
     /// One request and its answer, whatever its status.
     pub async fn send(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, FetchError> {
-        timeout(ALTOGETHER, self.call(request)).await.map_err(|_| FetchError::Slow)?
+        timeout(ALTOGETHER, Box::pin(self.call(request))).await.map_err(|_| FetchError::Slow)?
     }
 
     /// Whether a browser's or our own call to a URL would be let through: its scheme, and where its host leads.

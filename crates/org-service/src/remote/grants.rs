@@ -7,6 +7,7 @@ use api::{
     access::v1::ErrorReason,
     authz::v1::{CheckGrantRequest, subject_service_client::SubjectServiceClient},
 };
+use futures::FutureExt as _;
 use runtime::{Channel, Refusal, internal};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -79,7 +80,7 @@ impl Grants {
                 acting_as: None,
             };
             let request = self.onward.request(&granted.caller, &granted.call, Service::Authz, message)?;
-            let answer = self.authz.clone().check_grant(request).await?.into_inner();
+            let answer = self.authz.clone().check_grant(request).boxed().await?.into_inner();
             let named = answer.role_ids.iter().filter_map(|id| RoleReference::parse(id).ok());
             ids.extend(named);
         }
