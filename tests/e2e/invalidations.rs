@@ -30,7 +30,7 @@ async fn watch_with(
 }
 
 async fn next(stream: &mut Streaming<WatchInvalidationsResponse>) -> WatchInvalidationsResponse {
-    tokio::time::timeout(Duration::from_secs(2), stream.message()).await.expect("it says nothing").unwrap().unwrap()
+    tokio::time::timeout(PATIENCE, stream.message()).await.expect("it says nothing").unwrap().unwrap()
 }
 
 /// What is told until the stream has come as far as now.
@@ -148,7 +148,7 @@ async fn a_stream_ends_with_its_credential() {
     let begun = Instant::now();
     let ended = loop {
         match stream.message().await {
-            Ok(Some(_)) => assert!(begun.elapsed() < Duration::from_secs(3), "it goes on"),
+            Ok(Some(_)) => assert!(begun.elapsed() < PATIENCE, "it goes on"),
             Ok(None) => panic!("it ends without a word"),
             Err(status) => break status,
         }

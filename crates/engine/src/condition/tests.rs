@@ -299,10 +299,11 @@ fn no_expression_runs_long_whatever_the_context_holds() {
             format!("{} == {}", twice(many, 5), twice(many, 5)),
             doubled,
         ] {
-            let start = Instant::now();
-            let outcome = evaluated(&source, &context);
-            assert!(matches!(outcome, Outcome::Failed(_)), "{source}: {outcome:?}");
-            assert!(start.elapsed() < Duration::from_millis(500), "{source}: {:?}", start.elapsed());
+            let took = quickest(|| {
+                let outcome = evaluated(&source, &context);
+                assert!(matches!(outcome, Outcome::Failed(_)), "{source}: {outcome:?}");
+            });
+            assert!(took < Duration::from_millis(500), "{source}: {took:?}");
         }
     });
 }
@@ -326,6 +327,16 @@ fn a_meter_that_is_empty_says_so() {
     assert!(!roomy.is_exhausted(), "one that is too long by itself is no fault of the others");
 }
 
+/// The shortest of some times: a busy machine makes some of them long.
+fn quickest(work: impl Fn()) -> Duration {
+    let timed = || {
+        let start = Instant::now();
+        work();
+        start.elapsed()
+    };
+    (0..3).map(|_| timed()).min().unwrap_or_default()
+}
+
 #[test]
 fn patterns_are_compiled_in_bounded_time() {
     for pattern in [
@@ -337,9 +348,8 @@ fn patterns_are_compiled_in_bounded_time() {
         "(a|b|c|d){100}",
         ".*.*.*.*.*.*x.{20}",
     ] {
-        let start = Instant::now();
-        let _ = Condition::new(&format!("context.a.matches(r'{pattern}')"));
-        assert!(start.elapsed() < Duration::from_millis(1500), "{pattern}: {:?}", start.elapsed());
+        let took = quickest(|| drop(Condition::new(&format!("context.a.matches(r'{pattern}')"))));
+        assert!(took < Duration::from_millis(1500), "{pattern}: {took:?}");
     }
 }
 
