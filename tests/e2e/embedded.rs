@@ -282,7 +282,7 @@ async fn who_is_suspended_may_nothing_within_a_second() {
         until("it is allowed", async || allowed_by_memory(&engine, &house.kept()).await).await;
         house.project.account.call(suspend, request.clone()).await;
         let suspended = Instant::now();
-        let allowed = async || allowed_by_memory(&engine, &house.kept()).await;
+        let allowed = async || allowed_by_memory(&engine, &house.kept()).await.then_some("ALLOWED");
         ends_within(suspended, SECOND, suspend, allowed).await;
         // Not for want of a proof alone.
         until("it is denied", async || {

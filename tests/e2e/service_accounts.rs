@@ -121,7 +121,7 @@ async fn a_suspended_account_is_out_within_a_second_and_back_when_reactivated() 
     // A token tells its time in seconds: one of the second of the suspension stays refused, the next one is good.
     ends_within(Instant::now(), 2 * SECOND, "it is refused", async || {
         let token = cluster.client_credentials(&robot, &text(&key, "secret")).await.unwrap();
-        cluster.bearer(&token).insist("MemberService/ListMembers", list.clone()).await.is_err()
+        cluster.bearer(&token).insist("MemberService/ListMembers", list.clone()).await.err()
     })
     .await;
 }
